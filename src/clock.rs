@@ -1,0 +1,36 @@
+//! The one place where a clock is read.
+
+use crate::types::Timestamp;
+
+/// Reads the clock that leases are measured with.
+///
+/// Linux: `CLOCK_BOOTTIME`, which goes on while the machine is suspended. macOS and iOS: `CLOCK_MONOTONIC`,
+/// which does so there. Elsewhere: [`std::time::Instant`], which may stand still during a suspend.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub(crate) fn now() -> Timestamp {
+    use rustix::time::{ClockId, clock_gettime};
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: ClockId = ClockId::Boottime;
+    #[cfg(target_vendor = "apple")]
+    const CLOCK: ClockId = ClockId::Monotonic;
+    let time = clock_gettime(CLOCK);
+    Timestamp::from_nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(crate) fn now() -> Timestamp {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    Timestamp::from_nanos(u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn time_goes_forward() {
+        let earlier = super::now();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        assert!(super::now() > earlier);
+    }
+}

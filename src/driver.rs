@@ -1,0 +1,461 @@
+//! The task of a contender: feeds the machine, and does what the machine says. It decides nothing.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot, watch};
+use zookeeper_client::Acl;
+
+use crate::clock;
+use crate::error::{Error, Failure, Lost};
+use crate::leadership::{Leadership, LeaseCell};
+use crate::machine::{Action, Event, Lease, Machine, Plan, Reply, Request, Seen, Ticket, naming};
+use crate::session::{Creation, Fired, Guard, Link, Live, Shared, Watch};
+use crate::telemetry;
+use crate::types::{Mode, Node, SessionId, Standing, join, split};
+
+/// What a contender is configured with.
+pub(crate) struct Contest {
+    pub(crate) plan: Plan,
+    pub(crate) identity: String,
+    pub(crate) acl: Vec<Acl>,
+    pub(crate) container_parents: bool,
+}
+
+/// What the application asks of a contender.
+pub(crate) enum Command {
+    Campaign(CampaignReply),
+    Withdraw(RemovalReply),
+    /// Ends the leadership with this number, if it is the present one.
+    Resign {
+        number: u64,
+        reply: Option<RemovalReply>,
+    },
+}
+
+pub(crate) type Commands = mpsc::UnboundedSender<Command>;
+type CampaignReply = oneshot::Sender<Result<Leadership, Error>>;
+type RemovalReply = oneshot::Sender<Result<(), Error>>;
+
+/// Starts the task of a contender. It ends when all senders of commands have been dropped and its znode is
+/// removed, or with the session.
+pub(crate) fn start(
+    contest: Arc<Contest>,
+    shared: Arc<Shared>,
+    guard: Guard,
+    standing: watch::Sender<Standing>,
+) -> Commands {
+    let (commands, commands_rx) = mpsc::unbounded_channel();
+    let span = telemetry::contender(&contest.plan.path, &contest.identity);
+    let runtime = shared.runtime().clone();
+    let driver = Driver {
+        machine: Machine::new(contest.plan.clone(), fastrand::u64(..)),
+        contest,
+        link: shared.link(),
+        commands: commands_rx,
+        own_commands: commands.downgrade(),
+        standing,
+        live: None,
+        connection: None,
+        session: None,
+        asks: FuturesUnordered::new(),
+        own: None,
+        ahead: None,
+        campaign: None,
+        deferred: false,
+        removals: Vec::new(),
+        leaderships: 0,
+        leading: None,
+        abandoned: false,
+        over: None,
+        _shared: shared,
+        _guard: guard,
+    };
+    runtime.spawn(tracing::Instrument::instrument(driver.run(), span));
+    commands
+}
+
+struct Driver {
+    contest: Arc<Contest>,
+    machine: Machine,
+    link: watch::Receiver<Link>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    own_commands: mpsc::WeakUnboundedSender<Command>,
+    standing: watch::Sender<Standing>,
+
+    live: Option<Arc<Live>>,
+    /// The connection that the machine knows of.
+    connection: Option<u64>,
+    session: Option<SessionId>,
+    asks: FuturesUnordered<Pin<Box<dyn Future<Output = (Ticket, Outcome)> + Send>>>,
+    own: Option<Watch>,
+    ahead: Option<Watch>,
+
+    campaign: Option<CampaignReply>,
+    /// The campaign begins when the znode of the last one is removed.
+    deferred: bool,
+    removals: Vec<RemovalReply>,
+    leaderships: u64,
+    leading: Option<Leading>,
+    /// No more commands will come.
+    abandoned: bool,
+    /// The session takes no more campaigns, for this reason.
+    over: Option<fn() -> Error>,
+
+    _shared: Arc<Shared>,
+    _guard: Guard,
+}
+
+/// The leadership that the application holds.
+struct Leading {
+    number: u64,
+    lease: Arc<LeaseCell>,
+    lost: watch::Sender<Option<Lost>>,
+}
+
+enum Outcome {
+    Reply(Reply),
+    Own(Result<(Seen, Option<Watch>), Failure>),
+    Ahead(Result<(Seen, Option<Watch>), Failure>),
+}
+
+impl Driver {
+    async fn run(mut self) {
+        self.on_link();
+        while !(self.is_idle() && (self.abandoned || self.over.is_some())) {
+            let pause = self.machine.poll_timeout().map(|at| at.since(clock::now()));
+            tokio::select! {
+                biased;
+                changed = self.link.changed() => match changed {
+                    Ok(()) => self.on_link(),
+                    Err(_) => return,
+                },
+                fired = fired(&mut self.own) => {
+                    self.own = None;
+                    if fired != Fired::Ended {
+                        self.feed(Event::OwnChanged { deleted: fired == Fired::Deleted });
+                    }
+                }
+                command = self.commands.recv(), if !self.abandoned => self.on_command(command),
+                () = given_up(&mut self.campaign) => {
+                    self.campaign = None;
+                    self.deferred = false;
+                    self.feed(Event::Withdraw(Lost::Resigned));
+                }
+                Some((ticket, outcome)) = self.asks.next() => self.on_outcome(ticket, outcome),
+                fired = fired(&mut self.ahead) => {
+                    self.ahead = None;
+                    if fired != Fired::Ended {
+                        self.feed(Event::AheadChanged);
+                    }
+                }
+                () = sleep(pause) => self.feed(Event::Tick),
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        *self.standing.borrow() == Standing::Idle
+    }
+
+    /// Tells the machine what the session's state means for it.
+    fn on_link(&mut self) {
+        let link = self.link.borrow_and_update().clone();
+        match link {
+            Link::Connected(live, connection) => {
+                // Only the latest state is seen: this may be the first word of a disconnection, too.
+                if self.connection.take().is_some() {
+                    self.feed(Event::Suspended);
+                }
+                if self.session.is_some_and(|known| known != live.session()) {
+                    self.lose_session(true);
+                }
+                self.connection = Some(connection);
+                self.session = Some(live.session());
+                self.live = Some(live.clone());
+                self.feed(Event::Connected(live.session()));
+            }
+            Link::Suspended => {
+                if self.connection.take().is_some() {
+                    self.feed(Event::Suspended);
+                }
+            }
+            Link::Connecting => {
+                if self.session.is_some() {
+                    self.lose_session(true);
+                }
+            }
+            Link::Closing => {
+                self.over = Some(|| Error::SessionClosed);
+                self.fail_campaign(Error::SessionClosed);
+                self.feed(Event::Withdraw(Lost::SessionClosed));
+                if self.connection.is_none() {
+                    self.lose_session(true);
+                }
+            }
+            Link::Closed => {
+                self.over = Some(|| Error::SessionClosed);
+                self.fail_campaign(Error::SessionClosed);
+                self.feed(Event::Withdraw(Lost::SessionClosed));
+                self.lose_session(true);
+            }
+            Link::Lost => {
+                self.over = Some(|| Error::SessionLost);
+                self.lose_session(false);
+                self.fail_campaign(Error::SessionLost);
+            }
+        }
+    }
+
+    fn lose_session(&mut self, reopening: bool) {
+        self.connection = None;
+        self.session = None;
+        self.live = None;
+        self.asks.clear();
+        self.feed(Event::SessionLost { reopening });
+    }
+
+    fn on_command(&mut self, command: Option<Command>) {
+        match command {
+            Some(Command::Campaign(reply)) => {
+                if let Some(error) = self.over {
+                    let _ = reply.send(Err(error()));
+                } else if self.campaign.is_some() || self.leading.is_some() {
+                    let _ = reply.send(Err(Error::AlreadyCampaigning));
+                } else {
+                    self.campaign = Some(reply);
+                    self.deferred = true;
+                    self.start_campaign();
+                }
+            }
+            Some(Command::Withdraw(reply)) => {
+                self.removals.push(reply);
+                self.fail_campaign(Error::Withdrawn);
+                self.feed(Event::Withdraw(Lost::Resigned));
+            }
+            Some(Command::Resign { number, reply }) => {
+                if self
+                    .leading
+                    .as_ref()
+                    .is_some_and(|leading| leading.number == number)
+                {
+                    self.removals.extend(reply);
+                    self.feed(Event::Withdraw(Lost::Resigned));
+                } else if *self.standing.borrow() == Standing::Leaving {
+                    self.removals.extend(reply);
+                } else if let Some(reply) = reply {
+                    let _ = reply.send(Ok(()));
+                }
+            }
+            None => {
+                self.abandoned = true;
+                self.feed(Event::Withdraw(Lost::Resigned));
+            }
+        }
+    }
+
+    /// Begins the campaign that waits for the removal of the last one's znode, if that is done.
+    fn start_campaign(&mut self) {
+        if self.deferred && self.is_idle() {
+            self.deferred = false;
+            self.feed(Event::Campaign);
+        }
+    }
+
+    fn on_outcome(&mut self, ticket: Ticket, outcome: Outcome) {
+        let reply = match outcome {
+            Outcome::Reply(reply) => reply,
+            Outcome::Own(outcome) => Reply::Watched(keep(&mut self.own, outcome)),
+            Outcome::Ahead(outcome) => Reply::Watched(keep(&mut self.ahead, outcome)),
+        };
+        self.feed(Event::Reply(ticket, reply));
+    }
+
+    fn feed(&mut self, event: Event) {
+        self.machine.handle(clock::now(), event);
+        while let Some(action) = self.machine.poll_action() {
+            self.act(action);
+        }
+        if self.is_idle() {
+            for reply in self.removals.drain(..) {
+                let _ = reply.send(Ok(()));
+            }
+            self.start_campaign();
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Ask(ticket, request) => self.ask(ticket, request),
+            Action::Unwatch => (self.own, self.ahead) = (None, None),
+            Action::Lead(node) => self.lead(node),
+            Action::StepDown(reason) => self.step_down(reason),
+            Action::GiveUp(error) => self.fail_campaign(error),
+            Action::RemovalFailed(error) => self.removal_failed(error),
+            Action::Report(standing) => {
+                telemetry::standing(&standing);
+                self.standing.send_replace(standing);
+            }
+        }
+    }
+
+    fn lead(&mut self, node: Node) {
+        telemetry::leading(&node);
+        self.leaderships += 1;
+        let lease = Arc::new(LeaseCell::new(Lease::OPEN));
+        let lost = watch::Sender::new(None);
+        // A campaign holds a handle, and so does whoever holds the reply's receiver.
+        if let (Some(commands), Some(reply)) = (self.own_commands.upgrade(), self.campaign.take()) {
+            let leadership =
+                Leadership::new(self.leaderships, node, lease.clone(), lost.subscribe(), commands);
+            self.leading = Some(Leading {
+                number: self.leaderships,
+                lease,
+                lost,
+            });
+            // If nobody waits any more, the leadership is dropped here and resigns.
+            let _ = reply.send(Ok(leadership));
+        }
+    }
+
+    fn step_down(&mut self, reason: Lost) {
+        if let Some(leading) = self.leading.take() {
+            leading.lease.set(Lease::OVER);
+            leading.lost.send_replace(Some(reason));
+            telemetry::stepped_down(reason);
+        }
+    }
+
+    fn fail_campaign(&mut self, error: Error) {
+        if let Some(reply) = self.campaign.take() {
+            telemetry::gave_up(&error);
+            let _ = reply.send(Err(error));
+        }
+        self.deferred = false;
+    }
+
+    fn removal_failed(&mut self, error: Error) {
+        telemetry::removal_failed(&error);
+        // A campaign that waits for this removal would wait for as long as it fails.
+        if let Some(reply) = self.removals.pop() {
+            let _ = reply.send(Err(error));
+            for reply in self.removals.drain(..) {
+                let _ = reply.send(Err(Error::RemovalUnconfirmed));
+            }
+        } else if self.deferred && !matches!(error, Error::RemovalUnconfirmed) {
+            self.fail_campaign(error);
+        }
+    }
+
+    fn ask(&mut self, ticket: Ticket, request: Request) {
+        let contest = self.contest.clone();
+        let live = self
+            .live
+            .clone()
+            .expect("the machine asks only while it is connected");
+        self.asks.push(Box::pin(
+            async move { (ticket, send(&contest, live, request).await) },
+        ));
+    }
+}
+
+impl Drop for Driver {
+    /// The task may be dropped at any time, with its runtime.
+    fn drop(&mut self) {
+        self.step_down(Lost::SessionClosed);
+        self.standing.send_replace(Standing::Idle);
+    }
+}
+
+async fn send(contest: &Contest, live: Arc<Live>, request: Request) -> Outcome {
+    let Plan { mode, path, prefix } = &contest.plan;
+    let (dir, is_contender): (&str, &(dyn Fn(&str) -> bool + Sync)) = match mode {
+        Mode::Sequential => (path, &|name| naming::parse(prefix, name).is_some()),
+        Mode::Master => (split(path).0, &|name| name == split(path).1),
+    };
+    let data = contest.identity.as_bytes();
+    match request {
+        Request::Create => {
+            let name = join(path, prefix);
+            let (path, sequential) = match mode {
+                Mode::Sequential => (name.as_str(), true),
+                Mode::Master => (path.as_str(), false),
+            };
+            let creation = Creation {
+                path,
+                sequential,
+                data,
+                acl: &contest.acl,
+            };
+            Outcome::Reply(Reply::Created(log(live.create(creation).await)))
+        }
+        Request::CreateParents => {
+            let created = live
+                .create_parents(dir, contest.container_parents, &contest.acl)
+                .await;
+            Outcome::Reply(Reply::ParentsCreated(log(created)))
+        }
+        Request::FindOwn => Outcome::Reply(Reply::Found(log(live.find_own(dir, data, is_contender).await))),
+        Request::List => Outcome::Reply(Reply::Listed(log(live.list(dir).await))),
+        Request::WatchOwn(node) => {
+            Outcome::Own(
+                log(live.watch(&node.path).await).map(|(origin, watch)| match origin {
+                    None => (Seen::Nothing, None),
+                    Some(origin) if origin.token == node.token => (Seen::Standing, Some(watch)),
+                    Some(_) => (Seen::Other, None),
+                }),
+            )
+        }
+        Request::WatchAhead(path) => {
+            Outcome::Ahead(log(live.watch(&path).await).map(|(origin, watch)| match origin {
+                None => (Seen::Nothing, None),
+                Some(origin) if origin.owner.is_some() => (Seen::Standing, Some(watch)),
+                Some(_) => (Seen::Other, Some(watch)),
+            }))
+        }
+        Request::Remove { node, verify } => {
+            Outcome::Reply(Reply::Removed(log(live.remove(&node, verify).await)))
+        }
+    }
+}
+
+fn log<T>(outcome: Result<T, Failure>) -> Result<T, Failure> {
+    if let Err(failure) = &outcome {
+        telemetry::request_failed(&failure.reason());
+    }
+    outcome
+}
+
+/// Keeps the watch that a look has left, in place of the former one.
+fn keep(slot: &mut Option<Watch>, outcome: Result<(Seen, Option<Watch>), Failure>) -> Result<Seen, Failure> {
+    outcome.map(|(seen, watch)| {
+        *slot = watch;
+        seen
+    })
+}
+
+async fn fired(watch: &mut Option<Watch>) -> Fired {
+    match watch {
+        Some(watch) => watch.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when the application has dropped its campaign.
+async fn given_up(campaign: &mut Option<CampaignReply>) {
+    match campaign {
+        Some(reply) => reply.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}

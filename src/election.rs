@@ -1,0 +1,291 @@
+//! An election, as one contender sees it: campaign, run, withdraw, and look at the others.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use tokio::sync::{oneshot, watch};
+
+pub use self::builder::{ElectionBuilder, Parents};
+use crate::driver::{self, Command, Commands, Contest};
+use crate::error::{BoxError, Error, Failure, Lost};
+use crate::leadership::Leadership;
+use crate::machine::naming;
+use crate::observer::LeaderWatch;
+use crate::session::{Live, Origin, Shared};
+use crate::telemetry;
+use crate::types::{Contender, Mode, SessionId, Standing, join, split};
+
+mod builder;
+
+const FIRST_REST: Duration = Duration::from_millis(500);
+const LONGEST_REST: Duration = Duration::from_secs(30);
+
+/// One contender of an election, or one who only looks: made by [`Session::election`](crate::Session::election).
+///
+/// Dropping it ends its campaign and removes its znode in the background; a [`Leadership`] that was won lives on
+/// by itself.
+pub struct Election {
+    contest: Arc<Contest>,
+    shared: Arc<Shared>,
+    /// To the contender's task, which the first campaign starts.
+    commands: OnceLock<Commands>,
+    standing: watch::Sender<Standing>,
+}
+
+/// What a leader does, for [`Election::run`].
+#[async_trait]
+pub trait LeaderTask: Send {
+    /// Works as the leader. Called once for each leadership, and dropped as soon as that is lost.
+    ///
+    /// `Ok` says that the work is done: the leader resigns and [`Election::run`] returns. An error makes it
+    /// resign, pause, and campaign again.
+    async fn lead(&mut self, leadership: &Leadership) -> Result<(), BoxError>;
+}
+
+impl Election {
+    pub(crate) fn new(contest: Contest, shared: Arc<Shared>) -> Self {
+        Self {
+            contest: Arc::new(contest),
+            shared,
+            commands: OnceLock::new(),
+            standing: watch::Sender::new(Standing::Idle),
+        }
+    }
+
+    /// Takes a place in the election, and waits until it is our turn to lead.
+    ///
+    /// The place is kept through disconnections. When it is lost (the session expired, somebody deleted the
+    /// znode), the contender joins again at the tail. When the directory vanishes it is created again.
+    ///
+    /// After a leadership has ended, campaign again for another; the znode of the last one is removed first.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyCampaigning`], [`Error::Withdrawn`], [`Error::SessionClosed`], [`Error::SessionLost`];
+    /// and what the ensemble refuses: [`Error::NotAuthorized`], [`Error::InvalidAcl`],
+    /// [`Error::ChrootMissing`], [`Error::ParentEphemeral`], [`Error::PathOccupied`],
+    /// [`Error::SequenceExhausted`], [`Error::QuotaExceeded`], [`Error::TooManyWatches`]. None of these leaves
+    /// a znode behind.
+    ///
+    /// # Cancel safety
+    /// Dropping the future withdraws: the znode is removed in the background, also one whose creation is
+    /// still under way.
+    ///
+    /// # Connection loss
+    /// Waits for a connection for as long as it takes, and never creates a second znode: when the answer to a
+    /// create is lost, the znodes of the own session are looked through first.
+    pub async fn campaign(&self) -> Result<Leadership, Error> {
+        let (reply, elected) = oneshot::channel();
+        let commands = self.commands()?;
+        if commands.send(Command::Campaign(reply)).is_err() {
+            return Err(self.ended());
+        }
+        elected.await.unwrap_or_else(|_| Err(self.ended()))
+    }
+
+    /// Campaigns, lets `task` lead, and campaigns again when the leadership was lost; until the task returns
+    /// `Ok`, which resigns.
+    ///
+    /// A task that fails gives up the lead at once. It campaigns again after a pause, from half of 500 ms on,
+    /// doubling up to 30 s while it goes on failing, so that others get their turn.
+    ///
+    /// # Errors
+    /// As [`campaign`](Self::campaign) and [`Leadership::resign`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the task's work and resigns or withdraws in the background.
+    ///
+    /// # Connection loss
+    /// The task's work is dropped at the first sign of it.
+    pub async fn run(&self, task: &mut (impl LeaderTask + ?Sized)) -> Result<(), Error> {
+        let mut failures = 0u32;
+        loop {
+            let leadership = self.campaign().await?;
+            match leadership.hold(task.lead(&leadership)).await {
+                Ok(Ok(())) => return leadership.resign().await,
+                Ok(Err(error)) => {
+                    let longest = FIRST_REST.saturating_mul(1 << failures.min(16)).min(LONGEST_REST);
+                    let rest = longest.mul_f64(0.5 + 0.5 * fastrand::f64());
+                    telemetry::task_failed(&*error, rest);
+                    failures += 1;
+                    drop(leadership);
+                    tokio::time::sleep(rest).await;
+                }
+                Err(Lost::Resigned) => return Err(Error::Withdrawn),
+                Err(_) => failures = 0,
+            }
+        }
+    }
+
+    /// Ends the campaign or the leadership of this contender, and waits until its znode is gone. A campaign
+    /// that is under way ends with [`Error::Withdrawn`], a leadership with [`Lost::Resigned`].
+    ///
+    /// # Errors
+    /// As [`Leadership::resign`].
+    ///
+    /// # Cancel safety
+    /// The withdrawal goes on when the future is dropped.
+    ///
+    /// # Connection loss
+    /// Waits until there is a connection again, or until the session is over.
+    pub async fn withdraw(&self) -> Result<(), Error> {
+        let (reply, removed) = oneshot::channel();
+        let Some(commands) = self.commands.get() else {
+            return Ok(());
+        };
+        if commands.send(Command::Withdraw(reply)).is_err() {
+            return Ok(());
+        }
+        removed.await.unwrap_or(Err(Error::RemovalUnconfirmed))
+    }
+
+    /// Who leads at present, as the server knows that this session is connected to; `None` if nobody does or
+    /// the path does not exist. The answer may be outdated when it arrives.
+    ///
+    /// # Errors
+    /// [`Error::NotAuthorized`]; [`Error::Unavailable`] when no server answers for 6 s; [`Error::SessionClosed`],
+    /// [`Error::SessionLost`].
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn leader(&self) -> Result<Option<Contender>, Error> {
+        let contest = &self.contest;
+        self.shared
+            .read("list", &contest.plan.path, async |live| {
+                leader(contest, live).await
+            })
+            .await
+    }
+
+    /// All contenders in the order of their turn, the leader first. In master mode the master alone: the
+    /// others leave no trace.
+    ///
+    /// # Errors
+    /// As [`leader`](Self::leader).
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn contenders(&self) -> Result<Vec<Contender>, Error> {
+        let contest = &self.contest;
+        self.shared
+            .read("list", &contest.plan.path, async |live| {
+                contenders(contest, live).await
+            })
+            .await
+    }
+
+    /// Watches who leads, without taking part.
+    pub fn observe(&self) -> LeaderWatch {
+        LeaderWatch::new(self.contest.clone(), self.shared.clone())
+    }
+
+    /// Where this contender stands at the moment.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Where this contender stands, and every change of it from now on. A slow reader misses what was
+    /// overtaken, never the latest.
+    pub fn standings(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// What this contender publishes about itself.
+    pub fn identity(&self) -> &str {
+        &self.contest.identity
+    }
+
+    /// The path of the election.
+    pub fn path(&self) -> &str {
+        &self.contest.plan.path
+    }
+
+    fn commands(&self) -> Result<&Commands, Error> {
+        if let Some(commands) = self.commands.get() {
+            return Ok(commands);
+        }
+        let guard = self.shared.guard().ok_or(Error::SessionClosed)?;
+        Ok(self.commands.get_or_init(|| {
+            driver::start(
+                self.contest.clone(),
+                self.shared.clone(),
+                guard,
+                self.standing.clone(),
+            )
+        }))
+    }
+
+    /// Why the contender's task is gone.
+    fn ended(&self) -> Error {
+        match &*self.shared.link().borrow() {
+            crate::session::Link::Lost => Error::SessionLost,
+            _ => Error::SessionClosed,
+        }
+    }
+}
+
+impl std::fmt::Debug for Election {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Election")
+            .field("path", &self.path())
+            .field("standing", &self.standing())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn leader(contest: &Contest, live: &Arc<Live>) -> Result<Option<Contender>, Failure> {
+    let plan = &contest.plan;
+    if plan.mode == Mode::Master {
+        return contender(contest, live, &plan.path).await;
+    }
+    loop {
+        let children = match live.list(&plan.path).await {
+            Err(Failure::NoNode) => return Ok(None),
+            other => other?,
+        };
+        let Some(lowest) = naming::lowest(&plan.prefix, &children) else {
+            return Ok(None);
+        };
+        // It may have left in between; then there is another one, or none.
+        if let Some(leader) = contender(contest, live, &join(&plan.path, lowest)).await? {
+            return Ok(Some(leader));
+        }
+    }
+}
+
+async fn contenders(contest: &Contest, live: &Arc<Live>) -> Result<Vec<Contender>, Failure> {
+    let plan = &contest.plan;
+    if plan.mode == Mode::Master {
+        return Ok(contender(contest, live, &plan.path).await?.into_iter().collect());
+    }
+    let children = match live.list(&plan.path).await {
+        Err(Failure::NoNode) => return Ok(Vec::new()),
+        other => other?,
+    };
+    let reads = naming::contenders(&plan.prefix, &children).map(|(_, name)| {
+        let path = join(&plan.path, name);
+        async move { contender(contest, live, &path).await }
+    });
+    let mut contenders: Vec<_> = try_join_all(reads).await?.into_iter().flatten().collect();
+    contenders.sort_by_key(|contender| contender.token);
+    Ok(contenders)
+}
+
+async fn contender(contest: &Contest, live: &Arc<Live>, path: &str) -> Result<Option<Contender>, Failure> {
+    let read = live.read(path).await?;
+    Ok(read.map(|(data, origin)| describe(contest, path, data, origin)))
+}
+
+pub(crate) fn describe(contest: &Contest, path: &str, data: Vec<u8>, origin: Origin) -> Contender {
+    Contender {
+        node: path.to_owned(),
+        sequence: match contest.plan.mode {
+            Mode::Sequential => naming::parse(&contest.plan.prefix, split(path).1),
+            Mode::Master => None,
+        },
+        identity: String::from_utf8_lossy(&data).into_owned(),
+        token: origin.token,
+        session: origin.owner.unwrap_or(SessionId::from_raw(0)),
+    }
+}

@@ -1,0 +1,225 @@
+//! The configuration of a contender, checked before anything is sent.
+
+use std::sync::Arc;
+
+use zookeeper_client::{Acl, Acls};
+
+use super::Election;
+use crate::driver::Contest;
+use crate::error::{Error, MAX_IDENTITY_BYTES};
+use crate::machine::Plan;
+use crate::session::Shared;
+use crate::types::Mode;
+
+const DEFAULT_PREFIX: &str = "guid_";
+
+/// What kind of znodes the missing parents of an election are created as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Parents {
+    /// They stay.
+    #[default]
+    Persistent,
+    /// The ensemble deletes them some time after their last child has gone (ZooKeeper 3.5.3 or later). Each
+    /// time they are created again, the numbers of sequential znodes begin at zero; tokens go on growing.
+    Container,
+}
+
+/// Options of an [`Election`].
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct ElectionBuilder {
+    shared: Arc<Shared>,
+    path: String,
+    mode: Mode,
+    prefix: String,
+    identity: Option<String>,
+    acl: Vec<Acl>,
+    parents: Parents,
+}
+
+impl ElectionBuilder {
+    pub(crate) fn new(shared: Arc<Shared>, path: &str) -> Self {
+        Self {
+            shared,
+            path: path.to_owned(),
+            mode: Mode::default(),
+            prefix: DEFAULT_PREFIX.to_owned(),
+            identity: None,
+            acl: Acls::anyone_all().to_vec(),
+            parents: Parents::default(),
+        }
+    }
+
+    /// How the leader is found. Default: [`Mode::Sequential`]. All contenders must use the same.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// What this contender tells about itself, as the data of its znode: an address, a name. UTF-8, 1 byte to
+    /// 64 KiB. Default: the host's name and the process id, `host-a:4711`.
+    pub fn identity(mut self, identity: impl Into<String>) -> Self {
+        self.identity = Some(identity.into());
+        self
+    }
+
+    /// Who may do what with the contender's znode and with the parents that are created. Default: anyone may
+    /// do anything, `Acls::anyone_all()`. Contenders need READ and CREATE on the directory, and DELETE to
+    /// leave it; observers need READ on the znodes.
+    pub fn acl(mut self, acl: &[Acl]) -> Self {
+        self.acl = acl.to_vec();
+        self
+    }
+
+    /// What missing parents are created as. Default: [`Parents::Persistent`].
+    pub fn parents(mut self, parents: Parents) -> Self {
+        self.parents = parents;
+        self
+    }
+
+    /// Sequential mode: what the names of znodes begin with, before the ten digits. Default: `guid_`. All
+    /// contenders must use the same; children with other names are ignored.
+    pub fn node_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Checks the options. Nothing is sent before the first campaign or look.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPath`], [`Error::InvalidNodePrefix`], [`Error::EmptyIdentity`],
+    /// [`Error::IdentityTooLong`], [`Error::InvalidAcl`] for an empty one.
+    pub fn build(self) -> Result<Election, Error> {
+        let Self {
+            shared,
+            path,
+            mode,
+            prefix,
+            identity,
+            acl,
+            parents,
+        } = self;
+        if let Err(reason) = check_path(&path) {
+            return Err(Error::InvalidPath { path, reason });
+        }
+        if let Err(reason) = check_prefix(&prefix) {
+            return Err(Error::InvalidNodePrefix { prefix, reason });
+        }
+        let identity = identity.unwrap_or_else(default_identity);
+        if identity.is_empty() {
+            return Err(Error::EmptyIdentity);
+        }
+        if identity.len() > MAX_IDENTITY_BYTES {
+            return Err(Error::IdentityTooLong {
+                bytes: identity.len(),
+            });
+        }
+        if acl.is_empty() {
+            return Err(Error::InvalidAcl { path });
+        }
+        let contest = Contest {
+            plan: Plan { mode, path, prefix },
+            identity,
+            acl,
+            container_parents: parents == Parents::Container,
+        };
+        Ok(Election::new(contest, shared))
+    }
+}
+
+fn default_identity() -> String {
+    format!(
+        "{}:{}",
+        gethostname::gethostname().to_string_lossy(),
+        std::process::id()
+    )
+}
+
+fn check_prefix(prefix: &str) -> Result<(), &'static str> {
+    if prefix.is_empty() {
+        Err("it is empty")
+    } else if prefix.contains('/') {
+        Err("it contains a slash")
+    } else {
+        check_name(prefix)
+    }
+}
+
+/// ZooKeeper's own rules (`PathUtils.validatePath`), and no election at the root.
+fn check_path(path: &str) -> Result<(), &'static str> {
+    let Some(below_root) = path.strip_prefix('/') else {
+        return Err(if path.is_empty() {
+            "it is empty"
+        } else {
+            "it does not begin with a slash"
+        });
+    };
+    if below_root.is_empty() {
+        return Err("the root can be neither deleted nor created");
+    }
+    if path.ends_with('/') {
+        return Err("it ends in a slash");
+    }
+    if path == "/zookeeper" || path.starts_with("/zookeeper/") {
+        return Err("/zookeeper is reserved for the ensemble itself");
+    }
+    for name in below_root.split('/') {
+        match name {
+            "" => return Err("it has two slashes in a row"),
+            "." | ".." => return Err("it is relative"),
+            name => check_name(name)?,
+        }
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), &'static str> {
+    let forbidden = |c: char| matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}');
+    if name.contains(forbidden) {
+        return Err("it contains a character that ZooKeeper does not allow");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_zookeeper_accepts_pass() {
+        for path in [
+            "/a",
+            "/app/leader_election",
+            "/a.b/..c",
+            "/größe/選挙",
+            "/zookeeper-election",
+        ] {
+            assert_eq!(check_path(path), Ok(()), "{path}");
+        }
+    }
+
+    #[test]
+    fn other_paths_are_refused() {
+        for path in [
+            "",
+            "a",
+            "a/b",
+            "/",
+            "/a/",
+            "//a",
+            "/a//b",
+            "/a/./b",
+            "/a/..",
+            "/a\0",
+            "/a\u{f000}",
+            "/zookeeper/x",
+        ] {
+            assert!(check_path(path).is_err(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_identity_names_this_process() {
+        assert!(default_identity().ends_with(&format!(":{}", std::process::id())));
+    }
+}

@@ -1,0 +1,280 @@
+//! What can go wrong: [`Error`] for calls, [`Lost`] for leaderships.
+
+use std::time::Duration;
+
+/// The largest identity that a contender may publish, in bytes.
+pub const MAX_IDENTITY_BYTES: usize = 64 * 1024;
+
+/// An error of another crate, kept as the source of one of ours.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call failed.
+///
+/// Each message says what is wrong and what to do instead. Unless a variant says otherwise, the contender
+/// holds no place in the queue when a call has failed: its znode is deleted, or goes with its session.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The list of servers cannot be read. Nothing was sent.
+    #[error(
+        "invalid connect string {given:?}: {reason}; write host:port[,host:port...][/chroot], \
+         for example \"zk1:2181,zk2:2181,zk3:2181\""
+    )]
+    InvalidConnectString {
+        /// The connect string.
+        given: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The session timeout is zero or beyond what ZooKeeper can express. Nothing was sent.
+    #[error(
+        "invalid session timeout {given:?}: it must lie between 1 ms and 2147483647 ms; the ensemble then moves \
+         it into its own bounds, by default 2 to 20 ticks of the servers"
+    )]
+    InvalidSessionTimeout {
+        /// The session timeout asked for.
+        given: Duration,
+    },
+
+    /// The election's path is none that ZooKeeper accepts. Nothing was sent.
+    #[error(
+        "invalid election path {path:?}: {reason}; write an absolute path, for example \"/app/leader_election\""
+    )]
+    InvalidPath {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// The prefix of sequential znodes cannot be part of a znode's name. Nothing was sent.
+    #[error("invalid node prefix {prefix:?}: {reason}; write a plain name, for example \"guid_\"")]
+    InvalidNodePrefix {
+        /// The prefix.
+        prefix: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// The identity is empty. Nothing was sent.
+    #[error(
+        "the identity is empty: name this contender so that others can reach it or tell it apart, for example \
+         \"host-a:8080\", or leave the identity out to publish the host's name and the process id"
+    )]
+    EmptyIdentity,
+
+    /// The identity is too long. Nothing was sent: ZooKeeper cuts the connection of whoever sends more than 1 MB.
+    #[error(
+        "the identity has {bytes} bytes, more than the {MAX_IDENTITY_BYTES} allowed: publish an address here and \
+         keep the rest elsewhere"
+    )]
+    IdentityTooLong {
+        /// The identity's length in UTF-8.
+        bytes: usize,
+    },
+
+    /// The access control list is empty or has an entry that the ensemble does not accept.
+    #[error(
+        "the ensemble refused the ACL for {path}: it is empty, or names a scheme or id that the servers do not \
+         know, or `auth` without credentials; check the builder's `acl` and the session's `auth`"
+    )]
+    InvalidAcl {
+        /// The znode that was to be created.
+        path: String,
+    },
+
+    /// The ensemble does not permit the operation to this session.
+    #[error(
+        "no permission to {operation} {path}: give the session credentials that its ACL admits, or have the ACL \
+         extended"
+    )]
+    NotAuthorized {
+        /// The operation: `create`, `list`, `read` or `delete`.
+        operation: &'static str,
+        /// The znode whose ACL refused it.
+        path: String,
+    },
+
+    /// The ensemble rejected the credentials of the session.
+    #[error(
+        "the ensemble rejected the session's credentials: check the scheme and the secret given to the session"
+    )]
+    AuthenticationFailed,
+
+    /// The connect string names a chroot that does not exist.
+    #[error(
+        "the chroot {chroot} does not exist: create it first (as `create {chroot}` in zkCli.sh), or leave it out \
+         of the connect string"
+    )]
+    ChrootMissing {
+        /// The chroot.
+        chroot: String,
+    },
+
+    /// Something listens at the addresses given, and it is not ZooKeeper.
+    #[error(
+        "{address} does not speak ZooKeeper's client protocol: {answer}; check the port (2181 by default; not the \
+         servers' election or quorum port, not the admin server's) and whether it expects TLS"
+    )]
+    NotZooKeeper {
+        /// The address.
+        address: String,
+        /// What it did instead.
+        answer: String,
+    },
+
+    /// No session was established within the time that the builder's `connect_timeout` allows.
+    #[error("no ZooKeeper session after {waited:?}: {reason}")]
+    ConnectTimeout {
+        /// How long it was tried.
+        waited: Duration,
+        /// What the last attempt met.
+        reason: String,
+    },
+
+    /// In master mode, a znode stands at the election's path that is no contender's: it is not ephemeral.
+    #[error(
+        "{path} is not an ephemeral znode, so that nobody can become master by creating it: choose another path \
+         for master mode, or delete the znode"
+    )]
+    PathOccupied {
+        /// The election's path.
+        path: String,
+    },
+
+    /// The parent of the znodes is ephemeral, and ephemeral znodes have no children.
+    #[error(
+        "{path} is an ephemeral znode and cannot be the directory of an election: choose another path (it may be \
+         the path of an election in master mode)"
+    )]
+    ParentEphemeral {
+        /// The election's path.
+        path: String,
+    },
+
+    /// The directory's counter of sequential znodes has reached its end, 2147483647.
+    #[error("the sequence counter of {path} is used up: move the election to another path")]
+    SequenceExhausted {
+        /// The election's directory.
+        path: String,
+    },
+
+    /// The quota that was set on the path is used up.
+    #[error("the quota of {path} is used up: raise it (`setquota` in zkCli.sh), or choose another path")]
+    QuotaExceeded {
+        /// The znode that was to be created.
+        path: String,
+    },
+
+    /// The session watches so many paths that it would not survive a reconnection.
+    ///
+    /// A client registers all its watches anew in one packet after a reconnection, and a server refuses a
+    /// packet of 1 MB; the ZooKeeper client of this crate reaches its limit at about 128 KiB of paths.
+    #[error(
+        "the session watches too many paths ({bytes} bytes of path names): open another session for further \
+         elections"
+    )]
+    TooManyWatches {
+        /// The bytes of path names that would be watched.
+        bytes: usize,
+    },
+
+    /// The contender campaigns or leads already. Its place and its leadership are not touched.
+    #[error(
+        "this contender campaigns or leads already: use the campaign that is under way, or build another election \
+         for a second contender"
+    )]
+    AlreadyCampaigning,
+
+    /// The campaign was ended by [`withdraw`](crate::Election::withdraw).
+    #[error("the campaign was withdrawn")]
+    Withdrawn,
+
+    /// The session was closed by [`close`](crate::Session::close), or all of its tasks have ended with their
+    /// runtime.
+    #[error("the session is closed: connect again")]
+    SessionClosed,
+
+    /// The ZooKeeper session is over and cannot be opened again, because the application brought its own
+    /// client ([`from_client`](crate::Session::from_client)). The znodes go with the session.
+    #[error(
+        "the ZooKeeper session is over, and only the application can open another: make a new client, and the \
+         elections from it"
+    )]
+    SessionLost,
+
+    /// The ZooKeeper session ended while a znode was being removed. The ensemble removes the znode with the
+    /// session, within the session timeout; until then it stands in front of its successor.
+    #[error("the ZooKeeper session ended before the znode's removal was confirmed: it goes with the session")]
+    RemovalUnconfirmed,
+
+    /// The ensemble did not answer in time. Reading can be tried again at once.
+    #[error("no answer from the ensemble within {waited:?}: {reason}")]
+    Unavailable {
+        /// How long it was tried.
+        waited: Duration,
+        /// What the last attempt met.
+        reason: String,
+    },
+
+    /// ZooKeeper answered with an error that this crate does not expect.
+    #[error("cannot {operation} {path}: {source}")]
+    ZooKeeper {
+        /// The operation.
+        operation: &'static str,
+        /// The znode.
+        path: String,
+        /// The error of the ZooKeeper client.
+        source: BoxError,
+    },
+}
+
+/// Why a leadership ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Lost {
+    /// The leadership cannot be proven any longer: the connection to the ensemble broke. The znode is
+    /// deleted as soon as the ensemble can be reached; campaign again for a place at the tail.
+    #[error("the connection to the ensemble broke")]
+    LeaseExpired,
+    /// The ZooKeeper session is over, and the znode with it.
+    #[error("the ZooKeeper session expired")]
+    SessionExpired,
+    /// Somebody deleted the leading znode.
+    #[error("the leading znode was deleted")]
+    NodeDeleted,
+    /// The leader resigned, withdrew or dropped its leadership.
+    #[error("resigned")]
+    Resigned,
+    /// The application closed the session, or the runtime of the session's tasks was shut down.
+    #[error("the session was closed")]
+    SessionClosed,
+}
+
+/// How a request to ZooKeeper failed, by what follows from it.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The znode does not exist (for a create: its parent does not).
+    NoNode,
+    /// The znode exists already.
+    NodeExists,
+    /// It may or may not have been executed, now or later: the connection broke or the answer is overdue.
+    Unknown(String),
+    /// It was not executed, and may be the next time.
+    Rejected(String),
+    /// It was not executed, and will not be until something is changed.
+    Refused(Error),
+}
+
+impl Failure {
+    /// What happened, for logs and for errors that give up.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Failure::NoNode => "the znode does not exist".into(),
+            Failure::NodeExists => "the znode exists".into(),
+            Failure::Unknown(reason) | Failure::Rejected(reason) => reason.clone(),
+            Failure::Refused(error) => error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What goes into the machine and what comes out of it.
+
+use crate::error::{Error, Failure, Lost};
+use crate::types::{Node, SessionId, Standing};
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The application wants to lead.
+    Campaign,
+    /// The application does not want to wait or lead any more, for this reason.
+    Withdraw(Lost),
+    /// A server answers on this ZooKeeper session: after connecting for the first time, after a
+    /// disconnection, and with a new session after the loss of the old one.
+    Connected(SessionId),
+    /// The connection broke. The session may live or not.
+    Suspended,
+    /// The session is over, and the znodes with it; `reopening` tells whether there will be another.
+    SessionLost { reopening: bool },
+    /// The answer to [`Action::Ask`].
+    Reply(Ticket, Reply),
+    /// The watch on the own znode fired; `deleted` if the event says so beyond doubt.
+    OwnChanged { deleted: bool },
+    /// The watch on the znode ahead fired, with whatever event.
+    AheadChanged,
+    /// The time that [`Machine::poll_timeout`](super::Machine::poll_timeout) named has come.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Send this request, and return its answer with the ticket. At most two are under way at a time.
+    Ask(Ticket, Request),
+    /// Drop both watches.
+    Unwatch,
+    /// Leadership begins, on this znode.
+    Lead(Node),
+    /// Leadership ends. To be carried out before anything else.
+    StepDown(Lost),
+    /// The campaign ends with this error. The znode, if there is one, is being removed.
+    GiveUp(Error),
+    /// The znode could not be removed, or nobody knows.
+    RemovalFailed(Error),
+    /// Where the contender stands has changed. `Idle` says that no znode of it is left.
+    Report(Standing),
+}
+
+/// Which request a reply belongs to. Each ticket is used once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(pub(crate) u64);
+
+/// A request to ZooKeeper.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Create the contender's znode. Answer: [`Reply::Created`].
+    Create,
+    /// Create the missing parents of the znode. Answer: [`Reply::ParentsCreated`].
+    CreateParents,
+    /// Find the znodes that an earlier create of unknown outcome left. Answer: [`Reply::Found`].
+    FindOwn,
+    /// List the directory. Answer: [`Reply::Listed`].
+    List,
+    /// Look at the own znode and leave a watch, which replaces the former. Answer: [`Reply::Watched`].
+    WatchOwn(Node),
+    /// Look at the znode ahead and leave a watch, which replaces the former. Answer: [`Reply::Watched`].
+    WatchAhead(String),
+    /// Delete the own znode. With `verify`, only after having seen that it is still the same and ours.
+    /// Answer: [`Reply::Removed`].
+    Remove { node: Node, verify: bool },
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Created(Result<Node, Failure>),
+    Found(Result<Vec<Node>, Failure>),
+    Listed(Result<Vec<String>, Failure>),
+    Watched(Result<Seen, Failure>),
+    ParentsCreated(Result<(), Failure>),
+    Removed(Result<(), Failure>),
+}
+
+/// What a watched znode is at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// No such znode. No watch was left.
+    Nothing,
+    /// The znode that the request named, or (for the one ahead) an ephemeral one.
+    Standing,
+    /// A znode of that name, but for the own one: not the same; for the one ahead: not ephemeral.
+    Other,
+}

@@ -1,0 +1,23 @@
+//! The decision of master mode, made from a look at the one znode and nothing else.
+
+use super::event::Seen;
+
+/// What a look at the master's znode says to a contender that could not create it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It went in the meantime: try again.
+    Free,
+    /// Somebody is master.
+    Taken,
+    /// A znode that never goes by itself stands there: nobody can become master.
+    Occupied,
+}
+
+/// Decides what to do after a create was answered with "exists".
+pub(crate) fn place(seen: Seen) -> Place {
+    match seen {
+        Seen::Nothing => Place::Free,
+        Seen::Standing => Place::Taken,
+        Seen::Other => Place::Occupied,
+    }
+}

@@ -1,0 +1,593 @@
+//! One contender of one election: what to do next. No I/O, no clock, no randomness of its own.
+//!
+//! ```text
+//!                    Campaign
+//!   Nowhere ─────────────────────────▶ create ──▶ Held ──▶ list ──▶ lowest, and the own watch set: Lead
+//!      ▲                                 │  ▲       ▲        │
+//!      │                                 │  │       │        └─▶ watch the predecessor ──▶ any event: list
+//!      │  no parent ◀────────────────────┤  │       │
+//!      │      └──▶ create the parents ───┼──┘       │
+//!      │  Unsure (answer lost) ◀─────────┤          │
+//!      │      └──▶ find own ─────────────┼──────────┘
+//!      │  Blocked (master mode) ◀────────┘
+//!      │      └──▶ watch the master's znode ──▶ it goes: create
+//!      │
+//!      └── own znode gone, session lost: from anywhere. Withdrawn: by way of `stale`, until it is removed.
+//! ```
+//!
+//! Call order: feed one [`Event`] to [`Machine::handle`], then take [`Action`]s from
+//! [`Machine::poll_action`] until there are none, and carry them out in this order. Feed [`Event::Tick`]
+//! when [`Machine::poll_timeout`] has come. Every [`Action::Ask`] is answered once, at the latest by a
+//! time-out, except after [`Event::SessionLost`], which ends all that are under way.
+//!
+//! A failed request leads to another attempt (after a pause that doubles, with jitter), or back to the last
+//! thing known for certain. Only [`Failure::Refused`] ends a campaign.
+
+mod event;
+mod lease;
+mod master;
+pub(crate) mod naming;
+mod sequential;
+#[cfg(test)]
+mod transcript;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+pub(crate) use self::event::{Action, Event, Reply, Request, Seen, Ticket};
+pub(crate) use self::lease::Lease;
+use crate::error::{Error, Failure, Lost};
+use crate::types::{Mode, Node, SessionId, Standing, Timestamp, join};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the machine has to know about its election.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) mode: Mode,
+    /// Sequential mode: the directory. Master mode: the one znode.
+    pub(crate) path: String,
+    /// Sequential mode: how the names of contenders begin.
+    pub(crate) prefix: String,
+}
+
+pub(crate) struct Machine {
+    plan: Plan,
+    rng: fastrand::Rng,
+    /// The application campaigns or leads.
+    wanted: bool,
+    /// A server answers.
+    connected: bool,
+    /// The session that our znodes belong to.
+    session: Option<SessionId>,
+    place: Place,
+    /// Znodes of ours that are to be removed, and whether to look before deleting.
+    stale: VecDeque<(Node, bool)>,
+    /// The request under way, but for looks at the own znode, which run beside it.
+    asked: Option<Ticket>,
+    tickets: u64,
+    failures: u32,
+    retry_at: Option<Timestamp>,
+    /// Why the last place was lost, until there is another.
+    after: Option<Lost>,
+    reported: Standing,
+    actions: VecDeque<Action>,
+}
+
+/// What is known about the own znode.
+enum Place {
+    /// There is none.
+    Nowhere,
+    /// There is none, for want of a parent.
+    NoParent,
+    /// A create's answer was lost: there may be one.
+    Unsure,
+    /// Master mode: there is none, because somebody else's stands.
+    Blocked { watched: bool },
+    /// It stands.
+    Held(Held),
+}
+
+struct Held {
+    node: Node,
+    own: OwnWatch,
+    ahead: Ahead,
+    leading: bool,
+}
+
+enum OwnWatch {
+    Off,
+    Asked(Ticket),
+    Set,
+}
+
+/// Who stands in front.
+enum Ahead {
+    /// To be found out.
+    Unknown,
+    /// This znode, not watched yet.
+    Chosen(String),
+    /// This znode, watched.
+    Watched(String),
+    /// Nobody: it is our turn.
+    Nobody,
+}
+
+impl Machine {
+    pub(crate) fn new(plan: Plan, seed: u64) -> Self {
+        Self {
+            plan,
+            rng: fastrand::Rng::with_seed(seed),
+            wanted: false,
+            connected: false,
+            session: None,
+            place: Place::Nowhere,
+            stale: VecDeque::new(),
+            asked: None,
+            tickets: 0,
+            failures: 0,
+            retry_at: None,
+            after: None,
+            reported: Standing::Idle,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Takes in what happened at `now`.
+    pub(crate) fn handle(&mut self, now: Timestamp, event: Event) {
+        match event {
+            Event::Campaign => self.wanted = true,
+            Event::Withdraw(reason) => self.withdraw(reason),
+            Event::Connected(session) => self.on_connected(session),
+            Event::Suspended => self.on_suspended(),
+            Event::SessionLost { reopening } => self.on_session_lost(reopening),
+            Event::Reply(ticket, reply) => self.on_reply(now, ticket, reply),
+            Event::OwnChanged { deleted } => self.on_own_changed(now, deleted),
+            Event::AheadChanged => self.on_ahead_changed(),
+            Event::Tick => {}
+        }
+        self.advance(now);
+        self.report();
+    }
+
+    /// The next thing to do.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to call again with [`Event::Tick`].
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.retry_at.filter(|_| self.connected)
+    }
+
+    /// Sends whatever the present state calls for, if nothing is under way.
+    fn advance(&mut self, now: Timestamp) {
+        if !self.connected || self.retry_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.retry_at = None;
+        self.watch_own();
+        if self.asked.is_some() {
+            return;
+        }
+        if let Place::Unsure = self.place {
+            return self.ask(Request::FindOwn);
+        }
+        if let Some((node, verify)) = self.stale.front() {
+            let request = Request::Remove {
+                node: node.clone(),
+                verify: *verify,
+            };
+            return self.ask(request);
+        }
+        if !self.wanted {
+            return;
+        }
+        match &mut self.place {
+            Place::Nowhere => self.ask(Request::Create),
+            Place::NoParent => self.ask(Request::CreateParents),
+            Place::Blocked { watched: false } => {
+                let path = self.plan.path.clone();
+                self.ask(Request::WatchAhead(path));
+            }
+            Place::Held(held) => match &held.ahead {
+                Ahead::Unknown => self.ask(Request::List),
+                Ahead::Chosen(name) => {
+                    let path = join(&self.plan.path, name);
+                    self.ask(Request::WatchAhead(path));
+                }
+                Ahead::Nobody if matches!(held.own, OwnWatch::Set) && !held.leading => {
+                    held.leading = true;
+                    self.failures = 0;
+                    self.actions.push_back(Action::Lead(held.node.clone()));
+                }
+                Ahead::Nobody | Ahead::Watched(_) => {}
+            },
+            Place::Blocked { watched: true } | Place::Unsure => {}
+        }
+    }
+
+    fn watch_own(&mut self) {
+        if let Place::Held(held) = &mut self.place
+            && let OwnWatch::Off = held.own
+        {
+            self.tickets += 1;
+            let ticket = Ticket(self.tickets);
+            held.own = OwnWatch::Asked(ticket);
+            self.actions
+                .push_back(Action::Ask(ticket, Request::WatchOwn(held.node.clone())));
+        }
+    }
+
+    fn ask(&mut self, request: Request) {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.asked = Some(ticket);
+        self.actions.push_back(Action::Ask(ticket, request));
+    }
+
+    fn withdraw(&mut self, reason: Lost) {
+        self.wanted = false;
+        self.leave_place(reason);
+    }
+
+    /// Gives up the place, whatever it is, and has the znode removed.
+    fn leave_place(&mut self, reason: Lost) {
+        match std::mem::replace(&mut self.place, Place::Nowhere) {
+            Place::Held(held) => {
+                if held.leading {
+                    self.step_down(reason);
+                }
+                // A watch that is set and did not fire says that the znode is the same as ever.
+                let verify = !(self.connected && matches!(held.own, OwnWatch::Set));
+                self.stale.push_back((held.node, verify));
+            }
+            Place::Unsure => self.place = Place::Unsure,
+            Place::Nowhere | Place::NoParent | Place::Blocked { .. } => {}
+        }
+    }
+
+    fn step_down(&mut self, reason: Lost) {
+        self.wanted = false;
+        self.actions.push_back(Action::StepDown(reason));
+    }
+
+    fn give_up(&mut self, error: Error) {
+        let campaigning = self.wanted;
+        self.wanted = false;
+        self.leave_place(Lost::LeaseExpired);
+        if campaigning {
+            self.actions.push_back(Action::GiveUp(error));
+        }
+    }
+
+    /// The own znode is gone: somebody deleted it.
+    fn on_own_gone(&mut self, now: Timestamp) {
+        if let Place::Held(held) = std::mem::replace(&mut self.place, Place::Nowhere) {
+            if held.leading {
+                self.step_down(Lost::NodeDeleted);
+            } else {
+                self.after = Some(Lost::NodeDeleted);
+                self.pause(now);
+            }
+        }
+    }
+
+    fn on_connected(&mut self, session: SessionId) {
+        if self.session.is_some_and(|known| known != session) {
+            self.on_session_lost(true);
+        }
+        self.session = Some(session);
+        self.connected = true;
+        self.failures = 0;
+        self.retry_at = None;
+        // Events may have been missed and requests may have failed: look at everything again.
+        match &mut self.place {
+            Place::Held(held) => {
+                held.own = OwnWatch::Off;
+                held.ahead = match self.plan.mode {
+                    Mode::Sequential => Ahead::Unknown,
+                    Mode::Master => Ahead::Nobody,
+                };
+            }
+            Place::Blocked { watched } => *watched = false,
+            Place::Nowhere | Place::NoParent | Place::Unsure => {}
+        }
+    }
+
+    fn on_suspended(&mut self) {
+        self.connected = false;
+        if let Place::Held(Held { leading: true, .. }) = self.place {
+            self.leave_place(Lost::LeaseExpired);
+        }
+    }
+
+    fn on_session_lost(&mut self, reopening: bool) {
+        self.connected = false;
+        self.session = None;
+        self.retry_at = None;
+        let unconfirmed = !self.stale.is_empty() || matches!(self.place, Place::Unsure);
+        match std::mem::replace(&mut self.place, Place::Nowhere) {
+            Place::Held(Held { leading: true, .. }) => self.step_down(Lost::SessionExpired),
+            Place::Held(_) => self.after = Some(Lost::SessionExpired),
+            _ => {}
+        }
+        self.stale.clear();
+        if (unconfirmed || self.asked.is_some()) && !self.wanted {
+            self.actions
+                .push_back(Action::RemovalFailed(Error::RemovalUnconfirmed));
+        }
+        self.asked = None;
+        self.actions.push_back(Action::Unwatch);
+        if !reopening {
+            self.give_up(Error::SessionLost);
+        }
+    }
+
+    fn on_own_changed(&mut self, now: Timestamp, deleted: bool) {
+        if let Place::Held(held) = &mut self.place {
+            held.own = OwnWatch::Off;
+            if deleted {
+                self.on_own_gone(now);
+            }
+        }
+    }
+
+    fn on_ahead_changed(&mut self) {
+        match &mut self.place {
+            Place::Held(held) if matches!(held.ahead, Ahead::Watched(_)) => held.ahead = Ahead::Unknown,
+            // Whatever happened to the master's znode, a create tells whether it stands.
+            Place::Blocked { .. } => self.place = Place::Nowhere,
+            _ => {}
+        }
+    }
+
+    fn on_reply(&mut self, now: Timestamp, ticket: Ticket, reply: Reply) {
+        if self.asked != Some(ticket) {
+            if let (Place::Held(held), Reply::Watched(seen)) = (&self.place, reply)
+                && matches!(held.own, OwnWatch::Asked(own) if own == ticket)
+            {
+                self.on_own_watched(now, seen);
+            }
+            return;
+        }
+        self.asked = None;
+        match reply {
+            Reply::Created(outcome) => self.on_created(now, outcome),
+            Reply::Found(outcome) => self.on_found(now, outcome),
+            Reply::Listed(outcome) => self.on_listed(now, outcome),
+            Reply::Watched(outcome) => self.on_ahead_watched(now, outcome),
+            Reply::ParentsCreated(outcome) => self.on_parents_created(now, outcome),
+            Reply::Removed(outcome) => self.on_removed(now, outcome),
+        }
+    }
+
+    fn on_created(&mut self, now: Timestamp, outcome: Result<Node, Failure>) {
+        match outcome {
+            Ok(node) => self.hold(node),
+            Err(Failure::NoNode) => {
+                if self.wanted {
+                    self.place = Place::NoParent;
+                }
+            }
+            Err(Failure::NodeExists) => match self.plan.mode {
+                Mode::Master => {
+                    if self.wanted {
+                        self.place = Place::Blocked { watched: false };
+                    }
+                }
+                Mode::Sequential => {
+                    self.give_up(Error::SequenceExhausted {
+                        path: self.plan.path.clone(),
+                    });
+                }
+            },
+            Err(Failure::Unknown(_)) => {
+                self.place = Place::Unsure;
+                self.pause(now);
+            }
+            Err(failure) => self.failed(now, failure),
+        }
+    }
+
+    /// The own znode stands: to be used, or to be removed if nobody wants it any more.
+    fn hold(&mut self, node: Node) {
+        if self.wanted {
+            let ahead = match self.plan.mode {
+                Mode::Sequential => Ahead::Unknown,
+                Mode::Master => Ahead::Nobody,
+            };
+            self.place = Place::Held(Held {
+                node,
+                own: OwnWatch::Off,
+                ahead,
+                leading: false,
+            });
+        } else {
+            self.place = Place::Nowhere;
+            self.stale.push_back((node, false));
+        }
+    }
+
+    fn on_found(&mut self, now: Timestamp, outcome: Result<Vec<Node>, Failure>) {
+        match outcome {
+            Ok(nodes) => {
+                self.place = Place::Nowhere;
+                let mut nodes = nodes.into_iter();
+                if let Some(node) = nodes.next() {
+                    self.hold(node);
+                }
+                self.stale.extend(nodes.map(|extra| (extra, true)));
+            }
+            Err(Failure::Refused(error)) => {
+                // The znode, if there is one, can be neither found nor removed: it goes with the session.
+                self.place = Place::Nowhere;
+                self.give_up(error);
+            }
+            Err(failure) => self.failed(now, failure),
+        }
+    }
+
+    fn on_listed(&mut self, now: Timestamp, outcome: Result<Vec<String>, Failure>) {
+        let Place::Held(held) = &mut self.place else {
+            return;
+        };
+        match outcome {
+            Ok(children) => match sequential::place(&self.plan.prefix, &children, held.node.name()) {
+                sequential::Place::Gone => self.on_own_gone(now),
+                sequential::Place::Lowest => held.ahead = Ahead::Nobody,
+                sequential::Place::Behind(name) => held.ahead = Ahead::Chosen(name),
+            },
+            Err(Failure::NoNode) => self.on_own_gone(now),
+            Err(failure) => self.failed(now, failure),
+        }
+    }
+
+    fn on_own_watched(&mut self, now: Timestamp, outcome: Result<Seen, Failure>) {
+        let Place::Held(held) = &mut self.place else {
+            return;
+        };
+        match outcome {
+            Ok(Seen::Standing) => held.own = OwnWatch::Set,
+            Ok(Seen::Nothing | Seen::Other) => self.on_own_gone(now),
+            Err(failure) => {
+                held.own = OwnWatch::Off;
+                self.failed(now, failure);
+            }
+        }
+    }
+
+    fn on_ahead_watched(&mut self, now: Timestamp, outcome: Result<Seen, Failure>) {
+        let seen = match outcome {
+            Ok(seen) => seen,
+            Err(failure) => return self.failed(now, failure),
+        };
+        match &mut self.place {
+            Place::Held(held) => {
+                if let Ahead::Chosen(name) = &mut held.ahead {
+                    held.ahead = match seen {
+                        Seen::Nothing => Ahead::Unknown,
+                        Seen::Standing | Seen::Other => Ahead::Watched(std::mem::take(name)),
+                    };
+                    self.failures = 0;
+                }
+            }
+            Place::Blocked { watched } => match master::place(seen) {
+                master::Place::Free => self.place = Place::Nowhere,
+                master::Place::Taken => {
+                    *watched = true;
+                    self.failures = 0;
+                }
+                master::Place::Occupied => self.give_up(Error::PathOccupied {
+                    path: self.plan.path.clone(),
+                }),
+            },
+            _ => {}
+        }
+    }
+
+    fn on_parents_created(&mut self, now: Timestamp, outcome: Result<(), Failure>) {
+        match outcome {
+            Ok(()) => self.place = Place::Nowhere,
+            Err(failure) => self.failed(now, failure),
+        }
+    }
+
+    fn on_removed(&mut self, now: Timestamp, outcome: Result<(), Failure>) {
+        match outcome {
+            Ok(()) | Err(Failure::NoNode) => {
+                self.stale.pop_front();
+            }
+            Err(failure) => {
+                if let Some((_, verify)) = self.stale.front_mut() {
+                    *verify = true;
+                }
+                self.pause(now);
+                if let Failure::Refused(error) = failure {
+                    self.actions.push_back(Action::RemovalFailed(error));
+                }
+            }
+        }
+    }
+
+    /// A request has failed, and the state says what to try again.
+    fn failed(&mut self, now: Timestamp, failure: Failure) {
+        match failure {
+            Failure::Refused(error) => self.give_up(error),
+            _ => self.pause(now),
+        }
+    }
+
+    /// Waits before the next attempt: from half of 50 ms on, doubling, up to 5 s.
+    fn pause(&mut self, now: Timestamp) {
+        let longest = FIRST_PAUSE
+            .saturating_mul(1 << self.failures.min(16))
+            .min(LONGEST_PAUSE);
+        self.failures += 1;
+        self.retry_at = Some(now + longest.mul_f64(0.5 + 0.5 * self.rng.f64()));
+    }
+
+    fn report(&mut self) {
+        let standing = self.standing();
+        if standing == self.reported {
+            return;
+        }
+        if let Standing::Idle | Standing::Waiting { .. } | Standing::Leading { .. } = standing {
+            self.after = None;
+        }
+        if standing == Standing::Idle {
+            self.failures = 0;
+            self.retry_at = None;
+            self.actions.push_back(Action::Unwatch);
+        }
+        self.reported = standing.clone();
+        self.actions.push_back(Action::Report(standing));
+    }
+
+    fn standing(&self) -> Standing {
+        if !self.wanted {
+            let nothing_left = matches!(
+                self.place,
+                Place::Nowhere | Place::NoParent | Place::Blocked { .. }
+            ) && self.stale.is_empty()
+                && self.asked.is_none();
+            return if nothing_left {
+                Standing::Idle
+            } else {
+                Standing::Leaving
+            };
+        }
+        if !self.connected {
+            return Standing::Connecting { after: self.after };
+        }
+        match &self.place {
+            Place::Held(Held {
+                node, leading: true, ..
+            }) => Standing::Leading {
+                node: node.path.clone(),
+                token: node.token,
+            },
+            Place::Held(Held {
+                node,
+                ahead: Ahead::Watched(name),
+                ..
+            }) => Standing::Waiting {
+                node: Some(node.path.clone()),
+                behind: join(&self.plan.path, name),
+            },
+            Place::Blocked { watched: true } => Standing::Waiting {
+                node: None,
+                behind: self.plan.path.clone(),
+            },
+            // A second look changes nothing until it is known what it says.
+            Place::Held(held) => match &self.reported {
+                waiting @ Standing::Waiting { node: Some(node), .. } if *node == held.node.path => {
+                    waiting.clone()
+                }
+                _ => Standing::Joining { after: self.after },
+            },
+            _ => Standing::Joining { after: self.after },
+        }
+    }
+}

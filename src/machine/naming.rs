@@ -1,0 +1,110 @@
+//! Names of sequential znodes: which child of a directory is a contender, and which stands before which.
+
+use crate::types::Sequence;
+
+/// The sequence number in a child's name, if the name is a contender's: the prefix and then the number as
+/// ZooKeeper prints it (`%010d`), nothing else. Other children of the directory are none of our business.
+pub(crate) fn parse(prefix: &str, name: &str) -> Option<Sequence> {
+    let digits = name.strip_prefix(prefix)?;
+    let sequence = Sequence::new(digits.parse().ok()?);
+    (sequence.to_string() == digits).then_some(sequence)
+}
+
+/// The child just before `own` among the contenders, if there is one.
+pub(crate) fn predecessor<'a>(prefix: &str, children: &'a [String], own: Sequence) -> Option<&'a str> {
+    contenders(prefix, children)
+        .filter(|(sequence, _)| sequence.precedes(own))
+        .max_by_key(|(sequence, _)| sequence.distance_from(own))
+        .map(|(_, name)| name)
+}
+
+/// The contender with the lowest number.
+pub(crate) fn lowest<'a>(prefix: &str, children: &'a [String]) -> Option<&'a str> {
+    // Distances are measured from one of them: all that live at one time lie within 2^31 of each other.
+    let (pivot, _) = contenders(prefix, children).next()?;
+    contenders(prefix, children)
+        .min_by_key(|(sequence, _)| sequence.distance_from(pivot))
+        .map(|(_, name)| name)
+}
+
+/// The children that are contenders, in the order of the list.
+pub(crate) fn contenders<'a>(
+    prefix: &str,
+    children: &'a [String],
+) -> impl Iterator<Item = (Sequence, &'a str)> {
+    children
+        .iter()
+        .filter_map(move |name| Some((parse(prefix, name)?, name.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn children(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn only_the_prefix_and_ten_digits_are_a_contender() {
+        let parse = |name| parse("guid_", name).map(Sequence::number);
+        assert_eq!(parse("guid_0000000000"), Some(0));
+        assert_eq!(parse("guid_2147483647"), Some(i32::MAX));
+        assert_eq!(parse("guid_-2147483648"), Some(i32::MIN));
+        assert_eq!(parse("guid_-000000001"), Some(-1));
+        for foreign in [
+            "guid_",
+            "guid_1",
+            "guid_00000000001",
+            "guid_+000000001",
+            "guid_000000000x",
+            "guid_2147483648",
+            "Guid_0000000001",
+            "xguid_0000000001",
+            "guid_0000000001x",
+            "_c_6ba7b810-9dad-11d1-80b4-00c04fd430c8-latch-0000000001",
+            "lock",
+            "größe_0000000001",
+            "",
+        ] {
+            assert_eq!(parse(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn the_predecessor_is_the_nearest_below() {
+        let all = children(&[
+            "guid_0000000010",
+            "guid_0000000002",
+            "lock",
+            "guid_0000000009",
+            "other_0000000008",
+        ]);
+        let before = |own| predecessor("guid_", &all, Sequence::new(own));
+        assert_eq!(before(10), Some("guid_0000000009"));
+        assert_eq!(before(9), Some("guid_0000000002"));
+        assert_eq!(before(2), None);
+        assert_eq!(lowest("guid_", &all), Some("guid_0000000002"));
+        assert_eq!(lowest("guid_", &children(&["lock"])), None);
+    }
+
+    #[test]
+    fn order_survives_the_overflow_of_the_counter() {
+        let all = children(&[
+            "guid_-2147483647",
+            "guid_2147483646",
+            "guid_-2147483648",
+            "guid_2147483647",
+        ]);
+        assert_eq!(lowest("guid_", &all), Some("guid_2147483646"));
+        assert_eq!(
+            predecessor("guid_", &all, Sequence::new(i32::MIN)),
+            Some("guid_2147483647")
+        );
+        assert_eq!(
+            predecessor("guid_", &all, Sequence::new(i32::MIN + 1)),
+            Some("guid_-2147483648")
+        );
+        assert_eq!(predecessor("guid_", &all, Sequence::new(i32::MAX - 1)), None);
+    }
+}

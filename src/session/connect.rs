@@ -1,0 +1,289 @@
+//! Opening ZooKeeper sessions: the trait for applications that do it their own way, and the usual way.
+
+use std::pin::pin;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::task::AbortHandle;
+use zookeeper_client as zk;
+
+use super::probe::{self, Answer};
+use crate::error::{BoxError, Error};
+
+/// Opens ZooKeeper sessions, for a [`Session`](crate::Session) that outlives them.
+///
+/// Implement it to bring TLS or SASL options, or credentials that change: see
+/// [`SessionBuilder::connect_with`](crate::SessionBuilder::connect_with).
+///
+/// ```
+/// use zookeeper_election::zookeeper_client::{Client, SessionInfo};
+/// use zookeeper_election::{Connect, ConnectError, async_trait};
+///
+/// struct WithFreshSecret;
+///
+/// # fn read_secret() -> std::io::Result<Vec<u8>> { Ok(b"user:secret".to_vec()) }
+/// #[async_trait]
+/// impl Connect for WithFreshSecret {
+///     async fn connect(&self, resume: Option<SessionInfo>) -> Result<Client, ConnectError> {
+///         let secret = read_secret().map_err(|error| ConnectError::Retry(error.into()))?;
+///         let mut connector = Client::connector().with_fail_eagerly().with_auth("digest", &secret);
+///         if let Some(session) = resume {
+///             connector = connector.with_session(session);
+///         }
+///         Ok(connector.connect("zk1:2181,zk2:2181,zk3:2181").await?)
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait Connect: Send + Sync + 'static {
+    /// Opens a session, or takes up the one in `resume` again, in which case the implementation must hand it
+    /// to [`Connector::with_session`](zk::Connector::with_session). Each call is one attempt: it should fail
+    /// when no server answers ([`with_fail_eagerly`](zk::Connector::with_fail_eagerly)) rather than wait, and
+    /// is repeated with increasing pauses.
+    ///
+    /// Do not keep a clone of the client: the session lives on until all are dropped.
+    async fn connect(&self, resume: Option<zk::SessionInfo>) -> Result<zk::Client, ConnectError>;
+}
+
+/// Why a [`Connect`] did not open a session.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No session now; another attempt may succeed.
+    #[error("{0}")]
+    Retry(BoxError),
+    /// The session to be taken up again does not exist any more: the next attempt is for a new one.
+    #[error("the session expired")]
+    SessionExpired,
+    /// No attempt will succeed until something is changed. The first connect ends with this error; later
+    /// ones log it and try on.
+    #[error(transparent)]
+    Fatal(Error),
+}
+
+impl From<zk::Error> for ConnectError {
+    fn from(error: zk::Error) -> Self {
+        match error {
+            zk::Error::SessionExpired => Self::SessionExpired,
+            zk::Error::AuthFailed => Self::Fatal(Error::AuthenticationFailed),
+            other => Self::Retry(Box::new(other)),
+        }
+    }
+}
+
+/// The servers of a connect string, connected to with the options of a builder.
+pub(super) struct Servers {
+    connect_string: String,
+    connector: zk::Connector,
+    /// Whether connections are not encrypted, so that an answer in plain text can be understood.
+    plain: bool,
+}
+
+impl Servers {
+    pub(super) fn new(connect_string: &str, connector: zk::Connector, plain: bool) -> Result<Self, Error> {
+        check(connect_string).map_err(|reason| Error::InvalidConnectString {
+            given: connect_string.to_owned(),
+            reason: reason.to_owned(),
+        })?;
+        Ok(Self {
+            connect_string: connect_string.to_owned(),
+            connector: connector.with_fail_eagerly(),
+            plain: plain && !connect_string.contains("tcp+tls://"),
+        })
+    }
+
+    /// What stands at the addresses, if no session could be opened.
+    async fn diagnose(&self, error: zk::Error) -> ConnectError {
+        if !self.plain {
+            return error.into();
+        }
+        let mut reasons = Vec::new();
+        let mut strangers = Vec::new();
+        for address in addresses(&self.connect_string) {
+            match probe::probe(&address).await {
+                Answer::Other(answer) => {
+                    reasons.push(format!("{address}: not ZooKeeper: {answer}"));
+                    strangers.push((address, answer));
+                }
+                Answer::ZooKeeper(state) => reasons.push(format!("{address}: {state}")),
+                Answer::Nothing(reason) => reasons.push(format!("{address}: {reason}")),
+            }
+        }
+        if strangers.len() == reasons.len()
+            && let Some((address, answer)) = strangers.into_iter().next()
+        {
+            return ConnectError::Fatal(Error::NotZooKeeper { address, answer });
+        }
+        ConnectError::Retry(reasons.join("; ").into())
+    }
+}
+
+#[async_trait]
+impl Connect for Servers {
+    async fn connect(&self, resume: Option<zk::SessionInfo>) -> Result<zk::Client, ConnectError> {
+        let mut connector = self.connector.clone();
+        if let Some(session) = resume {
+            connector = connector.with_session(session);
+        }
+        match connector.connect(&self.connect_string).await {
+            Ok(client) => Ok(client),
+            Err(zk::Error::BadArguments(reason)) => Err(ConnectError::Fatal(Error::InvalidConnectString {
+                given: self.connect_string.clone(),
+                reason: reason.to_string(),
+            })),
+            Err(error @ (zk::Error::NoHosts | zk::Error::Timeout)) => Err(self.diagnose(error).await),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A client and the task that serves it.
+pub(super) struct Opened {
+    pub(super) client: zk::Client,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Opened {
+    /// A client whose task is the application's.
+    pub(super) fn foreign(client: zk::Client) -> Self {
+        Self {
+            client,
+            tasks: Vec::new(),
+        }
+    }
+
+    /// The means to end the client's task.
+    pub(super) fn into_parts(self) -> (zk::Client, Vec<AbortHandle>) {
+        (self.client, self.tasks)
+    }
+}
+
+/// Opens a session, and keeps hold of the task that serves it. The client offers no way to end that task
+/// while it is reconnecting, and one that has tried for too long and meets only refusals never yields again.
+pub(super) async fn open(
+    connect: &dyn Connect,
+    resume: Option<zk::SessionInfo>,
+) -> Result<Opened, ConnectError> {
+    let spawner = Spawner {
+        runtime: tokio::runtime::Handle::current(),
+        tasks: Mutex::default(),
+    };
+    let mut connecting = pin!(connect.connect(resume));
+    let outcome = std::future::poll_fn(|cx| {
+        let _scope = spawns_core::enter(&spawner);
+        connecting.as_mut().poll(cx)
+    })
+    .await;
+    let tasks = spawner.tasks.into_inner().unwrap();
+    Ok(Opened {
+        client: outcome?,
+        tasks,
+    })
+}
+
+struct Spawner {
+    runtime: tokio::runtime::Handle,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl spawns_core::Spawn for Spawner {
+    fn spawn(&self, task: spawns_core::Task) {
+        let handle = self.runtime.spawn(Box::into_pin(task.future));
+        self.tasks.lock().unwrap().push(handle.abort_handle());
+    }
+}
+
+/// The pause before the next attempt: from 100 ms on, doubling, up to 2 s, and a random part of it less.
+pub(super) fn pause(attempts: u32) -> Duration {
+    let longest = Duration::from_millis(100 << attempts.min(5)).min(Duration::from_secs(2));
+    longest.mul_f64(0.5 + 0.5 * fastrand::f64())
+}
+
+/// `host:port` of each server in a connect string.
+fn addresses(connect_string: &str) -> Vec<String> {
+    hosts(connect_string)
+        .map(|host| match host.rsplit_once(':') {
+            Some((_, port)) if port.parse::<u16>().is_ok() => host.to_owned(),
+            _ => format!("{}:2181", host.trim_end_matches(':')),
+        })
+        .collect()
+}
+
+fn hosts(connect_string: &str) -> impl Iterator<Item = &str> {
+    connect_string.split(',').map(|part| {
+        let part = part
+            .strip_prefix("tcp://")
+            .or(part.strip_prefix("tcp+tls://"))
+            .unwrap_or(part);
+        part.split('/').next().unwrap_or_default()
+    })
+}
+
+/// Refuses what the client would refuse with less to say.
+fn check(connect_string: &str) -> Result<(), &'static str> {
+    if connect_string.trim() != connect_string || connect_string.contains(char::is_whitespace) {
+        return Err("it contains white space");
+    }
+    if connect_string.is_empty() {
+        return Err("it is empty");
+    }
+    for host in hosts(connect_string) {
+        if host.is_empty() {
+            return Err("a host is missing");
+        }
+        let port = match host.rsplit_once(':') {
+            Some((_, port)) if !host.ends_with(']') => port,
+            _ => continue,
+        };
+        if !port.parse::<u16>().is_ok_and(|port| port != 0) {
+            return Err("a port is not a number between 1 and 65535 (IPv6 addresses are written [::1]:2181)");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connect_strings_are_checked_before_anything_is_sent() {
+        for good in [
+            "zk1",
+            "zk1:2181",
+            "zk1:2181,zk2:2182/app",
+            "tcp+tls://zk1:2281",
+            "[::1]:2181",
+            "[::1]",
+        ] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            " zk1:2181",
+            "zk1:2181, zk2:2181",
+            "zk1:x",
+            "zk1:0",
+            "zk1:70000",
+            "zk1,,zk2",
+            "/app",
+            ":2181",
+        ] {
+            let refused = check(bad).is_err() || zk_refuses(bad);
+            assert!(refused, "{bad}");
+        }
+    }
+
+    fn zk_refuses(connect_string: &str) -> bool {
+        connect_string.starts_with(':')
+    }
+
+    #[test]
+    fn addresses_have_a_port() {
+        assert_eq!(
+            addresses("zk1,tcp://zk2:2182,[::1]/app/x"),
+            ["zk1:2181", "zk2:2182", "[::1]:2181"]
+        );
+    }
+}

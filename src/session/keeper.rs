@@ -1,0 +1,239 @@
+//! The task that keeps a session: follows the client's state, opens a client anew when the old one has given
+//! up, and closes.
+//!
+//! ```text
+//!   Connecting ──▶ Connected ◀──▶ Suspended      the client reconnects by itself
+//!       ▲                             │ for 0.6 of the session timeout
+//!       │                             ▼
+//!       └── the server says expired ─ take up the same session with a new client, again and again
+//! ```
+//!
+//! The ZooKeeper client gives a session up after a while without a server. The server is the one who knows:
+//! a session outlives any outage of the whole ensemble. So the client is replaced before it gives up, and
+//! the session is over when a server says so.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use zookeeper_client::{Client, Error as ClientError, SessionState};
+
+use super::connect::{Connect, ConnectError, Opened, open, pause};
+use super::live::{Claims, Live};
+use crate::error::Error;
+use crate::telemetry;
+use crate::types::SessionId;
+
+/// The state of a session, for those who send requests on it.
+#[derive(Clone)]
+pub(crate) enum Link {
+    /// There is no ZooKeeper session, and none of before is left.
+    Connecting,
+    /// A server answers. The number grows with every connection.
+    Connected(Arc<Live>, u64),
+    /// No server answers; the ZooKeeper session may live.
+    Suspended,
+    /// The application closes the session: everybody is to clean up and leave.
+    Closing,
+    /// The session is closed.
+    Closed,
+    /// The ZooKeeper session is over and was the application's.
+    Lost,
+}
+
+/// Held by whoever has znodes on the session; closing waits until all are dropped.
+pub(crate) type Guard = mpsc::Sender<Infallible>;
+
+/// A request to close, and where to report to.
+pub(super) type Close = oneshot::Sender<Result<(), Error>>;
+
+pub(super) struct Keeper {
+    /// `None`: the client is the application's, and nothing can be opened again.
+    pub(super) connect: Option<Arc<dyn Connect>>,
+    pub(super) link: watch::Sender<Link>,
+    pub(super) claims: Arc<Claims>,
+    pub(super) request_timeout: Option<Duration>,
+    /// Closed when the last handle is dropped, which closes the session as well.
+    pub(super) commands: mpsc::UnboundedReceiver<Close>,
+    pub(super) guards: mpsc::Receiver<Infallible>,
+    pub(super) connections: u64,
+}
+
+/// Why a client is of no use any more.
+enum Served {
+    /// The application wants to close, and hears of it here.
+    Close(Option<Close>),
+    /// The client gave up, or is about to.
+    Over,
+}
+
+impl Keeper {
+    pub(super) async fn run(mut self, mut opened: Opened) {
+        loop {
+            let (client, tasks) = opened.into_parts();
+            let info = client.session().clone();
+            let timeout = client.session_timeout();
+            let mut states = client.state_watcher();
+            let live = Live::new(
+                client,
+                self.request_timeout.unwrap_or(timeout),
+                self.claims.clone(),
+            );
+            let served = self.serve(&live, &mut states, timeout).await;
+            if let Served::Close(reply) = served {
+                let result = self.close(&live, &mut states, timeout).await;
+                tasks.iter().for_each(|task| task.abort());
+                return self.closed(reply, result);
+            }
+            live.end();
+            drop(live);
+            tasks.iter().for_each(|task| task.abort());
+            let Some(connect) = self.connect.clone() else {
+                telemetry::session_lost(SessionId::from_raw(info.id().0));
+                return drop(self.link.send_replace(Link::Lost));
+            };
+            opened = match self.reopen(&*connect, info, timeout).await {
+                Ok(opened) => opened,
+                Err(reply) => return self.closed(reply, Err(Error::RemovalUnconfirmed)),
+            };
+        }
+    }
+
+    /// Follows the state of the client until it is of no use any more.
+    async fn serve(
+        &mut self,
+        live: &Arc<Live>,
+        states: &mut zookeeper_client::StateWatcher,
+        timeout: Duration,
+    ) -> Served {
+        // A state watcher waits for ever when the terminal state was there before it.
+        let mut state = states.peek_state();
+        loop {
+            let mut give_up = None;
+            match state {
+                SessionState::SyncConnected => {
+                    self.connections += 1;
+                    telemetry::connected(live.session(), self.connections);
+                    self.link
+                        .send_replace(Link::Connected(live.clone(), self.connections));
+                }
+                // A read-only server proves nothing and takes no writes.
+                SessionState::Disconnected | SessionState::ConnectedReadOnly => {
+                    telemetry::suspended(live.session());
+                    self.link.send_replace(Link::Suspended);
+                    give_up = self
+                        .connect
+                        .as_ref()
+                        .map(|_| Instant::now() + timeout.mul_f64(0.6));
+                }
+                _ => return Served::Over,
+            }
+            state = loop {
+                tokio::select! {
+                    state = states.changed() => break state,
+                    _ = sleep_until(give_up.unwrap_or_else(Instant::now)), if give_up.is_some() => {
+                        return Served::Over;
+                    }
+                    close = self.commands.recv() => return Served::Close(close),
+                    _ = live.suspect.notified() => {
+                        if is_gone(live).await {
+                            return Served::Over;
+                        }
+                    }
+                }
+            };
+        }
+    }
+
+    /// Takes up the session again, or opens another when a server says that it is over.
+    async fn reopen(
+        &mut self,
+        connect: &dyn Connect,
+        session: zookeeper_client::SessionInfo,
+        session_timeout: Duration,
+    ) -> Result<Opened, Option<Close>> {
+        self.link.send_replace(Link::Suspended);
+        let id = session.id();
+        let mut resume = Some(session);
+        for attempts in 0.. {
+            let attempt = async {
+                let outcome = open(connect, resume.clone()).await;
+                if let Err(ConnectError::Retry(_) | ConnectError::Fatal(_)) = outcome {
+                    sleep(pause(attempts)).await;
+                }
+                outcome
+            };
+            let outcome = tokio::select! {
+                outcome = attempt => outcome,
+                close = self.commands.recv() => {
+                    self.link.send_replace(Link::Closing);
+                    self.wait_for_guards(session_timeout).await;
+                    return Err(close);
+                }
+            };
+            match outcome {
+                Ok(opened) => return Ok(opened),
+                Err(ConnectError::SessionExpired) if resume.is_some() => {
+                    telemetry::session_lost(SessionId::from_raw(id.0));
+                    resume = None;
+                    self.link.send_replace(Link::Connecting);
+                }
+                Err(error) => telemetry::connect_failed(&error),
+            }
+        }
+        unreachable!("attempts do not run out")
+    }
+
+    /// Lets everybody remove their znodes, and then ends the session.
+    async fn close(
+        &mut self,
+        live: &Live,
+        states: &mut zookeeper_client::StateWatcher,
+        session_timeout: Duration,
+    ) -> Result<(), Error> {
+        self.link.send_replace(Link::Closing);
+        self.wait_for_guards(session_timeout).await;
+        live.end();
+        if self.connect.is_none() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + session_timeout;
+        let mut state = states.peek_state();
+        while !state.is_terminated() {
+            match timeout_at(deadline, states.changed()).await {
+                Ok(changed) => state = changed,
+                Err(_) => return Err(Error::RemovalUnconfirmed),
+            }
+        }
+        // Whether closed or expired: the ensemble has ended it.
+        if state == SessionState::Closed || state == SessionState::Expired {
+            Ok(())
+        } else {
+            Err(Error::RemovalUnconfirmed)
+        }
+    }
+
+    async fn wait_for_guards(&mut self, limit: Duration) {
+        let _ = timeout(limit, async { while self.guards.recv().await.is_some() {} }).await;
+    }
+
+    fn closed(self, reply: Option<Close>, result: Result<(), Error>) {
+        telemetry::closed(&result);
+        self.link.send_replace(Link::Closed);
+        if let Some(reply) = reply {
+            let _ = reply.send(result);
+        }
+    }
+}
+
+/// Whether the client's task has ended without telling, as it does with its runtime: then every request
+/// fails at once, and always the same way.
+async fn is_gone(live: &Live) -> bool {
+    let Some(client): Option<Client> = live.client() else {
+        return true;
+    };
+    let answer = timeout(live.request_timeout(), client.sync("/")).await;
+    matches!(answer, Ok(Err(ClientError::UnexpectedError(_))))
+}

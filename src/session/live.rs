@@ -1,0 +1,391 @@
+//! Requests on one ZooKeeper client, each with a time-out and an error that says what follows from it.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use zookeeper_client as zk;
+
+use crate::error::{Error, Failure};
+use crate::types::{FencingToken, Node, SessionId, join, split};
+
+/// The most bytes of path names that one session watches: a fifth below what its reconnection bears.
+const MAX_WATCHED_BYTES: usize = 100 * 1024;
+
+/// The contender znodes of one session that somebody in this process answers for. They tell a znode that a
+/// create with a lost reply left from those of other contenders with the same identity.
+pub(crate) type Claims = Mutex<HashSet<FencingToken>>;
+
+/// A ZooKeeper client for as long as it is of use.
+pub(crate) struct Live {
+    client: Mutex<Option<zk::Client>>,
+    session: SessionId,
+    request_timeout: Duration,
+    ended: watch::Sender<bool>,
+    watched_bytes: AtomicUsize,
+    claims: Arc<Claims>,
+    /// Notified when the client answers as if its task were gone.
+    pub(super) suspect: Notify,
+}
+
+/// What the stat of a znode tells about its creation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) token: FencingToken,
+    /// The session that owns it, if it is ephemeral.
+    pub(crate) owner: Option<SessionId>,
+}
+
+/// How a contender's znode is to be created.
+pub(crate) struct Creation<'a> {
+    /// The znode's path, or in sequential mode what the digits are appended to.
+    pub(crate) path: &'a str,
+    pub(crate) sequential: bool,
+    pub(crate) data: &'a [u8],
+    pub(crate) acl: &'a [zk::Acl],
+}
+
+/// A watch that has been left on a znode. Resolves at its first event; dropped, it removes the watch.
+pub(crate) struct Watch {
+    event: Pin<Box<dyn Future<Output = zk::WatchedEvent> + Send>>,
+    ended: watch::Receiver<bool>,
+    _budget: Budget,
+}
+
+/// What became of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fired {
+    Deleted,
+    Changed,
+    /// The client is of no use any more; its session has told or will tell why.
+    Ended,
+}
+
+/// A share of the path names that a session may watch.
+struct Budget {
+    live: Arc<Live>,
+    bytes: usize,
+}
+
+impl Live {
+    pub(super) fn new(client: zk::Client, request_timeout: Duration, claims: Arc<Claims>) -> Arc<Self> {
+        Arc::new(Self {
+            session: SessionId::from_raw(client.session_id().0),
+            client: Mutex::new(Some(client)),
+            request_timeout,
+            ended: watch::Sender::new(false),
+            watched_bytes: AtomicUsize::new(0),
+            claims,
+            suspect: Notify::new(),
+        })
+    }
+
+    pub(crate) fn session(&self) -> SessionId {
+        self.session
+    }
+
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    /// Ends all requests and watches, and lets go of the client.
+    pub(super) fn end(&self) {
+        // Waits for watches that are being polled at the moment: see `Watch::poll`.
+        self.ended.send_replace(true);
+        drop(self.client.lock().unwrap().take());
+    }
+
+    pub(super) fn client(&self) -> Option<zk::Client> {
+        self.client.lock().unwrap().clone()
+    }
+
+    /// Creates a contender's znode. After `Failure::Unknown` there may be one: [`Live::find_own`] tells.
+    pub(crate) async fn create(&self, creation: Creation<'_>) -> Result<Node, Failure> {
+        let Creation {
+            path,
+            sequential,
+            data,
+            acl,
+        } = creation;
+        let mode = if sequential {
+            zk::CreateMode::EphemeralSequential
+        } else {
+            zk::CreateMode::Ephemeral
+        };
+        let options = mode.with_acls(zk::Acls::new(acl));
+        let request = self.run("create", path, async |client| {
+            client.create(path, data, &options).await
+        });
+        let (stat, sequence) = request.await?;
+        if stat.is_invalid() {
+            return Err(Failure::Unknown(
+                "the server returned no stat of the new znode".into(),
+            ));
+        }
+        let path = if sequential {
+            format!("{path}{sequence}")
+        } else {
+            path.to_owned()
+        };
+        let token = FencingToken::from_zxid(stat.czxid);
+        self.claims.lock().unwrap().insert(token);
+        Ok(Node { path, token })
+    }
+
+    /// Creates a directory and its missing parents.
+    pub(crate) async fn create_parents(
+        &self,
+        dir: &str,
+        container: bool,
+        acl: &[zk::Acl],
+    ) -> Result<(), Failure> {
+        let mode = if container {
+            zk::CreateMode::Container
+        } else {
+            zk::CreateMode::Persistent
+        };
+        let options = mode.with_acls(zk::Acls::new(acl));
+        let request = self.run("create", dir, async |client| match dir {
+            "/" => Err(zk::Error::NoNode),
+            dir => client.mkdir(dir, &options).await,
+        });
+        match request.await {
+            // Nothing but a chroot can be missing now.
+            Err(Failure::NoNode) => Err(match self.client() {
+                Some(client) if client.path() != "/" => Failure::Refused(Error::ChrootMissing {
+                    chroot: client.path().to_owned(),
+                }),
+                _ => Failure::Rejected("the parents vanished while they were being created".into()),
+            }),
+            other => other,
+        }
+    }
+
+    /// Finds the znodes in `dir` that this session created with this data and nobody answers for, oldest
+    /// first, and claims them. Sees the outcome of every create that was sent before.
+    pub(crate) async fn find_own(
+        &self,
+        dir: &str,
+        data: &[u8],
+        is_contender: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Node>, Failure> {
+        let request = self.run("list", dir, async |client| {
+            let (synced, listed) = (client.sync(dir), client.list_children(dir));
+            synced.await?;
+            listed.await
+        });
+        let children = match request.await {
+            Err(Failure::NoNode) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut found = Vec::new();
+        for name in children.iter().filter(|name| is_contender(name)) {
+            let path = join(dir, name);
+            // What cannot be read was created with another ACL than ours, hence by somebody else.
+            let (content, origin) = match self.read(&path).await {
+                Ok(Some(read)) => read,
+                Ok(None) | Err(Failure::Refused(Error::NotAuthorized { .. })) => continue,
+                Err(failure) => return Err(failure),
+            };
+            if origin.owner == Some(self.session) && content == data {
+                found.push(Node {
+                    path,
+                    token: origin.token,
+                });
+            }
+        }
+        found.sort_by_key(|node| node.token);
+        let mut claims = self.claims.lock().unwrap();
+        found.retain(|node| claims.insert(node.token));
+        Ok(found)
+    }
+
+    /// Deletes a znode of ours. With `verify`, looks first whether it still is: the name may have been given
+    /// to somebody else's after the directory was created again.
+    pub(crate) async fn remove(&self, node: &Node, verify: bool) -> Result<(), Failure> {
+        let path = node.path.as_str();
+        if verify {
+            let stat = self
+                .run("read", path, async |client| client.check_stat(path).await)
+                .await?;
+            let origin = stat.map(|stat| Origin::from(&stat));
+            if !origin.is_some_and(|it| it.token == node.token && it.owner == Some(self.session)) {
+                self.release(node);
+                return Ok(());
+            }
+        }
+        match self
+            .run("delete", path, async |client| client.delete(path, None).await)
+            .await
+        {
+            Ok(()) | Err(Failure::NoNode) => {
+                self.release(node);
+                Ok(())
+            }
+            failed => failed,
+        }
+    }
+
+    /// Answers for the znode no longer.
+    pub(crate) fn release(&self, node: &Node) {
+        self.claims.lock().unwrap().remove(&node.token);
+    }
+
+    pub(crate) async fn list(&self, dir: &str) -> Result<Vec<String>, Failure> {
+        self.run("list", dir, async |client| client.list_children(dir).await)
+            .await
+    }
+
+    /// Reads a znode, `None` if there is none.
+    pub(crate) async fn read(&self, path: &str) -> Result<Option<(Vec<u8>, Origin)>, Failure> {
+        match self
+            .run("read", path, async |client| client.get_data(path).await)
+            .await
+        {
+            Ok((data, stat)) => Ok(Some((data, Origin::from(&stat)))),
+            Err(Failure::NoNode) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Looks at a znode without reading it, which needs no permission, and leaves a watch on it. If there is
+    /// none, the watch waits for its creation.
+    pub(crate) async fn watch(self: &Arc<Self>, path: &str) -> Result<(Option<Origin>, Watch), Failure> {
+        let budget = self.reserve(path)?;
+        let request = self.run("read", path, async |client| {
+            client.check_and_watch_stat(path).await
+        });
+        let (stat, watcher) = request.await?;
+        Ok((stat.as_ref().map(Origin::from), self.watch_of(watcher, budget)))
+    }
+
+    /// Lists a directory and leaves a watch on its list of children; `Failure::NoNode` leaves none.
+    pub(crate) async fn list_and_watch(self: &Arc<Self>, dir: &str) -> Result<(Vec<String>, Watch), Failure> {
+        let budget = self.reserve(dir)?;
+        let request = self.run("list", dir, async |client| {
+            client.list_and_watch_children(dir).await
+        });
+        let (children, watcher) = request.await?;
+        Ok((children, self.watch_of(watcher, budget)))
+    }
+
+    fn watch_of(&self, watcher: zk::OneshotWatcher, budget: Budget) -> Watch {
+        Watch {
+            event: Box::pin(watcher.changed()),
+            ended: self.ended.subscribe(),
+            _budget: budget,
+        }
+    }
+
+    fn reserve(self: &Arc<Self>, path: &str) -> Result<Budget, Failure> {
+        let bytes = path.len() + self.client().map_or(0, |client| client.path().len());
+        let total = self.watched_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let budget = Budget {
+            live: self.clone(),
+            bytes,
+        };
+        if total > MAX_WATCHED_BYTES {
+            return Err(Failure::Refused(Error::TooManyWatches { bytes: total }));
+        }
+        Ok(budget)
+    }
+
+    async fn run<T>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        request: impl AsyncFnOnce(&zk::Client) -> Result<T, zk::Error>,
+    ) -> Result<T, Failure> {
+        let over = || Failure::Unknown("the session is over".into());
+        let client = self.client().ok_or_else(over)?;
+        let mut ended = self.ended.subscribe();
+        let outcome = tokio::select! {
+            biased;
+            _ = ended.wait_for(|ended| *ended) => return Err(over()),
+            outcome = tokio::time::timeout(self.request_timeout, request(&client)) => outcome,
+        };
+        match outcome {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                if matches!(error, zk::Error::UnexpectedError(_)) {
+                    self.suspect.notify_one();
+                }
+                Err(classify(error, operation, path))
+            }
+            Err(_) => Err(Failure::Unknown(format!(
+                "no answer within {:?}",
+                self.request_timeout
+            ))),
+        }
+    }
+}
+
+impl Future for Watch {
+    type Output = Fired;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fired> {
+        let this = &mut *self;
+        // The client's watchers panic when its task was aborted. Whoever aborts it writes `ended` first, and
+        // cannot while this guard is held; the abort wakes the watcher, and then we look here first.
+        let ended = this.ended.borrow();
+        if *ended {
+            return Poll::Ready(Fired::Ended);
+        }
+        let event = ready!(this.event.as_mut().poll(cx));
+        Poll::Ready(match event.event_type {
+            zk::EventType::NodeDeleted => Fired::Deleted,
+            zk::EventType::Session => Fired::Ended,
+            _ => Fired::Changed,
+        })
+    }
+}
+
+impl Drop for Budget {
+    fn drop(&mut self) {
+        self.live.watched_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl From<&zk::Stat> for Origin {
+    fn from(stat: &zk::Stat) -> Self {
+        // A container's owner field holds this mark.
+        let ephemeral = stat.ephemeral_owner != 0 && stat.ephemeral_owner != i64::MIN;
+        Self {
+            token: FencingToken::from_zxid(stat.czxid),
+            owner: ephemeral.then(|| SessionId::from_raw(stat.ephemeral_owner)),
+        }
+    }
+}
+
+fn classify(error: zk::Error, operation: &'static str, path: &str) -> Failure {
+    let path = path.to_owned();
+    match error {
+        zk::Error::NoNode => Failure::NoNode,
+        zk::Error::NodeExists => Failure::NodeExists,
+        zk::Error::NoAuth => Failure::Refused(Error::NotAuthorized { operation, path }),
+        zk::Error::InvalidAcl => Failure::Refused(Error::InvalidAcl { path }),
+        zk::Error::NoChildrenForEphemerals => Failure::Refused(Error::ParentEphemeral {
+            path: split(&path).0.to_owned(),
+        }),
+        zk::Error::QuotaExceeded => Failure::Refused(Error::QuotaExceeded { path }),
+        zk::Error::SessionMoved | zk::Error::NotReadOnly | zk::Error::Throttled => {
+            Failure::Rejected(error.to_string())
+        }
+        zk::Error::BadArguments(_)
+        | zk::Error::BadVersion
+        | zk::Error::NotEmpty
+        | zk::Error::Unimplemented
+        | zk::Error::MarshallingError => Failure::Refused(Error::ZooKeeper {
+            operation,
+            path,
+            source: Box::new(error),
+        }),
+        // Connection loss has many names, and an error not listed here proves nothing.
+        error => Failure::Unknown(error.to_string()),
+    }
+}

@@ -1,0 +1,361 @@
+//! ZooKeeper sessions: opened, kept, opened again, closed. The only part that names the ZooKeeper client.
+
+mod connect;
+mod keeper;
+mod live;
+mod probe;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout_at};
+use zookeeper_client as zk;
+
+pub use self::connect::{Connect, ConnectError};
+use self::connect::{Opened, Servers, open, pause};
+use self::keeper::{Close, Keeper};
+pub(crate) use self::keeper::{Guard, Link};
+pub(crate) use self::live::{Creation, Fired, Live, Origin, Watch};
+use crate::election::ElectionBuilder;
+use crate::error::{BoxError, Error, Failure};
+use crate::telemetry;
+use crate::types::SessionId;
+
+const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// A ZooKeeper session, shared by any number of elections.
+///
+/// It survives the loss of a connection, and outages of the whole ensemble: as long as a server does not say
+/// that the session is over, it is taken up again, with all its znodes. When a server does say so, another
+/// session is opened, and the elections that wait join again at the tail.
+///
+/// A `Session` is a handle: clones share one ZooKeeper session. When the last handle and the last election
+/// have been dropped, the session is closed in the background, which a program that ends at once does not
+/// wait for; [`Session::close`] waits.
+///
+/// The tasks run on the tokio runtime that is current when the session is made. Shutting that runtime down
+/// ends all leaderships at once, and leaves the znodes to the session timeout.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+/// What the handles, the elections and their drivers share. The keeper ends when the last one is dropped.
+pub(crate) struct Shared {
+    link: watch::Receiver<Link>,
+    commands: mpsc::UnboundedSender<Close>,
+    /// The origin of all guards; taken when the session closes.
+    guard: Mutex<Option<Guard>>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Session {
+    /// Connects to the servers of `connect_string`: `host:port` of each, separated by commas, then optionally
+    /// the path of a chroot: `zk1:2181,zk2:2181,zk3:2181/app`. Without a port, 2181.
+    ///
+    /// Waits until there is a session, for as long as it takes: [`SessionBuilder::connect_timeout`] sets a
+    /// limit. Prefer host names to addresses.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConnectString`], [`Error::ChrootMissing`], [`Error::AuthenticationFailed`],
+    /// [`Error::NotZooKeeper`] if something else answers at every address.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave an unused session on the ensemble until it expires there.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn connect(connect_string: &str) -> Result<Self, Error> {
+        Self::builder().connect(connect_string).await
+    }
+
+    /// A session with options.
+    pub fn builder() -> SessionBuilder {
+        SessionBuilder::default()
+    }
+
+    /// Shares a client that the application has already, and its session.
+    ///
+    /// Nothing can be opened again when that session is over: then campaigns end with
+    /// [`Error::SessionLost`], leaderships with [`Lost::SessionExpired`](crate::Lost::SessionExpired), and
+    /// the application makes a new client. [`Session::close`] removes the contenders' znodes and leaves the
+    /// session open. Use one `Session` for one client: clone the `Session`, not the client.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn from_client(client: zk::Client) -> Self {
+        Self::start(None, Opened::foreign(client), None)
+    }
+
+    /// An election at `path`, to be configured and built.
+    ///
+    /// The path is absolute, below the session's chroot. In sequential mode (the default) it is the directory
+    /// of the contenders' znodes, in master mode the master's znode itself. Missing parents are created.
+    pub fn election(&self, path: &str) -> ElectionBuilder {
+        ElectionBuilder::new(self.shared.clone(), path)
+    }
+
+    /// The ZooKeeper session at present; `None` while there is no connection.
+    pub fn id(&self) -> Option<SessionId> {
+        match &*self.shared.link.borrow() {
+            Link::Connected(live, _) => Some(live.session()),
+            _ => None,
+        }
+    }
+
+    /// Closes the session and waits until the ensemble knows: contenders step down
+    /// ([`Lost::SessionClosed`](crate::Lost::SessionClosed)), campaigns end with [`Error::SessionClosed`],
+    /// their znodes are removed, and (unless the client is the application's) the ZooKeeper session is ended.
+    /// Ends as well for all clones of this handle. Closing again does nothing.
+    ///
+    /// # Errors
+    /// [`Error::RemovalUnconfirmed`] if the ensemble cannot be reached: what is left goes when the session
+    /// expires.
+    ///
+    /// # Cancel safety
+    /// The closing goes on when the future is dropped.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.shared.guard.lock().unwrap().take();
+        let (reply, closed) = oneshot::channel();
+        if self.shared.commands.send(reply).is_err() {
+            return Ok(());
+        }
+        // A keeper that ends for another reason has nothing left to close.
+        closed.await.unwrap_or(Ok(()))
+    }
+
+    fn start(connect: Option<Arc<dyn Connect>>, opened: Opened, request_timeout: Option<Duration>) -> Self {
+        let (link_tx, link) = watch::channel(Link::Connecting);
+        let (commands, commands_rx) = mpsc::unbounded_channel();
+        let (guard, guards) = mpsc::channel(1);
+        let keeper = Keeper {
+            connect,
+            link: link_tx,
+            claims: Arc::default(),
+            request_timeout,
+            commands: commands_rx,
+            guards,
+            connections: 0,
+        };
+        let runtime = tokio::runtime::Handle::current();
+        runtime.spawn(keeper.run(opened));
+        Self {
+            shared: Arc::new(Shared {
+                link,
+                commands,
+                guard: Mutex::new(Some(guard)),
+                runtime,
+            }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn link(&self) -> watch::Receiver<Link> {
+        self.link.clone()
+    }
+
+    /// Something that keeps the session from closing before it is dropped; `None` if it closes already.
+    pub(crate) fn guard(&self) -> Option<Guard> {
+        self.guard.lock().unwrap().clone()
+    }
+
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
+    }
+
+    /// A connected client, now or as soon as there is one.
+    pub(crate) async fn live(&self) -> Result<Arc<Live>, Error> {
+        let mut link = self.link();
+        loop {
+            match &*link.borrow_and_update() {
+                Link::Connected(live, _) => return Ok(live.clone()),
+                Link::Closing | Link::Closed => return Err(Error::SessionClosed),
+                Link::Lost => return Err(Error::SessionLost),
+                Link::Connecting | Link::Suspended => {}
+            }
+            link.changed().await.map_err(|_| Error::SessionClosed)?;
+        }
+    }
+
+    /// Reads, and tries again while that may help, for at most the session timeout of the builder's default.
+    pub(crate) async fn read<T>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        read: impl AsyncFn(&Arc<Live>) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        let started = Instant::now();
+        let mut reason = String::from("no connection");
+        for attempts in 0.. {
+            let attempt = async {
+                let live = self.live().await?;
+                Ok::<_, Error>(read(&live).await)
+            };
+            let outcome = match timeout_at(started + DEFAULT_SESSION_TIMEOUT, attempt).await {
+                Ok(outcome) => outcome?,
+                Err(_) => break,
+            };
+            match outcome {
+                Ok(value) => return Ok(value),
+                Err(Failure::Refused(error)) => return Err(error),
+                Err(failure @ (Failure::NoNode | Failure::NodeExists)) => {
+                    let source: BoxError = failure.reason().into();
+                    return Err(Error::ZooKeeper {
+                        operation,
+                        path: path.to_owned(),
+                        source,
+                    });
+                }
+                Err(failure) => reason = failure.reason(),
+            }
+            sleep(pause(attempts)).await;
+        }
+        Err(Error::Unavailable {
+            waited: started.elapsed(),
+            reason,
+        })
+    }
+}
+
+/// Options of a [`Session`].
+#[must_use = "a builder does nothing until `connect` is called"]
+pub struct SessionBuilder {
+    connector: zk::Connector,
+    session_timeout: Duration,
+    connect_timeout: Option<Duration>,
+    request_timeout: Option<Duration>,
+    plain: bool,
+}
+
+impl Default for SessionBuilder {
+    fn default() -> Self {
+        Self {
+            connector: zk::Client::connector(),
+            session_timeout: DEFAULT_SESSION_TIMEOUT,
+            connect_timeout: None,
+            request_timeout: None,
+            plain: true,
+        }
+    }
+}
+
+impl SessionBuilder {
+    /// How long the ensemble keeps the session, and with it the znodes, of a process that it does not hear
+    /// of. After a crash of the leader the next one leads this much later, at most one tick more.
+    ///
+    /// Default 6 s. The ensemble moves it into its own bounds, by default 2 to 20 ticks of its servers (4 s to
+    /// 40 s at the default tick of 2 s). Must lie between 1 ms and 2147483647 ms.
+    pub fn session_timeout(mut self, timeout: Duration) -> Self {
+        self.session_timeout = timeout;
+        self
+    }
+
+    /// How long [`connect`](Self::connect) tries. Default: for ever.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// How long to wait for the answer to a request before its outcome counts as unknown, and it is found out
+    /// what became of it. Default: the session timeout as negotiated. A much shorter one makes contenders ask
+    /// again where waiting would have done.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = Some(timeout);
+        self
+    }
+
+    /// Credentials, for example `auth("digest", b"user:password")`. Can be called several times.
+    pub fn auth(mut self, scheme: &str, secret: &[u8]) -> Self {
+        self.connector = self.connector.with_auth(scheme, secret);
+        self
+    }
+
+    /// Encrypts the connections to all servers of the connect string that are not marked `tcp://`.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, options: zk::TlsOptions) -> Self {
+        self.connector = self.connector.with_tls(options);
+        self.plain = false;
+        self
+    }
+
+    /// Authenticates with SASL.
+    #[cfg(any(feature = "sasl-gssapi", feature = "sasl-digest-md5"))]
+    pub fn sasl(mut self, options: impl Into<zk::SaslOptions>) -> Self {
+        self.connector = self.connector.with_sasl(options);
+        self
+    }
+
+    /// Connects, see [`Session::connect`].
+    ///
+    /// # Errors
+    /// As [`Session::connect`], and [`Error::InvalidSessionTimeout`], [`Error::ConnectTimeout`].
+    pub async fn connect(self, connect_string: &str) -> Result<Session, Error> {
+        let timeout = self.session_timeout;
+        if timeout < Duration::from_millis(1) || timeout.as_millis() > i32::MAX as u128 {
+            return Err(Error::InvalidSessionTimeout { given: timeout });
+        }
+        let connector = self.connector.clone().with_session_timeout(timeout);
+        let servers = Servers::new(connect_string, connector, self.plain)?;
+        self.connect_with(servers).await
+    }
+
+    /// Connects by the application's own means. Of the options, only the time-outs for connecting and for
+    /// requests apply: the rest is up to `connect`.
+    ///
+    /// # Errors
+    /// As [`Session::connect`], and [`Error::ConnectTimeout`].
+    pub async fn connect_with(self, connect: impl Connect) -> Result<Session, Error> {
+        let connect: Arc<dyn Connect> = Arc::new(connect);
+        let started = Instant::now();
+        let opened = match self.connect_timeout {
+            None => first_session(&*connect, &mut String::new()).await?,
+            Some(limit) => {
+                let mut reason = String::from("no server answers");
+                match timeout_at(started + limit, first_session(&*connect, &mut reason)).await {
+                    Ok(opened) => opened?,
+                    Err(_) => {
+                        return Err(Error::ConnectTimeout {
+                            waited: started.elapsed(),
+                            reason,
+                        });
+                    }
+                }
+            }
+        };
+        Ok(Session::start(Some(connect), opened, self.request_timeout))
+    }
+}
+
+async fn first_session(connect: &dyn Connect, reason: &mut String) -> Result<Opened, Error> {
+    for attempts in 0.. {
+        match open(connect, None).await {
+            Ok(opened) => {
+                // A server accepts a chroot that does not exist, and then knows no path below it.
+                let chroot = opened.client.path();
+                if chroot != "/" && opened.client.check_stat("/").await == Ok(None) {
+                    return Err(Error::ChrootMissing {
+                        chroot: chroot.to_owned(),
+                    });
+                }
+                return Ok(opened);
+            }
+            Err(ConnectError::Fatal(error)) => return Err(error),
+            Err(error) => {
+                telemetry::connect_failed(&error);
+                *reason = error.to_string();
+            }
+        }
+        sleep(pause(attempts)).await;
+    }
+    unreachable!("attempts do not run out")
+}

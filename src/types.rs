@@ -1,0 +1,287 @@
+//! The values that the public interface speaks in: tokens, numbers, ids, contenders, instants.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::Lost;
+
+/// A number that grows with every new leadership of an election.
+///
+/// It is the czxid of the leading znode: the id of the ZooKeeper transaction that created it. Transaction
+/// ids only grow, over every znode of an ensemble, so tokens grow in both modes and even when the election's
+/// directory was deleted and created again.
+///
+/// Send the token along with every write to a shared resource, and let the resource refuse a token smaller
+/// than the greatest it has seen. A leader that acts late is then refused. The token prints as ZooKeeper
+/// prints transaction ids, in hexadecimal: `0x100000004`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FencingToken(i64);
+
+impl FencingToken {
+    /// The token with this transaction id; for resources that store the number and compare it later.
+    pub const fn from_zxid(zxid: i64) -> Self {
+        Self(zxid)
+    }
+
+    /// The transaction id, never negative.
+    pub const fn zxid(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+impl fmt::Debug for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The id of a ZooKeeper session. Prints in hexadecimal, as in ZooKeeper's logs and four-letter words.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(i64);
+
+impl SessionId {
+    /// The id as ZooKeeper transmits it.
+    pub const fn from_raw(id: i64) -> Self {
+        Self(id)
+    }
+
+    /// The id as ZooKeeper transmits it.
+    pub const fn raw(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The number that ZooKeeper appended to the name of a sequential znode.
+///
+/// ZooKeeper counts with 32 bits per directory and prints ten digits (`0000000001`). After 2147483647 a
+/// server goes on at -2147483648, so two numbers are compared by their distance and not by their value:
+/// see [`Sequence::precedes`]. There is no `Ord`, because that relation is not transitive over distances of
+/// more than 2^31.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sequence(i32);
+
+impl Sequence {
+    /// The sequence number with this value.
+    pub const fn new(number: i32) -> Self {
+        Self(number)
+    }
+
+    /// The value, which is negative after the counter's overflow.
+    pub const fn number(self) -> i32 {
+        self.0
+    }
+
+    /// Whether this number was given out before the other one. Right as long as the directory handed out
+    /// fewer than 2^31 numbers between the two.
+    pub const fn precedes(self, other: Self) -> bool {
+        self.distance_from(other) < 0
+    }
+
+    /// How many numbers after `other` this one was given out; negative when it was before.
+    pub(crate) const fn distance_from(self, other: Self) -> i32 {
+        self.0.wrapping_sub(other.0)
+    }
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:010}", self.0)
+    }
+}
+
+impl fmt::Debug for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One participant of an election, as its znode tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Contender {
+    /// The path of the contender's znode, below the session's chroot: `/app/leader_election/guid_0000000001`.
+    pub node: String,
+    /// The number in the znode's name; `None` in master mode.
+    pub sequence: Option<Sequence>,
+    /// What the contender published about itself: its znode's data. Bytes that are not UTF-8 (only other
+    /// clients write such) show as U+FFFD.
+    pub identity: String,
+    /// The token that a leadership on this znode has.
+    pub token: FencingToken,
+    /// The session that owns the znode.
+    pub session: SessionId,
+}
+
+/// Where a contender stands in its election, see [`Election::standing`](crate::Election::standing).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// Takes no part: no campaign is under way and no znode of this contender is left.
+    Idle,
+    /// Campaigns, and has no connection to the ensemble at present. A place in the queue is kept as long as
+    /// the ZooKeeper session lives.
+    Connecting {
+        /// Why an earlier place in the queue was lost during this campaign, if it was.
+        after: Option<Lost>,
+    },
+    /// Campaigns, and is about to create its znode or to find out its place.
+    Joining {
+        /// Why an earlier place in the queue was lost during this campaign, if it was.
+        after: Option<Lost>,
+    },
+    /// Campaigns, and waits for another znode to go.
+    Waiting {
+        /// This contender's own znode; `None` in master mode, where only the master has one.
+        node: Option<String>,
+        /// The znode that has to go first: the predecessor, or the master's.
+        behind: String,
+    },
+    /// Leads.
+    Leading {
+        /// This contender's own znode.
+        node: String,
+        /// The token of this leadership.
+        token: FencingToken,
+    },
+    /// Does not campaign any more, and its znode is being removed.
+    Leaving,
+}
+
+/// How the members of an election find out who leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Every contender creates an ephemeral sequential znode in the election's directory; the lowest number
+    /// leads, and each other contender watches its predecessor alone. First come, first served; a departure
+    /// wakes one contender. ZooKeeper's
+    /// [leader election recipe](https://zookeeper.apache.org/doc/current/recipes.html#sc_leaderElection).
+    #[default]
+    Sequential,
+    /// Whoever manages to create the one ephemeral znode at the election's path is master; all others watch
+    /// it and try again when it goes. No order among those who wait, and a departure wakes them all: for a
+    /// handful of contenders.
+    Master,
+}
+
+/// A reading of the clock that leases are measured with.
+///
+/// It counts the time that the machine was suspended (`CLOCK_BOOTTIME` on Linux). Nanoseconds since some
+/// instant before the program started; only differences mean anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Timestamp(u64);
+
+impl Timestamp {
+    /// Later than every reading of the clock.
+    pub(crate) const MAX: Self = Self(u64::MAX);
+    /// Not later than any reading of the clock.
+    pub(crate) const MIN: Self = Self(0);
+
+    /// The timestamp with this count of nanoseconds.
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// The count of nanoseconds.
+    pub(crate) const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long this timestamp lies after `earlier`; zero if it lies before.
+    pub(crate) const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+/// A znode that this process created as a contender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) path: String,
+    pub(crate) token: FencingToken,
+}
+
+impl Node {
+    /// The last part of the path.
+    pub(crate) fn name(&self) -> &str {
+        split(&self.path).1
+    }
+}
+
+/// Splits a path into its directory and its name: `/app/x` into `/app` and `x`, `/x` into `/` and `x`.
+pub(crate) fn split(path: &str) -> (&str, &str) {
+    match path.rsplit_once('/') {
+        Some(("", name)) => ("/", name),
+        Some(parts) => parts,
+        None => ("/", path),
+    }
+}
+
+/// The path of a child: the inverse of [`split`].
+pub(crate) fn join(dir: &str, name: &str) -> String {
+    if dir == "/" {
+        format!("/{name}")
+    } else {
+        format!("{dir}/{name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_print_as_zookeeper_prints_them() {
+        assert_eq!(FencingToken::from_zxid(0x1_0000_0004).to_string(), "0x100000004");
+        assert_eq!(
+            SessionId::from_raw(0x1000_5a2b_0001).to_string(),
+            "0x10005a2b0001"
+        );
+        assert_eq!(Sequence::new(7).to_string(), "0000000007");
+        assert_eq!(Sequence::new(-2147483648).to_string(), "-2147483648");
+        assert_eq!(Sequence::new(-1).to_string(), "-000000001");
+    }
+
+    #[test]
+    fn sequences_are_compared_across_the_overflow() {
+        assert!(Sequence::new(1).precedes(Sequence::new(2)));
+        assert!(!Sequence::new(2).precedes(Sequence::new(2)));
+        assert!(Sequence::new(i32::MAX).precedes(Sequence::new(i32::MIN)));
+        assert!(!Sequence::new(i32::MIN).precedes(Sequence::new(i32::MAX)));
+    }
+
+    #[test]
+    fn paths_split_and_join() {
+        for path in ["/a", "/a/b", "/a/b/c"] {
+            let (dir, name) = split(path);
+            assert_eq!(join(dir, name), path);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What the integration tests share: a real ZooKeeper ensemble on loopback, and a proxy that breaks connections.
+
+// Each test binary includes this module and uses only a part of it.
+#![allow(dead_code, unreachable_pub, unused_imports)]
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+mod ensemble;
+mod install;
+mod ports;
+mod process;
+mod server;
+
+pub use ensemble::{Ensemble, EnsembleBuilder};
+pub use server::{Mode, Server};
+
+/// Polls `check` every 20 ms until it returns a value; panics, naming `what`, when it has not within `limit`.
+pub async fn eventually<T>(what: &str, limit: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    let polling = async {
+        loop {
+            if let Some(value) = check().await {
+                return value;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match timeout(limit, polling).await {
+        Ok(value) => value,
+        Err(_) => panic!("not within {limit:?}: {what}"),
+    }
+}
+
+/// A node path that no other test uses: `/test/<test>-<random>`.
+pub fn unique_path(test: &str) -> String {
+    format!("/test/{test}-{:016x}", random())
+}
+
+/// A random number, from the seed of the standard library's hash maps.
+pub fn random() -> u64 {
+    RandomState::new().hash_one(())
+}
