@@ -1,11 +1,10 @@
 //! The task of a contender: feeds the machine, and does what the machine says. It decides nothing.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot, watch};
 use zookeeper_client::Acl;
@@ -13,10 +12,14 @@ use zookeeper_client::Acl;
 use crate::clock;
 use crate::error::{Error, Failure, Lost};
 use crate::leadership::{Leadership, LeaseCell};
-use crate::machine::{Action, Event, Lease, Machine, Plan, Reply, Request, Seen, Ticket, naming};
-use crate::session::{Creation, Fired, Guard, Link, Live, Shared, Watch};
+use crate::machine::{Action, Event, Lease, Machine, Plan, Reply, Request, Seen, Ticket};
+use crate::session::{Fired, Guard, Link, Live, Shared, Watch};
 use crate::telemetry;
-use crate::types::{Mode, Node, SessionId, Standing, join, split};
+use crate::types::{Node, SessionId, Standing};
+
+mod requests;
+
+use self::requests::{Outcome, send};
 
 /// What a contender is configured with.
 pub(crate) struct Contest {
@@ -91,7 +94,7 @@ struct Driver {
     /// The connection that the machine knows of.
     connection: Option<u64>,
     session: Option<SessionId>,
-    asks: FuturesUnordered<Pin<Box<dyn Future<Output = (Ticket, Outcome)> + Send>>>,
+    asks: FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>,
     own: Option<Watch>,
     ahead: Option<Watch>,
 
@@ -115,12 +118,6 @@ struct Leading {
     number: u64,
     lease: Arc<LeaseCell>,
     lost: watch::Sender<Option<Lost>>,
-}
-
-enum Outcome {
-    Reply(Reply),
-    Own(Result<(Seen, Option<Watch>), Failure>),
-    Ahead(Result<(Seen, Option<Watch>), Failure>),
 }
 
 impl Driver {
@@ -369,65 +366,6 @@ impl Drop for Driver {
         self.step_down(Lost::SessionClosed);
         self.standing.send_replace(Standing::Idle);
     }
-}
-
-async fn send(contest: &Contest, live: Arc<Live>, request: Request) -> Outcome {
-    let Plan { mode, path, prefix } = &contest.plan;
-    let (dir, is_contender): (&str, &(dyn Fn(&str) -> bool + Sync)) = match mode {
-        Mode::Sequential => (path, &|name| naming::parse(prefix, name).is_some()),
-        Mode::Master => (split(path).0, &|name| name == split(path).1),
-    };
-    let data = contest.identity.as_bytes();
-    match request {
-        Request::Create => {
-            let name = join(path, prefix);
-            let (path, sequential) = match mode {
-                Mode::Sequential => (name.as_str(), true),
-                Mode::Master => (path.as_str(), false),
-            };
-            let creation = Creation {
-                path,
-                sequential,
-                data,
-                acl: &contest.acl,
-            };
-            Outcome::Reply(Reply::Created(log(live.create(creation).await)))
-        }
-        Request::CreateParents => {
-            let created = live
-                .create_parents(dir, contest.container_parents, &contest.acl)
-                .await;
-            Outcome::Reply(Reply::ParentsCreated(log(created)))
-        }
-        Request::FindOwn => Outcome::Reply(Reply::Found(log(live.find_own(dir, data, is_contender).await))),
-        Request::List => Outcome::Reply(Reply::Listed(log(live.list(dir).await))),
-        Request::WatchOwn(node) => {
-            Outcome::Own(
-                log(live.watch(&node.path).await).map(|(origin, watch)| match origin {
-                    None => (Seen::Nothing, None),
-                    Some(origin) if origin.token == node.token => (Seen::Standing, Some(watch)),
-                    Some(_) => (Seen::Other, None),
-                }),
-            )
-        }
-        Request::WatchAhead(path) => {
-            Outcome::Ahead(log(live.watch(&path).await).map(|(origin, watch)| match origin {
-                None => (Seen::Nothing, None),
-                Some(origin) if origin.owner.is_some() => (Seen::Standing, Some(watch)),
-                Some(_) => (Seen::Other, Some(watch)),
-            }))
-        }
-        Request::Remove { node, verify } => {
-            Outcome::Reply(Reply::Removed(log(live.remove(&node, verify).await)))
-        }
-    }
-}
-
-fn log<T>(outcome: Result<T, Failure>) -> Result<T, Failure> {
-    if let Err(failure) = &outcome {
-        telemetry::request_failed(&failure.reason());
-    }
-    outcome
 }
 
 /// Keeps the watch that a look has left, in place of the former one.

@@ -1,0 +1,168 @@
+//! What the answers to requests lead to.
+
+use super::event::{Action, Reply, Seen, Ticket};
+use super::state::{Ahead, Held, OwnWatch, Place};
+use super::{Machine, master, sequential};
+use crate::error::{Error, Failure};
+use crate::types::{Mode, Node, Timestamp};
+
+impl Machine {
+    pub(super) fn on_reply(&mut self, now: Timestamp, ticket: Ticket, reply: Reply) {
+        if self.asked != Some(ticket) {
+            if let (Place::Held(held), Reply::Watched(seen)) = (&self.place, reply)
+                && matches!(held.own, OwnWatch::Asked(own) if own == ticket)
+            {
+                self.on_own_watched(now, seen);
+            }
+            return;
+        }
+        self.asked = None;
+        match reply {
+            Reply::Created(outcome) => self.on_created(now, outcome),
+            Reply::Found(outcome) => self.on_found(now, outcome),
+            Reply::Listed(outcome) => self.on_listed(now, outcome),
+            Reply::Watched(outcome) => self.on_ahead_watched(now, outcome),
+            Reply::ParentsCreated(outcome) => self.on_parents_created(now, outcome),
+            Reply::Removed(outcome) => self.on_removed(now, outcome),
+        }
+    }
+
+    fn on_created(&mut self, now: Timestamp, outcome: Result<Node, Failure>) {
+        match outcome {
+            Ok(node) => self.hold(node),
+            Err(Failure::NoNode) => {
+                if self.wanted {
+                    self.place = Place::NoParent;
+                }
+            }
+            Err(Failure::NodeExists) => match self.plan.mode {
+                Mode::Master => {
+                    if self.wanted {
+                        self.place = Place::Blocked { watched: false };
+                    }
+                }
+                Mode::Sequential => {
+                    self.give_up(Error::SequenceExhausted {
+                        path: self.plan.path.clone(),
+                    });
+                }
+            },
+            Err(Failure::Unknown(_)) => {
+                self.place = Place::Unsure;
+                self.pause(now);
+            }
+            Err(failure) => self.failed(now, failure),
+        }
+    }
+
+    /// The own znode stands: to be used, or to be removed if nobody wants it any more.
+    fn hold(&mut self, node: Node) {
+        if self.wanted {
+            self.place = Place::Held(Held::new(node, self.plan.mode));
+        } else {
+            self.place = Place::Nowhere;
+            self.stale.push_back((node, false));
+        }
+    }
+
+    fn on_found(&mut self, now: Timestamp, outcome: Result<Vec<Node>, Failure>) {
+        match outcome {
+            Ok(nodes) => {
+                self.place = Place::Nowhere;
+                let mut nodes = nodes.into_iter();
+                if let Some(node) = nodes.next() {
+                    self.hold(node);
+                }
+                self.stale.extend(nodes.map(|extra| (extra, true)));
+            }
+            Err(Failure::Refused(error)) => {
+                // The znode, if there is one, can be neither found nor removed: it goes with the session.
+                self.place = Place::Nowhere;
+                self.give_up(error);
+            }
+            Err(failure) => self.failed(now, failure),
+        }
+    }
+
+    fn on_listed(&mut self, now: Timestamp, outcome: Result<Vec<String>, Failure>) {
+        let Place::Held(held) = &mut self.place else {
+            return;
+        };
+        match outcome {
+            Ok(children) => match sequential::place(&self.plan.prefix, &children, held.node.name()) {
+                sequential::Place::Gone => self.on_own_gone(now),
+                sequential::Place::Lowest => held.ahead = Ahead::Nobody,
+                sequential::Place::Behind(name) => held.ahead = Ahead::Chosen(name),
+            },
+            Err(Failure::NoNode) => self.on_own_gone(now),
+            Err(failure) => self.failed(now, failure),
+        }
+    }
+
+    fn on_own_watched(&mut self, now: Timestamp, outcome: Result<Seen, Failure>) {
+        let Place::Held(held) = &mut self.place else {
+            return;
+        };
+        match outcome {
+            Ok(Seen::Standing) => held.own = OwnWatch::Set,
+            Ok(Seen::Nothing | Seen::Other) => self.on_own_gone(now),
+            Err(failure) => {
+                held.own = OwnWatch::Off;
+                self.failed(now, failure);
+            }
+        }
+    }
+
+    fn on_ahead_watched(&mut self, now: Timestamp, outcome: Result<Seen, Failure>) {
+        let seen = match outcome {
+            Ok(seen) => seen,
+            Err(failure) => return self.failed(now, failure),
+        };
+        match &mut self.place {
+            Place::Held(held) => {
+                if let Ahead::Chosen(name) = &mut held.ahead {
+                    held.ahead = match seen {
+                        Seen::Nothing => Ahead::Unknown,
+                        Seen::Standing | Seen::Other => Ahead::Watched(std::mem::take(name)),
+                    };
+                    self.failures = 0;
+                }
+            }
+            Place::Blocked { watched } => match master::place(seen) {
+                master::Place::Free => self.place = Place::Nowhere,
+                master::Place::Taken => {
+                    *watched = true;
+                    self.failures = 0;
+                }
+                master::Place::Occupied => self.give_up(Error::PathOccupied {
+                    path: self.plan.path.clone(),
+                }),
+            },
+            _ => {}
+        }
+    }
+
+    fn on_parents_created(&mut self, now: Timestamp, outcome: Result<(), Failure>) {
+        match outcome {
+            Ok(()) => self.place = Place::Nowhere,
+            Err(failure) => self.failed(now, failure),
+        }
+    }
+
+    fn on_removed(&mut self, now: Timestamp, outcome: Result<(), Failure>) {
+        match outcome {
+            Ok(()) | Err(Failure::NoNode) => {
+                self.stale.pop_front();
+            }
+            Err(failure) => {
+                if let Some((_, verify)) = self.stale.front_mut() {
+                    *verify = true;
+                }
+                self.pause(now);
+                if let Failure::Refused(error) = failure {
+                    self.actions.push_back(Action::RemovalFailed(error));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What the machine knows: its place, and the steps on the way to one.
+
+use super::event::Ticket;
+use crate::types::{Mode, Node};
+
+/// What is known about the own znode.
+pub(super) enum Place {
+    /// There is none.
+    Nowhere,
+    /// There is none, for want of a parent.
+    NoParent,
+    /// A create's answer was lost: there may be one.
+    Unsure,
+    /// Master mode: there is none, because somebody else's stands.
+    Blocked { watched: bool },
+    /// It stands.
+    Held(Held),
+}
+
+/// The own znode, and what is known around it.
+pub(super) struct Held {
+    pub(super) node: Node,
+    pub(super) own: OwnWatch,
+    pub(super) ahead: Ahead,
+    pub(super) leading: bool,
+}
+
+/// The watch on the own znode.
+pub(super) enum OwnWatch {
+    Off,
+    Asked(Ticket),
+    Set,
+}
+
+/// Who stands in front.
+pub(super) enum Ahead {
+    /// To be found out.
+    Unknown,
+    /// This znode, not watched yet.
+    Chosen(String),
+    /// This znode, watched.
+    Watched(String),
+    /// Nobody: it is our turn.
+    Nobody,
+}
+
+impl Held {
+    pub(super) fn new(node: Node, mode: Mode) -> Self {
+        Self {
+            node,
+            own: OwnWatch::Off,
+            ahead: Ahead::at_first(mode),
+            leading: false,
+        }
+    }
+}
+
+impl Ahead {
+    /// What holding a znode says by itself: in master mode there is but one.
+    pub(super) fn at_first(mode: Mode) -> Self {
+        match mode {
+            Mode::Sequential => Self::Unknown,
+            Mode::Master => Self::Nobody,
+        }
+    }
+}
