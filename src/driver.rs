@@ -173,8 +173,8 @@ impl Driver {
                 }
                 self.connection = Some(connection);
                 self.session = Some(live.session());
-                self.live = Some(live.clone());
-                self.feed(Event::Connected(live.session()));
+                self.live = Some(live);
+                self.feed(Event::Connected);
             }
             Link::Suspended => {
                 if self.connection.take().is_some() {
@@ -213,6 +213,7 @@ impl Driver {
         self.session = None;
         self.live = None;
         self.asks.clear();
+        (self.own, self.ahead) = (None, None);
         self.feed(Event::SessionLost { reopening });
     }
 

@@ -241,8 +241,8 @@ pub enum Lost {
     /// The ZooKeeper session is over, and the znode with it.
     #[error("the ZooKeeper session expired")]
     SessionExpired,
-    /// Somebody deleted the leading znode.
-    #[error("the leading znode was deleted")]
+    /// Somebody deleted the contender's znode.
+    #[error("the contender's znode was deleted")]
     NodeDeleted,
     /// The leader resigned, withdrew or dropped its leadership.
     #[error("resigned")]

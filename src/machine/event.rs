@@ -1,7 +1,7 @@
 //! What goes into the machine and what comes out of it.
 
 use crate::error::{Error, Failure, Lost};
-use crate::types::{Node, SessionId, Standing};
+use crate::types::{Node, Standing};
 
 /// What happened.
 #[derive(Debug)]
@@ -10,9 +10,9 @@ pub(crate) enum Event {
     Campaign,
     /// The application does not want to wait or lead any more, for this reason.
     Withdraw(Lost),
-    /// A server answers on this ZooKeeper session: after connecting for the first time, after a
-    /// disconnection, and with a new session after the loss of the old one.
-    Connected(SessionId),
+    /// A server answers, on the same ZooKeeper session as before or, after [`Event::SessionLost`], on another.
+    /// A connection that replaces another is announced by [`Event::Suspended`].
+    Connected,
     /// The connection broke. The session may live or not.
     Suspended,
     /// The session is over, and the znodes with it; `reopening` tells whether there will be another.
@@ -32,7 +32,7 @@ pub(crate) enum Event {
 pub(crate) enum Action {
     /// Send this request, and return its answer with the ticket. At most two are under way at a time.
     Ask(Ticket, Request),
-    /// Drop both watches.
+    /// Drop both watches. The loss of the session says the same by itself.
     Unwatch,
     /// Leadership begins, on this znode.
     Lead(Node),

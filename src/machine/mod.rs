@@ -40,7 +40,7 @@ pub(crate) use self::event::{Action, Event, Reply, Request, Seen, Ticket};
 pub(crate) use self::lease::Lease;
 use self::state::{Ahead, Held, OwnWatch, Place};
 use crate::error::{Error, Failure, Lost};
-use crate::types::{Mode, Node, SessionId, Standing, Timestamp, join};
+use crate::types::{Mode, Node, Standing, Timestamp, join};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -62,8 +62,6 @@ pub(crate) struct Machine {
     wanted: bool,
     /// A server answers.
     connected: bool,
-    /// The session that our znodes belong to.
-    session: Option<SessionId>,
     place: Place,
     /// Znodes of ours that are to be removed, and whether to look before deleting.
     stale: VecDeque<(Node, bool)>,
@@ -85,7 +83,6 @@ impl Machine {
             rng: fastrand::Rng::with_seed(seed),
             wanted: false,
             connected: false,
-            session: None,
             place: Place::Nowhere,
             stale: VecDeque::new(),
             asked: None,
@@ -103,7 +100,7 @@ impl Machine {
         match event {
             Event::Campaign => self.wanted = true,
             Event::Withdraw(reason) => self.withdraw(reason),
-            Event::Connected(session) => self.on_connected(session),
+            Event::Connected => self.on_connected(),
             Event::Suspended => self.on_suspended(),
             Event::SessionLost { reopening } => self.on_session_lost(reopening),
             Event::Reply(ticket, reply) => self.on_reply(now, ticket, reply),
@@ -238,11 +235,7 @@ impl Machine {
         }
     }
 
-    fn on_connected(&mut self, session: SessionId) {
-        if self.session.is_some_and(|known| known != session) {
-            self.on_session_lost(true);
-        }
-        self.session = Some(session);
+    fn on_connected(&mut self) {
         self.connected = true;
         self.failures = 0;
         self.retry_at = None;
@@ -266,7 +259,6 @@ impl Machine {
 
     fn on_session_lost(&mut self, reopening: bool) {
         self.connected = false;
-        self.session = None;
         self.retry_at = None;
         let unconfirmed = !self.stale.is_empty() || matches!(self.place, Place::Unsure);
         match std::mem::replace(&mut self.place, Place::Nowhere) {
@@ -280,7 +272,6 @@ impl Machine {
                 .push_back(Action::RemovalFailed(Error::RemovalUnconfirmed));
         }
         self.asked = None;
-        self.actions.push_back(Action::Unwatch);
         if !reopening {
             self.give_up(Error::SessionLost);
         }

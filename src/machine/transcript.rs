@@ -1,1 +1,207 @@
+//! The machine's behaviour as transcripts: text files with what happened (`>`) and what the machine did.
+//!
+//! `UPDATE_TRANSCRIPTS=1 cargo test --lib transcripts` writes the answers anew, for a person to review.
 
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Action, Event, Machine, Plan, Reply, Request, Seen, Ticket};
+use crate::error::{Error, Failure, Lost};
+use crate::types::{FencingToken, Mode, Node, Standing, Timestamp};
+
+#[test]
+fn transcripts_hold() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/machine/transcripts");
+    let mut differing = Vec::new();
+    let mut count = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let expected = std::fs::read_to_string(&path).unwrap();
+        let actual = replay(&expected);
+        count += 1;
+        if actual == expected {
+            continue;
+        }
+        if std::env::var_os("UPDATE_TRANSCRIPTS").is_some() {
+            std::fs::write(&path, actual).unwrap();
+        } else {
+            differing.push(format!("{}: the machine did\n\n{actual}", path.display()));
+        }
+    }
+    assert!(count >= 10, "only {count} transcripts found");
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+/// Feeds the events of a transcript, and writes it again with what the machine does.
+fn replay(transcript: &str) -> String {
+    let mut stage = Stage::new(if transcript.starts_with("mode: master") {
+        Mode::Master
+    } else {
+        Mode::Sequential
+    });
+    let mut written = String::new();
+    for line in transcript.lines() {
+        if let Some(event) = line.strip_prefix("> ") {
+            writeln!(written, "{line}").unwrap();
+            written.push_str(&stage.feed(event));
+        } else if !line.starts_with("    ") {
+            writeln!(written, "{line}").unwrap();
+        }
+    }
+    written
+}
+
+/// A machine, and the tickets that it waits for.
+struct Stage {
+    machine: Machine,
+    now: Timestamp,
+    path: &'static str,
+    own: Ticket,
+    other: Ticket,
+}
+
+impl Stage {
+    fn new(mode: Mode) -> Self {
+        let path = if mode == Mode::Master {
+            "/app/master"
+        } else {
+            "/app"
+        };
+        let plan = Plan {
+            mode,
+            path: path.into(),
+            prefix: "guid_".into(),
+        };
+        let now = Timestamp::from_nanos(1_000_000_000);
+        Self {
+            machine: Machine::new(plan, 0),
+            now,
+            path,
+            own: Ticket(0),
+            other: Ticket(0),
+        }
+    }
+
+    fn feed(&mut self, line: &str) -> String {
+        let event = self.event(line);
+        self.machine.handle(self.now, event);
+        self.now = self.now + Duration::from_millis(1);
+        let mut lines = String::new();
+        while let Some(action) = self.machine.poll_action() {
+            writeln!(lines, "    {}", self.describe(action)).unwrap();
+        }
+        if self.machine.poll_timeout().is_some_and(|at| at > self.now) {
+            lines.push_str("    (pauses)\n");
+        }
+        lines
+    }
+
+    fn event(&mut self, line: &str) -> Event {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let node = |name: &str, token: &str| Node {
+            path: if name == "master" {
+                self.path.into()
+            } else {
+                format!("{}/{name}", self.path)
+            },
+            token: FencingToken::from_zxid(token.parse().unwrap()),
+        };
+        let failure = |word: &str| match word {
+            "no-node" => Failure::NoNode,
+            "exists" => Failure::NodeExists,
+            "unknown" => Failure::Unknown("connection loss".into()),
+            "rejected" => Failure::Rejected("throttled".into()),
+            "refused" => Failure::Refused(Error::NotAuthorized {
+                operation: "create",
+                path: "/app".into(),
+            }),
+            other => panic!("no failure {other:?}"),
+        };
+        let seen = |word: &str| match word {
+            "standing" => Ok(Seen::Standing),
+            "nothing" => Ok(Seen::Nothing),
+            "other" => Ok(Seen::Other),
+            word => Err(failure(word)),
+        };
+        let done = |word: &str| if word == "ok" { Ok(()) } else { Err(failure(word)) };
+        let reply = match words[..] {
+            ["campaign"] => return Event::Campaign,
+            ["withdraw"] => return Event::Withdraw(Lost::Resigned),
+            ["connected"] => return Event::Connected,
+            ["suspended"] => return Event::Suspended,
+            ["session", "lost"] => return Event::SessionLost { reopening: true },
+            ["session", "lost", "for", "good"] => return Event::SessionLost { reopening: false },
+            ["own", "deleted"] => return Event::OwnChanged { deleted: true },
+            ["own", "changed"] => return Event::OwnChanged { deleted: false },
+            ["ahead", "changed"] => return Event::AheadChanged,
+            ["time", "passes"] => {
+                self.now = self.machine.poll_timeout().expect("a pause");
+                return Event::Tick;
+            }
+            ["own", "is", word] => return Event::Reply(self.own, Reply::Watched(seen(word))),
+            ["created", name, token] => Reply::Created(Ok(node(name, token))),
+            ["created", word] => Reply::Created(Err(failure(word))),
+            ["found"] => Reply::Found(Ok(Vec::new())),
+            ["found", "unknown"] => Reply::Found(Err(failure("unknown"))),
+            ["found", name, token] => Reply::Found(Ok(vec![node(name, token)])),
+            ["found", name, token, other, another] => {
+                Reply::Found(Ok(vec![node(name, token), node(other, another)]))
+            }
+            ["listed", word @ ("no-node" | "unknown" | "refused")] => Reply::Listed(Err(failure(word))),
+            ["listed", ref names @ ..] => {
+                Reply::Listed(Ok(names.iter().map(|name| name.to_string()).collect()))
+            }
+            ["ahead", "is", word] => Reply::Watched(seen(word)),
+            ["parents", word] => Reply::ParentsCreated(done(word)),
+            ["removed", word] => Reply::Removed(done(word)),
+            _ => panic!("no event {line:?}"),
+        };
+        Event::Reply(self.other, reply)
+    }
+
+    fn describe(&mut self, action: Action) -> String {
+        match action {
+            Action::Ask(ticket, request) => {
+                match request {
+                    Request::WatchOwn(_) => self.own = ticket,
+                    _ => self.other = ticket,
+                }
+                match request {
+                    Request::Create => "create".into(),
+                    Request::CreateParents => "create parents".into(),
+                    Request::FindOwn => "find own".into(),
+                    Request::List => "list".into(),
+                    Request::WatchOwn(node) => format!("watch own {}", node.path),
+                    Request::WatchAhead(path) => format!("watch ahead {path}"),
+                    Request::Remove { node, verify: false } => format!("remove {}", node.path),
+                    Request::Remove { node, verify: true } => format!("remove {} if it is ours", node.path),
+                }
+            }
+            Action::Unwatch => "unwatch".into(),
+            Action::Lead(node) => format!("LEAD on {} with {}", node.path, node.token),
+            Action::StepDown(lost) => format!("STEP DOWN: {lost}"),
+            Action::GiveUp(error) => format!("give up: {}", short(&error)),
+            Action::RemovalFailed(error) => format!("removal failed: {}", short(&error)),
+            Action::Report(standing) => match standing {
+                Standing::Idle => "is idle".into(),
+                Standing::Connecting { after: None } => "is connecting".into(),
+                Standing::Connecting { after: Some(lost) } => format!("is connecting, after {lost}"),
+                Standing::Joining { after: None } => "is joining".into(),
+                Standing::Joining { after: Some(lost) } => format!("is joining, after {lost}"),
+                Standing::Waiting { behind, .. } => format!("is waiting behind {behind}"),
+                Standing::Leading { .. } => "is leading".into(),
+                Standing::Leaving => "is leaving".into(),
+            },
+        }
+    }
+}
+
+/// The name of an error's variant.
+fn short(error: &Error) -> String {
+    format!("{error:?}")
+        .split(['{', '(', ' '])
+        .next()
+        .unwrap()
+        .to_owned()
+}
