@@ -200,8 +200,10 @@ impl Machine {
                 if held.leading {
                     self.step_down(reason);
                 }
-                // A watch that is set and did not fire says that the znode is the same as ever.
-                let verify = !(self.connected && matches!(held.own, OwnWatch::Set));
+                // A watch that is set and did not fire says that the znode is the same as ever, but for what is
+                // on its way to us. In master mode another one's would have the same name.
+                let watched = self.connected && matches!(held.own, OwnWatch::Set);
+                let verify = !watched || self.plan.mode == Mode::Master;
                 self.stale.push_back((held.node, verify));
             }
             Place::Unsure => self.place = Place::Unsure,

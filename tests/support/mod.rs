@@ -9,13 +9,24 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+mod control;
+mod contender;
 mod ensemble;
+mod frames;
+pub mod handmade;
 mod install;
+mod link;
 mod ports;
 mod process;
+mod proxy;
 mod server;
 
+pub use contender::{
+    Contender, ContenderProcess, PATIENCE, SESSION_TIMEOUT, connect, identities, queue, token_in,
+};
 pub use ensemble::{Ensemble, EnsembleBuilder};
+pub use frames::OpCode;
+pub use proxy::{Direction, Fault, How, Proxy, When};
 pub use server::{Mode, Server};
 
 /// Polls `check` every 20 ms until it returns a value; panics, naming `what`, when it has not within `limit`.

@@ -1,0 +1,140 @@
+//! Sequential mode on a real ensemble: the queue, its watches, and who moves when somebody leaves.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use support::{Contender, Ensemble, PATIENCE, eventually, identities, queue, unique_path};
+use zookeeper_election::{Mode, Standing};
+
+async fn five(ensemble: &Ensemble, path: &str) -> Vec<Contender> {
+    let mut contenders = Vec::new();
+    for id in ["a", "b", "c", "d", "e"] {
+        contenders.push(Contender::join(&ensemble.connect_string(), path, Mode::Sequential, id).await);
+    }
+    contenders
+}
+
+/// Which sessions watch which paths below `dir`, over all servers.
+async fn watches(ensemble: &Ensemble, dir: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut watches: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for answer in ensemble.four_letter_all("wchp").await {
+        let mut path = "";
+        for line in answer.lines() {
+            match line.strip_prefix('\t') {
+                Some(session) if path.starts_with(dir) => {
+                    watches.entry(path.to_owned()).or_default().insert(session.to_owned());
+                }
+                Some(_) => {}
+                None => path = line,
+            }
+        }
+    }
+    watches
+}
+
+/// Each znode is watched by its owner and by the contender behind, and nothing else is watched.
+async fn watched_by_owner_and_next(ensemble: &Ensemble, path: &str, contenders: &[&Contender]) {
+    let nodes = contenders[0].election.contenders().await.unwrap();
+    assert_eq!(nodes.len(), contenders.len());
+    let mut expected = BTreeMap::new();
+    for (i, node) in nodes.iter().enumerate() {
+        let watchers = nodes[i..].iter().take(2).map(|it| it.session.to_string());
+        expected.insert(node.node.clone(), watchers.collect::<BTreeSet<_>>());
+    }
+    eventually(&format!("these watches: {expected:?}"), PATIENCE, async || {
+        (watches(ensemble, path).await == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_contenders_form_a_queue_and_each_watches_its_predecessor_alone() {
+    let ensemble = Ensemble::start(3).await;
+    let path = unique_path("queue");
+    let mut contenders = five(&ensemble, &path).await;
+
+    let election = contenders[0].election.clone();
+    let names: Vec<String> = (0..5).map(|number| format!("guid_{number:010}")).collect();
+    assert_eq!(queue(&election).await, names);
+    assert_eq!(identities(&election).await, ["a", "b", "c", "d", "e"]);
+    let first = contenders[0].leads().await;
+    assert_eq!(first.node(), format!("{path}/guid_0000000000"));
+    for i in 1..5 {
+        assert!(contenders[i].campaigns());
+        let expected = Standing::Waiting {
+            node: Some(format!("{path}/{}", names[i])),
+            behind: format!("{path}/{}", names[i - 1]),
+        };
+        assert_eq!(contenders[i].election.standing(), expected);
+    }
+    let leader = contenders[4].election.leader().await.unwrap().expect("a leader");
+    assert_eq!((leader.identity.as_str(), leader.token), ("a", first.token()));
+    watched_by_owner_and_next(&ensemble, &path, &contenders.iter().collect::<Vec<_>>()).await;
+
+    // One in the middle leaves: the leader goes on, the one behind watches the next lower.
+    contenders[2].election.withdraw().await.unwrap();
+    assert!(contenders[2].ended().await.is_err());
+    let behind_b = contenders[3].reaches(
+        "a place behind b",
+        |standing| matches!(standing, Standing::Waiting { behind, .. } if behind.ends_with(&names[1])),
+    );
+    behind_b.await;
+    assert!(first.is_valid());
+    assert_eq!(identities(&election).await, ["a", "b", "d", "e"]);
+    let left: Vec<&Contender> = [0, 1, 3, 4].map(|i| &contenders[i]).into();
+    watched_by_owner_and_next(&ensemble, &path, &left).await;
+
+    // The leader leaves: the next one leads, and the rest stays where it is.
+    let token = first.token();
+    first.resign().await.unwrap();
+    let second = contenders[1].leads().await;
+    assert!(second.token() > token);
+    assert!(contenders[3].campaigns() && contenders[4].campaigns());
+    assert_eq!(identities(&election).await, ["b", "d", "e"]);
+    let left: Vec<&Contender> = [1, 3, 4].map(|i| &contenders[i]).into();
+    watched_by_owner_and_next(&ensemble, &path, &left).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_predecessor_whose_data_is_changed_and_that_leaves_is_followed() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("data");
+    let servers = ensemble.connect_string();
+    let mut a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
+    let mut b = Contender::join(&servers, &path, Mode::Sequential, "b").await;
+    let leadership = a.leads().await;
+
+    let operator = zookeeper_election::zookeeper_client::Client::connect(&servers).await.unwrap();
+    for data in ["x", "y"] {
+        operator.set_data(leadership.node(), data.as_bytes(), None).await.unwrap();
+        // The follower has looked again when its watch is back.
+        eventually("the watch on the predecessor", PATIENCE, async || {
+            let watchers = watches(&ensemble, &path).await.remove(leadership.node())?;
+            watchers.contains(&b.session.id()?.to_string()).then_some(())
+        })
+        .await;
+    }
+    assert!(leadership.is_valid(), "its own data does not matter to the leader");
+    assert!(b.campaigns());
+    leadership.resign().await.unwrap();
+    assert!(b.leads().await.is_valid());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn foreign_children_are_ignored() {
+    use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("foreign");
+    let servers = ensemble.connect_string();
+    let other = Client::connect(&servers).await.unwrap();
+    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    other.mkdir(&path, &options).await.unwrap();
+    for name in ["guid_", "guid_1", "guid_00000000000", "größe_0000000000", "_c_x-latch-0000000000", "config"] {
+        other.create(&format!("{path}/{name}"), b"", &options).await.unwrap();
+    }
+    let mut a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
+    let leadership = a.leads().await;
+    assert_eq!(identities(&a.election).await, ["a"]);
+    assert_eq!(a.election.leader().await.unwrap().unwrap().token, leadership.token());
+}

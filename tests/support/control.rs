@@ -1,0 +1,176 @@
+//! The state that a proxy and its connections share.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::frames::OpCode;
+use super::proxy::{Direction, Fault, How};
+
+/// What the proxy's owner has set, and what its connections have seen.
+#[derive(Debug)]
+pub struct Control {
+    /// Accepts no connection at present.
+    pub refuse: AtomicBool,
+    /// Every value sent ends all connections in that way.
+    pub cuts: watch::Sender<How>,
+    shapings: watch::Sender<[Shaping; 2]>,
+    faults: watch::Sender<Faults>,
+    upstream: Mutex<String>,
+    requests: Mutex<Vec<OpCode>>,
+    open: AtomicUsize,
+}
+
+/// One of the two ways of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Way {
+    /// From the client to the server.
+    ToServer = 0,
+    /// From the server to the client.
+    ToClient = 1,
+}
+
+/// A fault that a connection has taken on, to be reported by [`Control::has_fired`].
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// The fault.
+    pub fault: Fault,
+    number: u64,
+}
+
+impl Control {
+    /// Of a proxy that forwards to `upstream` and does nothing else.
+    pub fn new(upstream: String) -> Self {
+        Self {
+            refuse: AtomicBool::new(false),
+            cuts: watch::Sender::new(How::Fin),
+            shapings: watch::Sender::default(),
+            faults: watch::Sender::default(),
+            upstream: Mutex::new(upstream),
+            requests: Mutex::default(),
+            open: AtomicUsize::new(0),
+        }
+    }
+
+    /// Where to forward new connections.
+    pub fn upstream(&self) -> MutexGuard<'_, String> {
+        self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The requests forwarded so far.
+    pub fn requests(&self) -> MutexGuard<'_, Vec<OpCode>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets whether to swallow.
+    pub fn set_swallow(&self, direction: Direction, yes: bool) {
+        self.shape(direction, |shaping| shaping.swallow = yes);
+    }
+
+    /// Whether bytes that go this way are swallowed.
+    pub fn swallows(&self, way: Way) -> bool {
+        self.shapings.borrow()[way as usize].swallow
+    }
+
+    /// Waits until bytes that go this way are not swallowed.
+    pub async fn not_swallowing(&self, way: Way) {
+        let _ = self
+            .shapings
+            .subscribe()
+            .wait_for(|shapings| !shapings[way as usize].swallow)
+            .await;
+    }
+
+    /// Sets by how much to delay.
+    pub fn set_delay(&self, direction: Direction, by: Duration) {
+        self.shape(direction, |shaping| shaping.delay = by);
+    }
+
+    /// By how much bytes that go this way are delayed.
+    pub fn delay(&self, way: Way) -> Duration {
+        self.shapings.borrow()[way as usize].delay
+    }
+
+    /// Arms a fault, instead of one that has not fired yet.
+    pub fn arm(&self, fault: Fault) {
+        self.faults.send_modify(|faults| {
+            faults.armed = Some(fault);
+            faults.last_armed += 1;
+        });
+    }
+
+    /// Takes the armed fault if this request sets it off.
+    pub fn claim(&self, request: OpCode) -> Option<Claim> {
+        let mut claim = None;
+        self.faults.send_if_modified(|faults| {
+            let fault = faults.armed.take_if(|fault| fault.on.contains(&request));
+            claim = fault.map(|fault| Claim {
+                fault,
+                number: faults.last_armed,
+            });
+            claim.is_some()
+        });
+        claim
+    }
+
+    /// Reports that a fault has been carried out.
+    pub fn has_fired(&self, claim: Claim) {
+        self.faults.send_modify(|faults| faults.last_fired = claim.number);
+    }
+
+    /// Waits until the fault that was armed last has been carried out.
+    pub async fn last_armed_has_fired(&self) {
+        let _ = self
+            .faults
+            .subscribe()
+            .wait_for(|faults| faults.last_fired == faults.last_armed)
+            .await;
+    }
+
+    /// Counts a connection as open until the guard is dropped.
+    pub fn count(&self) -> impl Drop + Send + Sync + '_ {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        Counted(&self.open)
+    }
+
+    /// The number of open connections.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    fn shape(&self, direction: Direction, change: impl Fn(&mut Shaping)) {
+        self.shapings.send_modify(|shapings| {
+            let ways: &[Way] = match direction {
+                Direction::ToServer => &[Way::ToServer],
+                Direction::ToClient => &[Way::ToClient],
+                Direction::Both => &[Way::ToServer, Way::ToClient],
+            };
+            ways.iter().for_each(|way| change(&mut shapings[*way as usize]));
+        });
+    }
+}
+
+/// What happens to the bytes that go one way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shaping {
+    swallow: bool,
+    delay: Duration,
+}
+
+/// The armed fault, and the numbers of the last that was armed and of the last that has fired.
+#[derive(Debug, Default)]
+struct Faults {
+    armed: Option<Fault>,
+    last_armed: u64,
+    last_fired: u64,
+}
+
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
