@@ -263,7 +263,7 @@ struct HandOver {
 
 impl HandOver {
     async fn start(mode: Mode, path: &str, sessions: &[Session; 2]) -> Self {
-        let elections = [0, 1].map(|side: usize| election(&sessions[side], mode, path).into());
+        let elections = [0, 1].map(|side: usize| Arc::new(election(&sessions[side], mode, path)));
         let leadership = lead(&elections[0]).await;
         Self { elections, leader: 0, leadership: Some(leadership) }
     }

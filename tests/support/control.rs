@@ -122,11 +122,8 @@ impl Control {
 
     /// Waits until the fault that was armed last has been carried out.
     pub async fn last_armed_has_fired(&self) {
-        let _ = self
-            .faults
-            .subscribe()
-            .wait_for(|faults| faults.last_fired == faults.last_armed)
-            .await;
+        let fired = |faults: &Faults| faults.last_armed > 0 && faults.last_fired == faults.last_armed;
+        let _ = self.faults.subscribe().wait_for(fired).await;
     }
 
     /// Counts a connection as open until the guard is dropped.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ pub struct Ensemble {
     servers: Vec<Server>,
     home: PathBuf,
     ports: Ports,
+    /// The ends of the logs are in a panic's message already.
+    reported: AtomicBool,
 }
 
 /// How to start an [`Ensemble`]; made by [`Ensemble::builder`].
@@ -150,13 +153,14 @@ impl Ensemble {
     }
 
     fn log_tails(&self) -> String {
+        self.reported.store(true, Ordering::Relaxed);
         self.servers.iter().map(Server::log_tail).collect()
     }
 }
 
 impl Drop for Ensemble {
     fn drop(&mut self) {
-        if thread::panicking() {
+        if thread::panicking() && !self.reported.load(Ordering::Relaxed) {
             eprintln!("{}", self.log_tails());
         }
         self.servers.iter().for_each(Server::send_kill);
@@ -214,7 +218,12 @@ impl EnsembleBuilder {
             write_files(&home, i + 1, &self.zoo_cfg(&home, member, &members));
             servers.push(Server::new(member.client, home));
         }
-        let mut ensemble = Ensemble { servers, home, ports };
+        let mut ensemble = Ensemble {
+            servers,
+            home,
+            ports,
+            reported: AtomicBool::new(false),
+        };
         ensemble.ports.release();
         ensemble.servers.iter_mut().for_each(Server::start);
         ensemble

@@ -1,0 +1,109 @@
+//! Fail-over among processes of the `contender` example, on a real ensemble.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use support::{
+    ContenderProcess, Ensemble, PATIENCE, SESSION_TIMEOUT, connect, eventually, identities, token_in, unique_path,
+};
+
+/// What the servers of these tests tick.
+const TICK: Duration = Duration::from_millis(500);
+
+async fn start(servers: &str, path: &str, ids: &[&str], session_timeout: &str) -> Vec<ContenderProcess> {
+    let mut processes: Vec<ContenderProcess> = Vec::new();
+    for id in ids {
+        let process = ContenderProcess::start(servers, path, id, &["--session-timeout", session_timeout]);
+        process.says(if processes.is_empty() { "leading" } else { "waiting" }).await;
+        processes.push(process);
+    }
+    processes
+}
+
+/// Waits until a process says that it waits behind the znode with this number.
+async fn waits_behind(process: &ContenderProcess, number: u32) {
+    let what = format!("{} waits behind number {number}", process.id);
+    eventually(&what, PATIENCE, async || {
+        let last = process.said().pop()?;
+        (last.starts_with("waiting") && last.ends_with(&format!("guid_{number:010}"))).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_in_the_queue_leads_when_the_leader_is_killed() {
+    let ensemble = Ensemble::builder(3).tick(TICK).start().await;
+    let path = unique_path("kill");
+    let servers = ensemble.connect_string();
+    let mut queue = start(&servers, &path, &["a", "b", "c", "d", "e"], "2s").await;
+    let observer = connect(&servers).await;
+    let election = observer.election(&path).build().unwrap();
+    let mut last_token = token_in(&queue[0].says("leading").await);
+
+    // One in the middle first: nobody's leadership changes, and the one behind watches the next lower.
+    queue[2].kill();
+    waits_behind(&queue[3], 1).await;
+    assert_eq!(identities(&election).await, ["a", "b", "d", "e"]);
+    assert_eq!(queue[0].said().len(), 2, "connecting, leading: {:?}", queue[0].said());
+
+    // Then twice the leader.
+    for (leader, next, left) in [(0, 1, vec!["b", "d", "e"]), (1, 3, vec!["d", "e"])] {
+        let killed = Instant::now();
+        queue[leader].kill();
+        let token = token_in(&queue[next].says("leading").await);
+        let took = killed.elapsed();
+        println!("{} leads {took:?} after {} was killed", queue[next].id, queue[leader].id);
+        assert!(token > last_token, "tokens grow");
+        // The ensemble rounds up to the next tick; the rest is room for a busy machine.
+        assert!(took <= SESSION_TIMEOUT + 2 * TICK + Duration::from_secs(3), "{took:?}");
+        assert_eq!(identities(&election).await, left, "the others keep their place");
+        last_token = token;
+    }
+    // e waited behind d all the time, and said so once.
+    assert_eq!(queue[4].said().len(), 2, "connecting, waiting: {:?}", queue[4].said());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_terminated_hands_over_without_the_session_timeout() {
+    // A session timeout beyond the limit of this test's waiting: whoever waits for it fails.
+    let ensemble = Ensemble::builder(3).tick(Duration::from_secs(4)).start().await;
+    let path = unique_path("terminate");
+    let mut queue = start(&ensemble.connect_string(), &path, &["a", "b", "c"], "60s").await;
+
+    for (leader, next, signal) in [(0, 1, Signal::TERM), (1, 2, Signal::INT)] {
+        let started = Instant::now();
+        queue[leader].signal(signal);
+        assert!(queue[leader].exits().await, "a clean end");
+        assert_eq!(queue[leader].said().pop().as_deref(), Some("resigned"));
+        queue[next].says("leading").await;
+        println!("{} leads {:?} after {signal:?} to {}", queue[next].id, started.elapsed(), queue[leader].id);
+    }
+    queue[2].signal(Signal::TERM);
+    assert!(queue[2].exits().await);
+    let observer = connect(&ensemble.connect_string()).await;
+    assert!(identities(&observer.election(&path).build().unwrap()).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_is_killed_is_replaced() {
+    let ensemble = Ensemble::builder(3).tick(TICK).start().await;
+    let path = unique_path("master");
+    let servers = ensemble.connect_string();
+    let options = ["--mode", "master", "--session-timeout", "2s"];
+    let mut a = ContenderProcess::start(&servers, &path, "a", &options);
+    let first = token_in(&a.says("leading").await);
+    let others = ["b", "c"].map(|id| ContenderProcess::start(&servers, &path, id, &options));
+    for other in &others {
+        assert_eq!(other.says("waiting").await, format!("waiting behind {path}"));
+    }
+    a.kill();
+    let leaders = async || others.iter().filter(|it| it.said().pop().unwrap().starts_with("leading")).count();
+    eventually("a new master", PATIENCE, async || (leaders().await == 1).then_some(())).await;
+    let observer = connect(&servers).await;
+    let election = observer.election(&path).mode(zookeeper_election::Mode::Master).build().unwrap();
+    let master = election.leader().await.unwrap().expect("a master");
+    assert!(master.token > first);
+    assert_eq!(leaders().await, 1, "one of the two");
+}

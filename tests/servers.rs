@@ -1,0 +1,151 @@
+//! Servers that die, restart and are not there: in the end one leader, and as many znodes as contenders.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Contender, Ensemble, PATIENCE, SESSION_TIMEOUT, connect, eventually, identities, unique_path};
+use zookeeper_election::{Election, Lost, Mode, Session, Standing};
+
+/// Three contenders that campaign again whenever they have lost the lead, each at its own first server.
+async fn three(ensemble: &Ensemble, path: &str) -> Vec<Contender> {
+    let mut contenders = Vec::new();
+    for (i, id) in ["a", "b", "c"].into_iter().enumerate() {
+        // The client shuffles the servers: connect to one, and know the others.
+        let session = loop {
+            let session = connect(&ensemble.connect_string()).await;
+            if serves(ensemble, &session, i).await {
+                break session;
+            }
+            session.close().await.unwrap();
+        };
+        let contender = Contender::join_on(session, path, Mode::Sequential, id).await;
+        contenders.push(contender);
+    }
+    contenders
+}
+
+/// Whether the session is connected to this server.
+async fn serves(ensemble: &Ensemble, session: &Session, server: usize) -> bool {
+    let Some(id) = session.id() else { return false };
+    let sessions = ensemble.server(server).four_letter("cons").await.unwrap_or_default();
+    sessions.contains(&format!("sid={id},"))
+}
+
+/// Keeps a contender in the race, as an application does.
+fn keep_campaigning(mut contender: Contender) -> Runner {
+    let election = contender.election.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            let leadership = contender.leads().await;
+            leadership.lost().await;
+            contender.campaign();
+        }
+    });
+    Runner { election, task }
+}
+
+struct Runner {
+    election: std::sync::Arc<Election>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One leads, two wait, and there is no znode but theirs.
+async fn settled(runners: &[Runner]) {
+    let what = "one leader, two who wait, three znodes";
+    eventually(what, 2 * PATIENCE, async || {
+        let standings: Vec<Standing> = runners.iter().map(|it| it.election.standing()).collect();
+        let leading = standings.iter().filter(|it| matches!(it, Standing::Leading { .. })).count();
+        let waiting = standings.iter().filter(|it| matches!(it, Standing::Waiting { .. })).count();
+        let mut names = identities(&runners[0].election).await;
+        names.sort();
+        (leading == 1 && waiting == 2 && names == ["a", "b", "c"]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_of_the_leader_dies_then_the_leading_server_then_all_restart() {
+    let mut ensemble = Ensemble::start(3).await;
+    let path = unique_path("servers");
+    let runners: Vec<Runner> = three(&ensemble, &path).await.into_iter().map(keep_campaigning).collect();
+    settled(&runners).await;
+
+    // a leads, and is connected to the first server.
+    ensemble.server_mut(0).kill();
+    settled(&runners).await;
+    ensemble.server_mut(0).restart().await;
+
+    let leading = ensemble.leader().await;
+    ensemble.server_mut(leading).kill();
+    settled(&runners).await;
+    ensemble.server_mut(leading).restart().await;
+
+    for server in 0..3 {
+        ensemble.server_mut(server).restart().await;
+        ensemble.wait_until_serving().await;
+    }
+    settled(&runners).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_server_at_the_start_a_contender_waits_and_is_elected() {
+    let mut ensemble = Ensemble::start(1).await;
+    let servers = ensemble.connect_string();
+    ensemble.server_mut(0).kill();
+    let connecting = tokio::spawn(async move { connect(&servers).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!connecting.is_finished(), "there is nothing to connect to");
+    ensemble.server_mut(0).start();
+    let session = tokio::time::timeout(2 * PATIENCE, connecting).await.expect("a session").unwrap();
+    let mut a = Contender::join_on(session, &unique_path("late"), Mode::Sequential, "a").await;
+    assert!(a.leads().await.is_valid());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contenders_keep_their_places_through_an_outage_longer_than_the_session_timeout() {
+    let mut ensemble = Ensemble::start(3).await;
+    let path = unique_path("outage");
+    let servers = ensemble.connect_string();
+    let mut a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
+    let mut b = Contender::join(&servers, &path, Mode::Sequential, "b").await;
+    let c = Contender::join(&servers, &path, Mode::Sequential, "c").await;
+    let sessions = [b.session.id(), c.session.id()];
+    let places = [b.placed().await, c.placed().await];
+    let leadership = a.leads().await;
+
+    for server in 0..3 {
+        ensemble.server_mut(server).kill();
+    }
+    assert_eq!(leadership.lost().await, Lost::LeaseExpired);
+    assert!(!leadership.is_valid());
+    // Longer than the client by itself would keep the session.
+    tokio::time::sleep(2 * SESSION_TIMEOUT).await;
+    for contender in [&b, &c] {
+        assert!(matches!(contender.election.standing(), Standing::Connecting { .. }));
+        assert!(contender.campaigns());
+    }
+    for server in 0..3 {
+        ensemble.server_mut(server).start();
+    }
+    ensemble.wait_until_serving().await;
+
+    // a stepped down and leaves its place; b leads with the znode that it had all the time.
+    let second = b.leads().await;
+    assert!(second.token() > leadership.token());
+    let Standing::Waiting { node: Some(node), .. } = &places[0] else { panic!("b waited: {places:?}") };
+    assert_eq!(second.node(), node);
+    c.reaches("its place", |standing| matches!(standing, Standing::Waiting { .. })).await;
+    let Standing::Waiting { node: before, .. } = &places[1] else { panic!("c waited: {places:?}") };
+    let Standing::Waiting { node: now, .. } = c.placed().await else { panic!("c waits") };
+    assert_eq!(now, *before);
+    assert_eq!([b.session.id(), c.session.id()], sessions, "the sessions outlived the outage");
+    leadership.resign().await.unwrap();
+    assert_eq!(identities(&b.election).await, ["b", "c"]);
+}
