@@ -69,7 +69,7 @@ async fn main() {
         return grow(case, connect_string).await;
     }
     let started = Instant::now();
-    let ensemble = within("three servers serve", Ensemble::start(3)).await;
+    let ensemble = Ensemble::start(3).await;
     // Both measured sessions are connected to followers, whichever server leads: with one of them at the leader,
     // every second round would be shorter.
     let leader = ensemble.leader().await;
@@ -78,13 +78,26 @@ async fn main() {
         .map(|server| ensemble.server(server).address())
         .collect();
     let followers = [followers[0].as_str(), followers[1].as_str()];
-    let trickle = keep_busy(&ensemble).await;
+    let mut trickle = keep_busy(&ensemble).await;
 
+    println!("three servers, {}\n", surroundings());
     hand_over(followers).await;
     requests(followers).await;
+    assert!(
+        trickle.try_join_next().is_none(),
+        "the reads to each server have stopped"
+    );
     drop(trickle);
     memory(&ensemble).await;
     println!("\n{:.0} s", started.elapsed().as_secs_f64());
+}
+
+/// What the times depend on.
+fn surroundings() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split_whitespace().next().unwrap_or("?");
+    format!("{cores} cores, load average before {load}")
 }
 
 /// Sends each server a read every few milliseconds, until the returned tasks are dropped.
@@ -101,7 +114,9 @@ async fn keep_busy(ensemble: &Ensemble) -> JoinSet<()> {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                within("the answer to a read", client.check_stat("/")).await.expect("a read");
+                within("the answer to a read", client.check_stat("/"))
+                    .await
+                    .expect("a read");
             }
         });
     }
@@ -115,10 +130,10 @@ async fn keep_busy(ensemble: &Ensemble) -> JoinSet<()> {
 ///
 /// What makes the comparison fair:
 ///
-/// - All four are sampled in every round, in an order that is reversed every other round: whatever else the machine
-///   does, it does to all. Pairing them by round also cancels slow drifts.
-/// - Side 0 is on one follower and side 1 on the other, for the bare clients and for the library; sides swap after
-///   every sample, in all cases.
+/// - All four are sampled in every round, in an order that is reversed every two rounds: whatever else the
+///   machine does, it does to all.
+/// - Side 0 is on one follower and side 1 on the other, for bare clients and for the library. The sides swap
+///   after every sample.
 /// - The same number of znodes, names and data of the same length, the same session timeout.
 /// - The successor waits in a task of its own in all cases, as in an application, and takes the time itself; nobody's
 ///   clock runs while the next sample is prepared.
@@ -138,7 +153,7 @@ async fn hand_over(followers: [&str; 2]) {
     for round in 0..WARM_UP + ROUNDS {
         let mut sampled = [Duration::ZERO; 4];
         for turn in 0..4 {
-            let case = if round % 2 == 0 { turn } else { 3 - turn };
+            let case = if round / 2 % 2 == 0 { turn } else { 3 - turn };
             sampled[case] = match case {
                 0 => floor_sequential.sample().await,
                 1 => ours_sequential.sample().await,
@@ -147,16 +162,27 @@ async fn hand_over(followers: [&str; 2]) {
             };
         }
         if round >= WARM_UP {
-            samples.iter_mut().zip(sampled).for_each(|(samples, sample)| samples.push(sample));
+            samples
+                .iter_mut()
+                .zip(sampled)
+                .for_each(|(samples, sample)| samples.push(sample));
         }
     }
 
-    println!("hand-over on resign, {ROUNDS} rounds         median      p90      min   ratio  difference");
+    println!("hand-over on resign, ms, {ROUNDS} rounds       median      p90      min   ratio  difference");
     let [floor_sequential, ours_sequential, floor_master, ours_master] = &samples;
     report("sequential  floor: delete, event, list", floor_sequential, None);
-    report("            resign() to campaign()", ours_sequential, Some(floor_sequential));
+    report(
+        "            resign() to campaign()",
+        ours_sequential,
+        Some(floor_sequential),
+    );
     report("master      floor: delete, event, create", floor_master, None);
-    report("            resign() to campaign()", ours_master, Some(floor_master));
+    report(
+        "            resign() to campaign()",
+        ours_master,
+        Some(floor_master),
+    );
     for session in &sessions {
         close(session).await;
     }
@@ -165,13 +191,25 @@ async fn hand_over(followers: [&str; 2]) {
 fn report(what: &str, samples: &[Duration], floor: Option<&[Duration]>) {
     let times: Vec<f64> = samples.iter().map(milliseconds).collect();
     let median = quantile(&times, 0.5);
-    print!("  {what:<42}{median:>7.2}{:>9.2}{:>9.2}", quantile(&times, 0.9), quantile(&times, 0.0));
+    print!(
+        "  {what:<42}{median:>7.2}{:>9.2}{:>9.2}",
+        quantile(&times, 0.9),
+        quantile(&times, 0.0)
+    );
     if let Some(floor) = floor {
         let floor: Vec<f64> = floor.iter().map(milliseconds).collect();
-        let differences: Vec<f64> = times.iter().zip(&floor).map(|(time, floor)| time - floor).collect();
-        print!("{:>8.2}{:>9.2}", median / quantile(&floor, 0.5), quantile(&differences, 0.5));
+        let differences: Vec<f64> = times
+            .iter()
+            .zip(&floor)
+            .map(|(time, floor)| time - floor)
+            .collect();
+        print!(
+            "{:>8.2}{:>12.2}",
+            median / quantile(&floor, 0.5),
+            quantile(&differences, 0.5)
+        );
     }
-    println!(" ms");
+    println!();
 }
 
 fn milliseconds(time: &Duration) -> f64 {
@@ -196,7 +234,13 @@ struct Floor {
 
 impl Floor {
     async fn start(mode: Mode, path: &'static str, clients: &[Client; 2]) -> Self {
-        let mut floor = Self { mode, path, clients: clients.clone(), leader: 0, node: String::new() };
+        let mut floor = Self {
+            mode,
+            path,
+            clients: clients.clone(),
+            leader: 0,
+            node: String::new(),
+        };
         floor.node = floor.create(0).await;
         floor
     }
@@ -216,8 +260,15 @@ impl Floor {
         sleep(SETTLE).await;
 
         let started = Instant::now();
-        within("a delete is answered", self.clients[from].delete(&self.node, None)).await.expect("a delete");
-        let ended = within("the successor of a bare client", successor).await.expect("the successor's task");
+        within(
+            "a delete is answered",
+            self.clients[from].delete(&self.node, None),
+        )
+        .await
+        .expect("a delete");
+        let ended = within("the successor of a bare client", successor)
+            .await
+            .expect("the successor's task");
 
         (self.leader, self.node) = (to, next);
         ended - started
@@ -228,7 +279,12 @@ impl Floor {
         tokio::spawn(async move {
             let event = watcher.changed().await;
             match mode {
-                Mode::Master => drop(client.create(path, IDENTITY.as_bytes(), &ephemeral()).await.expect("a create")),
+                Mode::Master => drop(
+                    client
+                        .create(path, IDENTITY.as_bytes(), &ephemeral())
+                        .await
+                        .expect("a create"),
+                ),
                 _ => drop(client.list_children(path).await.expect("a list")),
             }
             let ended = Instant::now();
@@ -241,11 +297,18 @@ impl Floor {
     async fn create(&self, side: usize) -> String {
         let (path, data, client) = (self.path, IDENTITY.as_bytes(), &self.clients[side]);
         if self.mode == Mode::Master {
-            within("a create", client.create(path, data, &ephemeral())).await.expect("a create");
+            within("a create", client.create(path, data, &ephemeral()))
+                .await
+                .expect("a create");
             return path.to_owned();
         }
-        let (prefix, options) = (format!("{path}/{PREFIX}"), CreateMode::EphemeralSequential.with_acls(Acls::anyone_all()));
-        let (_, sequence) = within("a create", client.create(&prefix, data, &options)).await.expect("a create");
+        let (prefix, options) = (
+            format!("{path}/{PREFIX}"),
+            CreateMode::EphemeralSequential.with_acls(Acls::anyone_all()),
+        );
+        let (_, sequence) = within("a create", client.create(&prefix, data, &options))
+            .await
+            .expect("a create");
         format!("{prefix}{sequence}")
     }
 }
@@ -265,7 +328,11 @@ impl HandOver {
     async fn start(mode: Mode, path: &str, sessions: &[Session; 2]) -> Self {
         let elections = [0, 1].map(|side: usize| Arc::new(election(&sessions[side], mode, path)));
         let leadership = lead(&elections[0]).await;
-        Self { elections, leader: 0, leadership: Some(leadership) }
+        Self {
+            elections,
+            leader: 0,
+            leadership: Some(leadership),
+        }
     }
 
     /// From just before `resign()` is called on one side until `campaign()` has returned on the other.
@@ -276,8 +343,12 @@ impl HandOver {
         sleep(SETTLE).await;
 
         let started = Instant::now();
-        within("a resignation", leadership.resign()).await.expect("a resignation");
-        let (ended, leadership) = within("the successor", successor).await.expect("the successor's task");
+        within("a resignation", leadership.resign())
+            .await
+            .expect("a resignation");
+        let (ended, leadership) = within("the successor", successor)
+            .await
+            .expect("the successor's task");
 
         (self.leader, self.leadership) = (to, Some(leadership));
         ended - started
@@ -292,7 +363,10 @@ const HAND_OVERS: usize = 20;
 /// Counts, for both modes, the requests of a leader and of its successor, by one proxy for each. Nothing is timed.
 async fn requests(followers: [&str; 2]) {
     println!("\nrequests                                 number  in order of sending");
-    for (mode, path) in [(Mode::Sequential, "/bench/count-s"), (Mode::Master, "/bench/count-m")] {
+    for (mode, path) in [
+        (Mode::Sequential, "/bench/count-s"),
+        (Mode::Master, "/bench/count-m"),
+    ] {
         let proxies = [Proxy::start(followers[0]).await, Proxy::start(followers[1]).await];
         let sessions = [
             session(&proxies[0].address()).await,
@@ -355,7 +429,10 @@ fn tell(what: &str, occasions: &[Vec<OpCode>]) {
     let orders: Vec<String> = orders
         .into_iter()
         .map(|(times, order)| {
-            let names: Vec<String> = order.iter().map(|op_code| format!("{op_code:?} {}", op_code.0)).collect();
+            let names: Vec<String> = order
+                .iter()
+                .map(|op_code| format!("{op_code:?} {}", op_code.0))
+                .collect();
             format!("{times} x [{}]", names.join(", "))
         })
         .collect();
@@ -378,19 +455,27 @@ struct Growth {
     /// Short: a session watches at most 100 KiB of path names, two names for each contender.
     path: &'static str,
     contenders: usize,
-    /// Each contender on a session of its own.
-    sessions: bool,
+    each: Each,
     /// All start together, not one when the one before waits.
     together: bool,
 }
 
-const GROWTHS: [Growth; 3] = [
+enum Each {
+    /// A contender on the session that all share.
+    Contender,
+    /// A contender on a session of its own.
+    Session,
+    /// A session of the bare client and no contender: the floor for the above.
+    Client,
+}
+
+const GROWTHS: [Growth; 4] = [
     Growth {
         name: "one-by-one",
         what: "1000 contenders, one session",
         path: "/m",
         contenders: 1000,
-        sessions: false,
+        each: Each::Contender,
         together: false,
     },
     Growth {
@@ -398,7 +483,7 @@ const GROWTHS: [Growth; 3] = [
         what: "1000 contenders, one session, at once",
         path: "/n",
         contenders: 1000,
-        sessions: false,
+        each: Each::Contender,
         together: true,
     },
     Growth {
@@ -406,7 +491,15 @@ const GROWTHS: [Growth; 3] = [
         what: "200 contenders, a session each",
         path: "/o",
         contenders: 200,
-        sessions: true,
+        each: Each::Session,
+        together: false,
+    },
+    Growth {
+        name: "clients",
+        what: "floor: 200 bare clients, no contender",
+        path: "/p",
+        contenders: 200,
+        each: Each::Client,
         together: false,
     },
 ];
@@ -431,12 +524,20 @@ async fn memory(ensemble: &Ensemble) {
         for what in ["the first contenders wait", "all contenders wait"] {
             let answer = within(what, answers.next_line()).await.expect("an answer");
             let kibibytes: f64 = answer.as_deref().unwrap_or_default().parse().expect(what);
-            let requests = proxy.requests().iter().filter(|op_code| **op_code != OpCode::CLOSE).count();
+            let requests = proxy
+                .requests()
+                .iter()
+                .filter(|op_code| **op_code != OpCode::CLOSE)
+                .count();
             readings.push((kibibytes, requests as f64));
             asking.write_all(b"go on\n").await.expect("a pipe");
         }
         let ended = within("the measured process ends", child.wait()).await;
-        assert!(ended.expect("an exit status").success(), "{}: it failed", growth.name);
+        assert!(
+            ended.expect("an exit status").success(),
+            "{}: it failed",
+            growth.name
+        );
         let [(before, sent_before), (after, sent_after)] = readings[..] else {
             unreachable!("two readings");
         };
@@ -458,13 +559,21 @@ async fn grow(growth: &str, connect_string: &str) {
     make_directory(&client, growth.path).await;
     drop(client);
 
+    let mut clients = Vec::new();
     let mut sessions = Vec::new();
     // As an application would, each contender has a task that waits for its campaign.
     let mut tasks = JoinSet::new();
     let mut join = async |contenders: usize| {
         let mut standings = Vec::new();
         for contender in 0..contenders {
-            let session = if growth.sessions { session(connect_string).await } else { shared.clone() };
+            let session = match growth.each {
+                Each::Contender => shared.clone(),
+                Each::Session => session(connect_string).await,
+                Each::Client => {
+                    clients.push(plain(connect_string).await);
+                    continue;
+                }
+            };
             let election = election(&session, Mode::Sequential, growth.path);
             sessions.push(session);
             standings.push(election.standings());
@@ -476,7 +585,9 @@ async fn grow(growth: &str, connect_string: &str) {
                 for mut standing in standings.drain(..) {
                     let placed = standing
                         .wait_for(|it| matches!(it, Standing::Waiting { .. } | Standing::Leading { .. }));
-                    within("a contender has its place", placed).await.expect("a contender");
+                    within("a contender has its place", placed)
+                        .await
+                        .expect("a contender");
                 }
             }
         }
@@ -498,7 +609,9 @@ fn answer() {
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("/proc/self/status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next()).expect("VmRSS");
+    let number = line
+        .and_then(|line| line.split_whitespace().next())
+        .expect("VmRSS");
     number.parse().expect("VmRSS, a number")
 }
 
@@ -515,7 +628,9 @@ async fn plain(address: &str) -> Client {
 
 async fn make_directory(client: &Client, path: &str) {
     let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
-    within("a mkdir", client.mkdir(path, &options)).await.expect("a mkdir");
+    within("a mkdir", client.mkdir(path, &options))
+        .await
+        .expect("a mkdir");
 }
 
 async fn session(connect_string: &str) -> Session {
@@ -526,11 +641,17 @@ async fn session(connect_string: &str) -> Session {
 }
 
 async fn close(session: &Session) {
-    within("a session closes", session.close()).await.expect("a closed session");
+    within("a session closes", session.close())
+        .await
+        .expect("a closed session");
 }
 
 fn election(session: &Session, mode: Mode, path: &str) -> Election {
-    let builder = session.election(path).mode(mode).node_prefix(PREFIX).identity(IDENTITY);
+    let builder = session
+        .election(path)
+        .mode(mode)
+        .node_prefix(PREFIX)
+        .identity(IDENTITY);
     builder.build().expect("valid options")
 }
 

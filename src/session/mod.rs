@@ -332,7 +332,14 @@ impl SessionBuilder {
                 }
             }
         };
-        Ok(Session::start(Some(connect), opened, self.request_timeout))
+        let session = Session::start(Some(connect), opened, self.request_timeout);
+        // The keeper's first word is that there is a connection.
+        let _ = session
+            .shared
+            .link()
+            .wait_for(|link| !matches!(link, Link::Connecting))
+            .await;
+        Ok(session)
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-mod control;
 mod contender;
+mod control;
 mod ensemble;
 mod frames;
 pub mod handmade;

@@ -1,0 +1,206 @@
+//! Sessions that expire: the contender notices, and is back in the queue with a new one.
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use support::{Contender, Ensemble, PATIENCE, Proxy, SESSION_TIMEOUT, eventually, identities, unique_path};
+use zookeeper_election::zookeeper_client::{Client, SessionInfo, SessionState};
+use zookeeper_election::{Connect, ConnectError, Error, Lost, Mode, Session, Standing, async_trait};
+
+/// Connects through a proxy, and keeps what is needed to end the session from outside.
+struct Recording {
+    servers: String,
+    session: Arc<Mutex<Option<SessionInfo>>>,
+}
+
+#[async_trait]
+impl Connect for Recording {
+    async fn connect(&self, resume: Option<SessionInfo>) -> Result<Client, ConnectError> {
+        let mut connector = Client::connector()
+            .with_fail_eagerly()
+            .with_session_timeout(SESSION_TIMEOUT);
+        if let Some(session) = resume {
+            connector = connector.with_session(session);
+        }
+        let client = connector.connect(&self.servers).await?;
+        *self.session.lock().unwrap() = Some(client.session().clone());
+        Ok(client)
+    }
+}
+
+/// A session that can be expired by force.
+struct Doomed {
+    proxy: Proxy,
+    servers: String,
+    session: Arc<Mutex<Option<SessionInfo>>>,
+}
+
+impl Doomed {
+    async fn connect(ensemble: &Ensemble) -> (Self, Session) {
+        let proxy = Proxy::start(ensemble.server(0).address()).await;
+        let session = Arc::default();
+        let recording = Recording {
+            servers: proxy.address(),
+            session: Arc::clone(&session),
+        };
+        let connected = Session::builder()
+            .connect_with(recording)
+            .await
+            .expect("a session");
+        (
+            Self {
+                proxy,
+                servers: ensemble.connect_string(),
+                session,
+            },
+            connected,
+        )
+    }
+
+    /// Keeps the client away, ends its session through another connection, and lets the client back.
+    async fn expire(&self) {
+        self.proxy.refuse(true);
+        self.proxy.cut_all();
+        let session = self.session.lock().unwrap().clone().expect("a session");
+        end_session(&self.servers, session).await;
+        self.proxy.refuse(false);
+    }
+}
+
+async fn end_session(servers: &str, session: SessionInfo) {
+    let client = Client::connector()
+        .with_session(session)
+        .connect(servers)
+        .await
+        .expect("the same session");
+    let mut states = client.state_watcher();
+    drop(client);
+    let closed = async { while states.changed().await != SessionState::Closed {} };
+    tokio::time::timeout(PATIENCE, closed)
+        .await
+        .expect("the session ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_joins_again_at_the_tail() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("expiry");
+    let servers = ensemble.connect_string();
+    let mut a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
+    let (doomed, session) = Doomed::connect(&ensemble).await;
+    let mut b = Contender::join_on(session, &path, Mode::Sequential, "b").await;
+    let c = Contender::join(&servers, &path, Mode::Sequential, "c").await;
+    let leadership = a.leads().await;
+    let first_session = b.session.id();
+    let mut standings = b.election.standings();
+
+    doomed.expire().await;
+    let reported = standings.wait_for(|standing| {
+        let lost = Some(Lost::SessionExpired);
+        *standing == Standing::Connecting { after: lost } || *standing == Standing::Joining { after: lost }
+    });
+    tokio::time::timeout(PATIENCE, reported)
+        .await
+        .expect("the contender reports it")
+        .unwrap();
+    eventually("b at the tail", PATIENCE, async || {
+        (identities(&a.election).await == ["a", "c", "b"]).then_some(())
+    })
+    .await;
+    b.placed().await;
+    assert_ne!(b.session.id(), first_session);
+    assert!(b.campaigns() && leadership.is_valid());
+
+    leadership.resign().await.unwrap();
+    c.reaches("the lead", |standing| {
+        matches!(standing, Standing::Leading { .. })
+    })
+    .await;
+    c.election.withdraw().await.unwrap();
+    assert!(b.leads().await.is_valid());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_leads_steps_down_and_can_campaign_again() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("expiry");
+    let (doomed, session) = Doomed::connect(&ensemble).await;
+    let mut a = Contender::join_on(session, &path, Mode::Sequential, "a").await;
+    let mut b = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "b").await;
+    let leadership = a.leads().await;
+    doomed.expire().await;
+    // The disconnection comes first, and is enough.
+    assert_eq!(leadership.lost().await, Lost::LeaseExpired);
+    assert!(b.leads().await.token() > leadership.token());
+    a.campaign();
+    a.reaches("its place", |standing| {
+        matches!(standing, Standing::Leading { .. })
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resignation_without_a_connection_says_when_the_session_has_ended_before() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("expiry");
+    let (doomed, session) = Doomed::connect(&ensemble).await;
+    let mut a = Contender::join_on(session, &path, Mode::Sequential, "a").await;
+    let leadership = a.leads().await;
+    doomed.proxy.refuse(true);
+    doomed.proxy.cut_all();
+    leadership.lost().await;
+    let resigning = tokio::spawn(leadership.resign());
+    doomed.expire().await;
+    let resigned = tokio::time::timeout(PATIENCE, resigning)
+        .await
+        .expect("an end")
+        .unwrap();
+    assert!(matches!(resigned, Err(Error::RemovalUnconfirmed)), "{resigned:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_session_of_the_application_s_own_client_cannot_be_opened_again() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("own-client");
+    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
+    let client = connector.connect(&proxy.address()).await.unwrap();
+    let session = Session::from_client(client.clone());
+    let mut leader = Contender::join_on(session.clone(), &path, Mode::Sequential, "leader").await;
+    let mut waiter = Contender::join_on(session.clone(), &path, Mode::Sequential, "waiter").await;
+    let leadership = leader.leads().await;
+
+    proxy.refuse(true);
+    proxy.cut_all();
+    end_session(&ensemble.connect_string(), client.session().clone()).await;
+    proxy.refuse(false);
+    leadership.lost().await;
+    let ended = waiter.ended().await;
+    assert!(matches!(ended, Err(Error::SessionLost)), "{ended:?}");
+    let again = leader.election.campaign().await;
+    assert!(matches!(again, Err(Error::SessionLost)), "{again:?}");
+    assert!(matches!(leader.election.leader().await, Err(Error::SessionLost)));
+    session.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_leaves_the_application_s_own_client_open() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("own-client");
+    let client = Client::connect(&ensemble.connect_string()).await.unwrap();
+    let session = Session::from_client(client.clone());
+    let mut a = Contender::join_on(session.clone(), &path, Mode::Sequential, "a").await;
+    let leadership = a.leads().await;
+    tokio::time::timeout(Duration::from_secs(10), session.close())
+        .await
+        .expect("an end")
+        .unwrap();
+    assert_eq!(leadership.lost().await, Lost::SessionClosed);
+    assert_eq!(client.state(), SessionState::SyncConnected);
+    assert!(
+        client.list_children(&path).await.unwrap().is_empty(),
+        "its znodes are removed"
+    );
+}

@@ -1,0 +1,146 @@
+//! A create whose reply is lost: there is one znode, never two and never a ghost.
+
+mod support;
+
+use support::{
+    Contender, Ensemble, Fault, How, PATIENCE, Proxy, When, connect, eventually, identities, queue,
+    unique_path,
+};
+use zookeeper_election::{Lost, Mode, Standing};
+
+/// Cuts the connection around the create of a contender in a queue of two, and looks at what is left.
+async fn one_znode(mode: Mode, when: When, how: How) {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("lost-reply");
+    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    // The directory is there, so that the first create is the contender's.
+    let mut first = Contender::join(&ensemble.connect_string(), &path, mode, "first").await;
+    let leadership = first.leads().await;
+    if mode == Mode::Master {
+        leadership.resign().await.unwrap();
+    } else {
+        assert!(leadership.is_valid());
+        std::mem::forget(leadership);
+    }
+
+    let session = connect(&proxy.address()).await;
+    let id = session.id();
+    proxy.arm(Fault::on_create(when, how));
+    let mut second = Contender::join_on(session, &path, mode, "second").await;
+    proxy.fired().await;
+    assert_eq!(second.session.id(), id, "still the same session");
+    let expected = if mode == Mode::Master {
+        vec!["second"]
+    } else {
+        vec!["first", "second"]
+    };
+    assert_eq!(identities(&first.election).await, expected);
+    if mode == Mode::Sequential {
+        let names = queue(&first.election).await;
+        assert_eq!(
+            names,
+            ["guid_0000000000", "guid_0000000001"],
+            "no number was given out in vain"
+        );
+    } else {
+        assert!(second.leads().await.is_valid());
+    }
+
+    // What was found is in use: it goes when the contender goes.
+    second.election.withdraw().await.unwrap();
+    let left = identities(&first.election).await;
+    assert_eq!(left, expected[..expected.len() - 1]);
+}
+
+macro_rules! one_znode {
+    ($($name:ident: $mode:ident, $when:ident, $how:ident;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            one_znode(Mode::$mode, When::$when, How::$how).await;
+        }
+    )*};
+}
+
+one_znode! {
+    the_connection_is_closed_after_the_create: Sequential, After, Fin;
+    the_connection_is_reset_after_the_create: Sequential, After, Reset;
+    the_connection_falls_silent_after_the_create: Sequential, After, Silence;
+    the_connection_is_closed_before_the_create: Sequential, Before, Fin;
+    the_connection_is_reset_before_the_create: Sequential, Before, Reset;
+    the_connection_falls_silent_before_the_create: Sequential, Before, Silence;
+    the_connection_is_closed_after_the_create_in_master_mode: Master, After, Fin;
+    the_connection_is_reset_after_the_create_in_master_mode: Master, After, Reset;
+    the_connection_falls_silent_after_the_create_in_master_mode: Master, After, Silence;
+    the_connection_is_closed_before_the_create_in_master_mode: Master, Before, Fin;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_campaign_that_is_dropped_while_the_reply_is_lost_leaves_no_znode() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("dropped");
+    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let first = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "first").await;
+    for how in [How::Fin, How::Reset, How::Silence] {
+        let session = connect(&proxy.address()).await;
+        let election = session.election(&path).identity("second").build().unwrap();
+        proxy.arm(Fault::on_create(When::After, how));
+        {
+            let campaign = election.campaign();
+            tokio::pin!(campaign);
+            tokio::select! {
+                _ = &mut campaign => panic!("second is not to lead"),
+                () = proxy.fired() => {}
+            }
+        }
+        eventually("no znode of second", PATIENCE, async || {
+            (election.standing() == Standing::Idle).then_some(())
+        })
+        .await;
+        assert_eq!(identities(&first.election).await, ["first"]);
+        session.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_reply_to_a_resignation_is_lost() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("resignation");
+    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    for (when, how) in [
+        (When::After, How::Fin),
+        (When::Before, How::Reset),
+        (When::Before, How::Silence),
+    ] {
+        let session = connect(&proxy.address()).await;
+        let mut a = Contender::join_on(session, &path, Mode::Sequential, "a").await;
+        let mut b = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "b").await;
+        let leadership = a.leads().await;
+        proxy.arm(Fault::new(&[support::OpCode::DELETE], when, how));
+        leadership.resign().await.unwrap();
+        proxy.fired().await;
+        assert_eq!(identities(&b.election).await, ["b"]);
+        b.leads().await.resign().await.unwrap();
+        a.session.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_connection_breaks_steps_down_and_its_znode_goes() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("broken");
+    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let mut a = Contender::join_on(connect(&proxy.address()).await, &path, Mode::Sequential, "a").await;
+    let mut b = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "b").await;
+    let leadership = a.leads().await;
+    let session = a.session.id();
+    proxy.cut_all();
+    assert_eq!(leadership.lost().await, Lost::LeaseExpired);
+    assert!(!leadership.is_valid());
+    // Reconnected, it removes its znode: nobody waits for the session timeout, and the session lives.
+    assert!(b.leads().await.token() > leadership.token());
+    a.reaches("idle", |standing| *standing == Standing::Idle).await;
+    assert_eq!(a.session.id(), session);
+    a.campaign();
+    a.placed().await;
+    assert_eq!(identities(&b.election).await.last().unwrap(), "a");
+}
