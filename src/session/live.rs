@@ -353,11 +353,9 @@ impl Drop for Budget {
 
 impl From<&zk::Stat> for Origin {
     fn from(stat: &zk::Stat) -> Self {
-        // A container's owner field holds this mark.
-        let ephemeral = stat.ephemeral_owner != 0 && stat.ephemeral_owner != i64::MIN;
         Self {
             token: FencingToken::from_zxid(stat.czxid),
-            owner: ephemeral.then(|| SessionId::from_raw(stat.ephemeral_owner)),
+            owner: (stat.ephemeral_owner != 0).then(|| SessionId::from_raw(stat.ephemeral_owner)),
         }
     }
 }
