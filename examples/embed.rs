@@ -10,8 +10,9 @@
 //!
 //! - write to `/app/config` (as `create /app/config x` in zkCli.sh): both print it, whoever leads;
 //! - stop the leader with Ctrl-C or SIGTERM: its scheduler ends, and the other one leads at once;
-//! - `kill -STOP` the leader for 10 s, then `kill -CONT`: its session has expired meanwhile, it prints that, makes
-//!   a new client and waits behind the other one.
+//! - `kill -STOP` the leader for 10 s, then `kill -CONT`: its session has expired meanwhile, and the other one
+//!   leads. It may print one more line with its old token before it hears of that; then it makes a new client and
+//!   waits behind the other one.
 
 use std::convert::Infallible;
 use std::process::ExitCode;
@@ -40,6 +41,10 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter("zookeeper_election=warn")
+        .with_writer(std::io::stderr)
+        .init();
     let options = Options::parse();
     let served = async {
         let (mut terminated, mut interrupted) =
@@ -77,8 +82,8 @@ async fn serve(options: &Options, stopped: impl Future<Output = ()>) -> Result<(
             },
             never = follow_config(&options.id, &client) => match never {},
             () = &mut stopped => {
-                // The scheduler has ended with its future. Now the others may know.
-                election.withdraw().await?;
+                // The scheduler has ended with its future. Now the others may lead; the client stays open.
+                session.close().await?;
                 say(&options.id, "stopped");
                 return Ok(());
             }

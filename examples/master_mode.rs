@@ -9,6 +9,7 @@
 //! Kill it (`kill -9`): the other takes over when the session timeout, 6 s by default, has passed.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
@@ -29,15 +30,23 @@ struct Options {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let Options { connect, path, id } = Options::parse();
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut terminated = signal(SignalKind::terminate())?;
-    let stopped = async {
-        tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
-    };
-    tokio::pin!(stopped);
+async fn main() {
+    tracing_subscriber::fmt()
+        .with_env_filter("zookeeper_election=warn")
+        .with_writer(std::io::stderr)
+        .init();
+    if let Err(error) = serve(Options::parse()).await {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+}
 
+async fn serve(Options { connect, path, id }: Options) -> Result<(), BoxError> {
+    let (mut interrupted, mut terminated) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut stopped = pin!(async {
+        tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
+    });
     let session = tokio::select! {
         session = Session::connect(&connect) => session?,
         () = &mut stopped => return Ok(()),
@@ -52,13 +61,11 @@ async fn main() -> Result<(), BoxError> {
             Err(lost) = leadership.hold(work(&id, leadership.token())) => say(&id, &format!("stepped down: {lost}")),
             () = &mut stopped => {
                 leadership.resign().await?;
-                say(&id, "resigned");
                 break;
             }
         }
     }
-    session.close().await?;
-    Ok(())
+    Ok(session.close().await?)
 }
 
 /// What only the master does. Dropped between two seconds when it is master no longer.

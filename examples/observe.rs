@@ -9,12 +9,13 @@
 //! read after the change and may be one change ahead. In master mode (`--mode master`) it holds the master alone.
 //!
 //! Start some contenders (`cargo run --example contender`), kill and stop them, and see what changes. While no
-//! server can be reached nothing is printed. Ends on Ctrl-C.
+//! server can be reached, nothing is known and no line is printed. Ends on Ctrl-C.
 
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Parser, ValueEnum};
+use tracing_subscriber::EnvFilter;
 use zookeeper_election::{Contender, Election, Error, Mode, Session};
 
 #[derive(Parser)]
@@ -39,7 +40,9 @@ enum ModeName {
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| "zookeeper_election=warn".into()),
+        )
         .with_writer(std::io::stderr)
         .init();
     let outcome = tokio::select! {

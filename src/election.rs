@@ -4,18 +4,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
 use tokio::sync::{oneshot, watch};
 
 pub use self::builder::{ElectionBuilder, Parents};
 use crate::driver::{self, Command, Commands, Contest};
-use crate::error::{BoxError, Error, Failure, Lost};
+use crate::error::{BoxError, Error, Lost};
 use crate::leadership::Leadership;
-use crate::machine::naming;
 use crate::observer::LeaderWatch;
-use crate::session::{Live, Origin, Shared};
+use crate::roster;
+use crate::session::{Link, Shared};
 use crate::telemetry;
-use crate::types::{Contender, Mode, SessionId, Standing, join, split};
+use crate::types::{Contender, Standing};
 
 mod builder;
 
@@ -153,7 +152,7 @@ impl Election {
         let contest = &self.contest;
         self.shared
             .read("list", &contest.plan.path, async |live| {
-                leader(contest, live).await
+                roster::leader(contest, live).await
             })
             .await
     }
@@ -170,7 +169,7 @@ impl Election {
         let contest = &self.contest;
         self.shared
             .read("list", &contest.plan.path, async |live| {
-                contenders(contest, live).await
+                roster::contenders(contest, live).await
             })
             .await
     }
@@ -219,7 +218,7 @@ impl Election {
     /// Why the contender's task is gone.
     fn ended(&self) -> Error {
         match &*self.shared.link().borrow() {
-            crate::session::Link::Lost => Error::SessionLost,
+            Link::Lost => Error::SessionLost,
             _ => Error::SessionClosed,
         }
     }
@@ -231,61 +230,5 @@ impl std::fmt::Debug for Election {
             .field("path", &self.path())
             .field("standing", &self.standing())
             .finish_non_exhaustive()
-    }
-}
-
-async fn leader(contest: &Contest, live: &Arc<Live>) -> Result<Option<Contender>, Failure> {
-    let plan = &contest.plan;
-    if plan.mode == Mode::Master {
-        return contender(contest, live, &plan.path).await;
-    }
-    loop {
-        let children = match live.list(&plan.path).await {
-            Err(Failure::NoNode) => return Ok(None),
-            other => other?,
-        };
-        let Some(lowest) = naming::lowest(&plan.prefix, &children) else {
-            return Ok(None);
-        };
-        // It may have left in between; then there is another one, or none.
-        if let Some(leader) = contender(contest, live, &join(&plan.path, lowest)).await? {
-            return Ok(Some(leader));
-        }
-    }
-}
-
-async fn contenders(contest: &Contest, live: &Arc<Live>) -> Result<Vec<Contender>, Failure> {
-    let plan = &contest.plan;
-    if plan.mode == Mode::Master {
-        return Ok(contender(contest, live, &plan.path).await?.into_iter().collect());
-    }
-    let children = match live.list(&plan.path).await {
-        Err(Failure::NoNode) => return Ok(Vec::new()),
-        other => other?,
-    };
-    let reads = naming::contenders(&plan.prefix, &children).map(|(_, name)| {
-        let path = join(&plan.path, name);
-        async move { contender(contest, live, &path).await }
-    });
-    let mut contenders: Vec<_> = try_join_all(reads).await?.into_iter().flatten().collect();
-    contenders.sort_by_key(|contender| contender.token);
-    Ok(contenders)
-}
-
-async fn contender(contest: &Contest, live: &Arc<Live>, path: &str) -> Result<Option<Contender>, Failure> {
-    let read = live.read(path).await?;
-    Ok(read.map(|(data, origin)| describe(contest, path, data, origin)))
-}
-
-pub(crate) fn describe(contest: &Contest, path: &str, data: Vec<u8>, origin: Origin) -> Contender {
-    Contender {
-        node: path.to_owned(),
-        sequence: match contest.plan.mode {
-            Mode::Sequential => naming::parse(&contest.plan.prefix, split(path).1),
-            Mode::Master => None,
-        },
-        identity: String::from_utf8_lossy(&data).into_owned(),
-        token: origin.token,
-        session: origin.owner.unwrap_or(SessionId::from_raw(0)),
     }
 }

@@ -7,6 +7,7 @@ mod error;
 mod leadership;
 mod machine;
 mod observer;
+mod roster;
 mod session;
 mod telemetry;
 mod types;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::driver::Contest;
-use crate::election::describe;
 use crate::error::{Error, Failure};
-use crate::machine::naming;
-use crate::session::{Live, Shared, Watch};
+use crate::roster;
+use crate::session::{Shared, Watch};
 use crate::telemetry;
-use crate::types::{Contender, Mode, join};
+use crate::types::Contender;
 
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -56,7 +55,7 @@ impl LeaderWatch {
                 self.watch = None;
             }
             let live = self.shared.live().await?;
-            match look(&self.contest, &live).await {
+            match roster::leader_and_watch(&self.contest, &live).await {
                 Ok((leader, watch)) => {
                     self.watch = Some(watch);
                     if self.last.as_ref() != Some(&leader) {
@@ -80,50 +79,5 @@ impl fmt::Debug for LeaderWatch {
         f.debug_struct("LeaderWatch")
             .field("last", &self.last)
             .finish_non_exhaustive()
-    }
-}
-
-/// The leader, and a watch that fires no later than it changes.
-async fn look(contest: &Contest, live: &Arc<Live>) -> Result<(Option<Contender>, Watch), Failure> {
-    let plan = &contest.plan;
-    loop {
-        let (candidate, children_watch) = match plan.mode {
-            Mode::Master => (Some(plan.path.clone()), None),
-            Mode::Sequential => match live.list(&plan.path).await {
-                Err(Failure::NoNode) => (None, None),
-                listed => match naming::lowest(&plan.prefix, &listed?) {
-                    Some(name) => (Some(join(&plan.path, name)), None),
-                    // Somebody may have joined since: then the list with the watch shows it.
-                    None => match live.list_and_watch(&plan.path).await {
-                        Err(Failure::NoNode) => (None, None),
-                        listed => {
-                            let (children, watch) = listed?;
-                            match naming::lowest(&plan.prefix, &children) {
-                                Some(_) => continue,
-                                None => (None, Some(watch)),
-                            }
-                        }
-                    },
-                },
-            },
-        };
-        if let Some(watch) = children_watch {
-            return Ok((None, watch));
-        }
-        // The watch comes before the reading, so that nothing happens unseen after it.
-        let path = candidate.as_deref().unwrap_or(&plan.path);
-        let (origin, watch) = live.watch(path).await?;
-        match (candidate.is_some(), origin) {
-            (true, Some(_)) => {
-                if let Some((data, origin)) = live.read(path).await? {
-                    return Ok((Some(describe(contest, path, data, origin)), watch));
-                }
-            }
-            (true, None) if plan.mode == Mode::Sequential => {}
-            (true, None) => return Ok((None, watch)),
-            // The directory does not exist, and this watch waits for it.
-            (false, None) => return Ok((None, watch)),
-            (false, Some(_)) => {}
-        }
     }
 }

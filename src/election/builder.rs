@@ -8,7 +8,7 @@ use super::Election;
 use crate::driver::Contest;
 use crate::error::{Error, MAX_IDENTITY_BYTES};
 use crate::machine::Plan;
-use crate::session::Shared;
+use crate::session::{Session, Shared};
 use crate::types::Mode;
 
 const DEFAULT_PREFIX: &str = "guid_";
@@ -37,8 +37,18 @@ pub struct ElectionBuilder {
     parents: Parents,
 }
 
+impl Session {
+    /// An election at `path`, to be configured and built.
+    ///
+    /// The path is absolute, below the session's chroot. In sequential mode (the default) it is the directory
+    /// of the contenders' znodes, in master mode the master's znode itself. Missing parents are created.
+    pub fn election(&self, path: &str) -> ElectionBuilder {
+        ElectionBuilder::new(self.shared.clone(), path)
+    }
+}
+
 impl ElectionBuilder {
-    pub(crate) fn new(shared: Arc<Shared>, path: &str) -> Self {
+    fn new(shared: Arc<Shared>, path: &str) -> Self {
         Self {
             shared,
             path: path.to_owned(),

@@ -17,7 +17,6 @@ use self::connect::{Opened, Servers, open, pause};
 use self::keeper::{Close, Keeper};
 pub(crate) use self::keeper::{Guard, Link};
 pub(crate) use self::live::{Creation, Fired, Live, Origin, Watch};
-use crate::election::ElectionBuilder;
 use crate::error::{BoxError, Error, Failure};
 use crate::telemetry;
 use crate::types::SessionId;
@@ -38,7 +37,7 @@ const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// ends all leaderships at once, and leaves the znodes to the session timeout.
 #[derive(Clone)]
 pub struct Session {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What the handles, the elections and their drivers share. The keeper ends when the last one is dropped.
@@ -86,14 +85,6 @@ impl Session {
     /// Outside of a tokio runtime.
     pub fn from_client(client: zk::Client) -> Self {
         Self::start(None, Opened::foreign(client), None)
-    }
-
-    /// An election at `path`, to be configured and built.
-    ///
-    /// The path is absolute, below the session's chroot. In sequential mode (the default) it is the directory
-    /// of the contenders' znodes, in master mode the master's znode itself. Missing parents are created.
-    pub fn election(&self, path: &str) -> ElectionBuilder {
-        ElectionBuilder::new(self.shared.clone(), path)
     }
 
     /// The ZooKeeper session at present; `None` while there is no connection.

@@ -1,0 +1,110 @@
+//! Looking at an election without taking part.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Contender, Ensemble, PATIENCE, Proxy, connect, unique_path};
+use zookeeper_election::{Contender as Seen, Error, LeaderWatch, Mode};
+
+async fn next(watch: &mut LeaderWatch) -> Option<Seen> {
+    tokio::time::timeout(PATIENCE, watch.next())
+        .await
+        .expect("a change")
+        .expect("no error")
+}
+
+async fn sees_every_leader_and_vacancy(mode: Mode) {
+    let ensemble = Ensemble::start(3).await;
+    let path = unique_path("observe");
+    let servers = ensemble.connect_string();
+    let session = connect(&servers).await;
+    let election = session.election(&path).mode(mode).build().unwrap();
+    // Looking at a path that does not exist is no error.
+    assert_eq!(election.leader().await.unwrap(), None);
+    assert_eq!(election.contenders().await.unwrap(), []);
+    let mut watch = election.observe();
+    assert_eq!(next(&mut watch).await, None);
+
+    let mut tokens = Vec::new();
+    for round in 0..3 {
+        let mut a = Contender::join(&servers, &path, mode, "a").await;
+        let mut b = Contender::join(&servers, &path, mode, "b").await;
+        let first = a.leads().await;
+        let seen = next(&mut watch).await.expect("a leader");
+        assert_eq!(
+            (seen.identity.as_str(), seen.token, seen.node.as_str()),
+            ("a", first.token(), first.node())
+        );
+        assert_eq!(Some(seen.session), a.session.id());
+        let first_seen = seen.token;
+        assert_eq!(
+            seen.sequence.map(|it| it.number()),
+            (mode == Mode::Sequential).then_some(round * 2)
+        );
+
+        // In master mode there is a moment without a master, which may be seen or not.
+        first.resign().await.unwrap();
+        let second = b.leads().await;
+        let mut seen = next(&mut watch).await;
+        if mode == Mode::Master && seen.is_none() {
+            seen = next(&mut watch).await;
+        }
+        let seen = seen.expect("the successor");
+        assert_eq!((seen.identity.as_str(), seen.token), ("b", second.token()));
+        assert_eq!(election.leader().await.unwrap().as_ref(), Some(&seen));
+
+        second.resign().await.unwrap();
+        assert_eq!(next(&mut watch).await, None, "nobody");
+        assert_eq!(election.leader().await.unwrap(), None);
+        tokens.extend([first_seen, seen.token]);
+    }
+    assert!(
+        tokens.windows(2).all(|two| two[0] < two[1]),
+        "tokens grow: {tokens:?}"
+    );
+    let quiet = tokio::time::timeout(Duration::from_millis(300), watch.next()).await;
+    assert!(quiet.is_err(), "no change, nothing to report: {quiet:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_observer_sees_every_leader_and_vacancy() {
+    sees_every_leader_and_vacancy(Mode::Sequential).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_observer_sees_every_master_and_vacancy() {
+    sees_every_leader_and_vacancy(Mode::Master).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_observer_survives_disconnections_and_misses_nothing_of_what_is_left() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("observe");
+    let servers = ensemble.connect_string();
+    let proxy = Proxy::start(&servers).await;
+    let session = connect(&proxy.address()).await;
+    let mut watch = session.election(&path).build().unwrap().observe();
+    let mut a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
+    let mut b = Contender::join(&servers, &path, Mode::Sequential, "b").await;
+    let first = a.leads().await;
+    assert_eq!(next(&mut watch).await.unwrap().identity, "a");
+
+    // A disconnection without a change of leader reports nothing.
+    proxy.cut_all();
+    let quiet = tokio::time::timeout(Duration::from_millis(800), watch.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+
+    // A change during a disconnection that is longer than the client's patience.
+    proxy.refuse(true);
+    proxy.cut_all();
+    first.resign().await.unwrap();
+    let second = b.leads().await;
+    tokio::time::sleep(2 * support::SESSION_TIMEOUT).await;
+    proxy.refuse(false);
+    let seen = next(&mut watch).await.expect("a leader");
+    assert_eq!((seen.identity.as_str(), seen.token), ("b", second.token()));
+
+    session.close().await.unwrap();
+    assert!(matches!(watch.next().await, Err(Error::SessionClosed)));
+}
