@@ -4,14 +4,15 @@
 //! cargo bench --bench hand_over
 //! ```
 //!
-//! It starts three ZooKeeper servers on loopback (what they need: see `tests/run`), takes a minute, and prints
+//! It starts three ZooKeeper servers on loopback (what they need: see `tests/run`), takes half a minute, and prints
 //!
 //! - *hand-over*: the time from the call of `resign()` on one server until `campaign()` has returned on another,
 //!   and in the row above it the floor, the same with nothing but a bare ZooKeeper client on each side. The last
 //!   two columns compare them: the ratio of the medians, and the median of the differences, round by round.
 //! - *requests*: what goes over the wire to become the leader where the election's directory exists, to resign,
 //!   and to succeed. Counted by a proxy; connecting and heartbeats are left out.
-//! - *memory*: how much a process grows (VmRSS) per contender that waits, and what those contenders have sent.
+//! - *memory*: how much a process grows (VmRSS) per contender that waits, and how many requests each has sent. When
+//!   all start at once, all have a list of all at once, and the allocator keeps some of that memory.
 //!
 //! Absolute times are those of three servers that share this machine and do not write to disk. Compare ratios.
 

@@ -138,8 +138,6 @@ async fn connect(options: &Options) -> Client {
 }
 
 fn say(id: &str, what: &str) {
-    println!(
-        "{} {id} {what}",
-        humantime::format_rfc3339_millis(SystemTime::now())
-    );
+    let now = humantime::format_rfc3339_millis(SystemTime::now());
+    println!("{now} {id} {what}");
 }

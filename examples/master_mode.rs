@@ -6,7 +6,7 @@
 //!
 //! Start two of them with different ids. The first becomes master and prints a line a second with its token, the
 //! other is silent. Stop the master with Ctrl-C or SIGTERM: the other takes over at once, with a greater token.
-//! Kill it (`kill -9`): the other takes over when the session timeout, 6 s by default, has passed.
+//! Kill it (`kill -9`): the other takes over when its session has expired, about 6 s later.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -33,7 +33,6 @@ struct Options {
 async fn main() {
     tracing_subscriber::fmt()
         .with_env_filter("zookeeper_election=warn")
-        .with_writer(std::io::stderr)
         .init();
     if let Err(error) = serve(Options::parse()).await {
         eprintln!("{error}");
@@ -42,10 +41,10 @@ async fn main() {
 }
 
 async fn serve(Options { connect, path, id }: Options) -> Result<(), BoxError> {
-    let (mut interrupted, mut terminated) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
     let mut stopped = pin!(async {
-        tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
+        tokio::select! { _ = interrupted.recv() => (), _ = terminated.recv() => () }
     });
     let session = tokio::select! {
         session = Session::connect(&connect) => session?,
@@ -59,10 +58,7 @@ async fn serve(Options { connect, path, id }: Options) -> Result<(), BoxError> {
         };
         tokio::select! {
             Err(lost) = leadership.hold(work(&id, leadership.token())) => say(&id, &format!("stepped down: {lost}")),
-            () = &mut stopped => {
-                leadership.resign().await?;
-                break;
-            }
+            () = &mut stopped => { leadership.resign().await?; say(&id, "resigned"); break }
         }
     }
     Ok(session.close().await?)
@@ -77,8 +73,6 @@ async fn work(id: &str, token: FencingToken) -> Infallible {
 }
 
 fn say(id: &str, what: &str) {
-    println!(
-        "{} {id} {what}",
-        humantime::format_rfc3339_millis(SystemTime::now())
-    );
+    let now = humantime::format_rfc3339_millis(SystemTime::now());
+    println!("{now} {id} {what}");
 }

@@ -130,17 +130,21 @@ impl Keeper {
                 }
                 _ => return Served::Over,
             }
+            let mut suspected = false;
             state = loop {
                 tokio::select! {
+                    biased;
                     state = states.changed() => break state,
+                    close = self.commands.recv() => return Served::Close(close),
                     _ = sleep_until(give_up.unwrap_or_else(Instant::now)), if give_up.is_some() => {
                         return Served::Over;
                     }
-                    close = self.commands.recv() => return Served::Close(close),
-                    _ = live.suspect.notified() => {
-                        if is_gone(live).await {
+                    _ = live.suspect.notified(), if !suspected => suspected = true,
+                    gone = is_gone(live), if suspected => {
+                        if gone {
                             return Served::Over;
                         }
+                        suspected = false;
                     }
                 }
             };
@@ -178,6 +182,7 @@ impl Keeper {
                 Err(ConnectError::SessionExpired) if resume.is_some() => {
                     telemetry::session_lost(SessionId::from_raw(id.0));
                     resume = None;
+                    self.claims.lock().unwrap().clear();
                     self.link.send_replace(Link::Connecting);
                 }
                 Err(error) => telemetry::connect_failed(&error),

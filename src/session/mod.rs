@@ -22,6 +22,8 @@ use crate::telemetry;
 use crate::types::SessionId;
 
 const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long looking at an election is tried.
+const READ_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// A ZooKeeper session, shared by any number of elections.
 ///
@@ -178,7 +180,7 @@ impl Shared {
         }
     }
 
-    /// Reads, and tries again while that may help, for at most the session timeout of the builder's default.
+    /// Reads, and tries again while that may help, for at most [`READ_TIMEOUT`].
     pub(crate) async fn read<T>(
         &self,
         operation: &'static str,
@@ -192,7 +194,7 @@ impl Shared {
                 let live = self.live().await?;
                 Ok::<_, Error>(read(&live).await)
             };
-            let outcome = match timeout_at(started + DEFAULT_SESSION_TIMEOUT, attempt).await {
+            let outcome = match timeout_at(started + READ_TIMEOUT, attempt).await {
                 Ok(outcome) => outcome?,
                 Err(_) => break,
             };
