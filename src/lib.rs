@@ -1,4 +1,16 @@
-//! Leader election on Apache ZooKeeper.
+#![doc = include_str!("../README.md")]
+//!
+//! ## Where to look
+//!
+//! - [`Session`]: a ZooKeeper session, opened with [`Session::connect`] or [`Session::builder`], or shared with
+//!   [`Session::from_client`].
+//! - [`Election`]: one contender at one path, made by [`Session::election`]. [`Election::campaign`] ends with a
+//!   [`Leadership`]; [`Election::run`] repeats it for a [`LeaderTask`].
+//! - [`Leadership`]: [`hold`](Leadership::hold), [`is_valid`](Leadership::is_valid), [`lost`](Leadership::lost),
+//!   [`token`](Leadership::token), [`resign`](Leadership::resign).
+//! - [`Election::observe`], [`Election::leader`], [`Election::contenders`], [`Election::standings`]: who leads, who
+//!   waits, and where this contender stands.
+//! - [`Error`] and [`Lost`]: why a call failed, and why a leadership ended.
 
 mod clock;
 mod driver;

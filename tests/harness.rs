@@ -69,27 +69,26 @@ async fn dropping_an_ensemble_ends_its_processes() {
     assert!(!pids.iter().any(|pid| process_exists(*pid)), "{pids:?}");
 }
 
-/// Not a test: what [`killing_the_test_process_ends_its_servers`] runs in another process, and kills.
-#[ignore = "run by another test"]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_test_process_with_a_server() {
-    let ensemble = Ensemble::start(1).await;
-    println!("\n{PID}{}", ensemble.server(0).pid().expect("a process"));
-    sleep(Duration::from_secs(60)).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_test_process_ends_its_servers() {
+    // The test runs itself in another process, which this variable tells that it is the one to be killed.
+    const VICTIM: &str = "ZOOKEEPER_ELECTION_VICTIM";
+    if env::var_os(VICTIM).is_some() {
+        let ensemble = Ensemble::start(1).await;
+        println!("\n{PID}{}", ensemble.server(0).pid().expect("a process"));
+        sleep(Duration::from_secs(60)).await;
+        return;
+    }
     let directory = env::temp_dir().join(unique_path("harness").replace('/', "-"));
     fs::create_dir(&directory).expect("a directory");
     let mut command = Command::new(env::current_exe().expect("this program"));
     command.args([
-        "--ignored",
         "--exact",
         "--nocapture",
-        "a_test_process_with_a_server",
+        "killing_the_test_process_ends_its_servers",
     ]);
     command
+        .env(VICTIM, "1")
         .env("TMPDIR", &directory)
         .stdout(Stdio::piped())
         .kill_on_drop(true);
