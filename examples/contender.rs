@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Start three of them with different ids. The first one leads, each other one waits behind the one before.
-//! Kill the leader (`kill -9`): the next one leads when the session timeout has passed. Stop it with Ctrl-C or
+//! Kill the leader (`kill -9`): the next one leads when the session timeout has passed since its last sign of life. Stop it with Ctrl-C or
 //! SIGTERM: it resigns, and the next one leads at once. A line is printed for each change: the time, the id,
 //! and what the contender is now.
 //!
@@ -14,7 +14,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use zookeeper_election::{BoxError, Election, Error, Leadership, Mode, Session, Standing};
 
@@ -30,23 +30,17 @@ struct Options {
     #[arg(long)]
     id: String,
     /// How the leader is found.
-    #[arg(long, value_enum, default_value = "sequential")]
-    mode: ModeName,
+    #[arg(long, default_value = "sequential")]
+    mode: Mode,
     /// How long the ensemble waits for a contender that it does not hear of.
     #[arg(long, default_value = "6s", value_parser = humantime::parse_duration)]
     session_timeout: Duration,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum ModeName {
-    Sequential,
-    Master,
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(log_filter())
         .with_writer(std::io::stderr)
         .init();
     match contend(Options::parse()).await {
@@ -56,6 +50,11 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `RUST_LOG`, or the library's warnings.
+fn log_filter() -> tracing_subscriber::EnvFilter {
+    tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "zookeeper_election=warn".into())
 }
 
 async fn contend(options: Options) -> Result<(), BoxError> {
@@ -84,10 +83,7 @@ async fn contend(options: Options) -> Result<(), BoxError> {
     };
     let election = session
         .election(&options.path)
-        .mode(match options.mode {
-            ModeName::Sequential => Mode::Sequential,
-            ModeName::Master => Mode::Master,
-        })
+        .mode(options.mode)
         .identity(&options.id)
         .build()?;
 
@@ -99,13 +95,10 @@ async fn contend(options: Options) -> Result<(), BoxError> {
         say(&format!("leading with token {}", leadership.token()));
         tokio::select! {
             lost = leadership.lost() => say(&format!("stepped down: {lost}")),
-            () = &mut stopped => {
-                leadership.resign().await?;
-                break;
-            }
+            () = &mut stopped => break,
         }
     }
-    election.withdraw().await?;
+    // Removes the znode, whether it leads or waits, and returns when ZooKeeper knows.
     session.close().await?;
     say("resigned");
     Ok(())

@@ -14,7 +14,7 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use zookeeper_election::{Contender, Election, Error, Mode, Session};
 
@@ -27,14 +27,8 @@ struct Options {
     #[arg(long, default_value = "/app/leader_election")]
     path: String,
     /// How the leader is found: the same as the contenders'.
-    #[arg(long, value_enum, default_value = "sequential")]
-    mode: ModeName,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ModeName {
-    Sequential,
-    Master,
+    #[arg(long, default_value = "sequential")]
+    mode: Mode,
 }
 
 #[tokio::main]
@@ -60,13 +54,7 @@ async fn main() -> ExitCode {
 
 async fn observe(options: Options) -> Result<(), Error> {
     let session = Session::connect(&options.connect).await?;
-    let election = session
-        .election(&options.path)
-        .mode(match options.mode {
-            ModeName::Sequential => Mode::Sequential,
-            ModeName::Master => Mode::Master,
-        })
-        .build()?;
+    let election = session.election(&options.path).mode(options.mode).build()?;
     let mut leaders = election.observe();
     loop {
         let leader = leaders.next().await?;

@@ -190,9 +190,6 @@ impl Driver {
                 self.over = Some(|| Error::SessionClosed);
                 self.fail_campaign(Error::SessionClosed);
                 self.feed(Event::Withdraw(Lost::SessionClosed));
-                if self.connection.is_none() {
-                    self.lose_session(true);
-                }
             }
             Link::Closed => {
                 self.over = Some(|| Error::SessionClosed);
@@ -330,7 +327,7 @@ impl Driver {
 
     fn fail_campaign(&mut self, error: Error) {
         if let Some(reply) = self.campaign.take() {
-            telemetry::gave_up(&error);
+            telemetry::campaign_ended(&error);
             let _ = reply.send(Err(error));
         }
         self.deferred = false;

@@ -86,6 +86,9 @@ impl Election {
     /// Campaigns, lets `task` lead, and campaigns again when the leadership was lost; until the task returns
     /// `Ok`, which resigns.
     ///
+    /// To stop it from outside, [`withdraw`](Self::withdraw), or drop the future and close the session.
+    /// [`standings`](Self::standings) tells when the lead was won and lost.
+    ///
     /// A task that fails gives up the lead at once. It campaigns again after a pause, from half of 500 ms on,
     /// doubling up to 30 s while it goes on failing, so that others get their turn.
     ///
@@ -127,7 +130,8 @@ impl Election {
     /// The withdrawal goes on when the future is dropped.
     ///
     /// # Connection loss
-    /// Waits until there is a connection again, or until the session is over.
+    /// Waits until there is a connection again, or until the session is over, however long that takes:
+    /// [`Session::close`](crate::Session::close) has a limit.
     pub async fn withdraw(&self) -> Result<(), Error> {
         let (reply, removed) = oneshot::channel();
         let Some(commands) = self.commands.get() else {
@@ -158,7 +162,8 @@ impl Election {
     }
 
     /// All contenders in the order of their turn, the leader first. In master mode the master alone: the
-    /// others leave no trace.
+    /// others leave no trace. Each call is a look of its own: what it says may be newer or older than what
+    /// [`leader`](Self::leader) or [`observe`](Self::observe) has said.
     ///
     /// # Errors
     /// As [`leader`](Self::leader).

@@ -10,7 +10,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call failed.
 ///
-/// Each message says what is wrong and what to do instead. Unless a variant says otherwise, the contender
+/// Each message (`Display`) says what is wrong and what to do instead; returned from `main`, an error shows its
+/// `Debug` form, so print it. Unless a variant says otherwise, the contender
 /// holds no place in the queue when a call has failed: its znode is deleted, or goes with its session.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -133,6 +134,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// A text names no mode, see [`Mode`](crate::Mode).
+    #[error("unknown mode {given:?}: write \"sequential\" or \"master\"")]
+    UnknownMode {
+        /// The text.
+        given: String,
+    },
+
     /// In master mode, a znode stands at the election's path that is no contender's: it is not ephemeral.
     #[error(
         "{path} is not an ephemeral znode, so that nobody can become master by creating it: choose another path \
@@ -169,8 +177,9 @@ pub enum Error {
 
     /// The session watches so many paths that it would not survive a reconnection.
     ///
-    /// A client registers all its watches anew in one packet after a reconnection, and a server refuses a
-    /// packet of 1 MB; the ZooKeeper client of this crate reaches its limit at about 128 KiB of paths.
+    /// A client registers all its watches anew after a reconnection, and does not survive it with more than
+    /// about 128 KiB of paths. The limit is 100 KiB: a contender that waits watches two znodes, a leader and
+    /// an observer one.
     #[error(
         "the session watches too many paths ({bytes} bytes of path names): open another session for further \
          elections"
@@ -234,10 +243,10 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Lost {
-    /// The leadership cannot be proven any longer: the connection to the ensemble broke. The znode is
+    /// The connection to the ensemble broke: from then on nothing speaks for the leadership. The znode is
     /// deleted as soon as the ensemble can be reached; campaign again for a place at the tail.
     #[error("the connection to the ensemble broke")]
-    LeaseExpired,
+    Disconnected,
     /// The ZooKeeper session is over, and the znode with it.
     #[error("the ZooKeeper session expired")]
     SessionExpired,

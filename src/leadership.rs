@@ -81,8 +81,13 @@ impl Leadership {
         &self.node.path
     }
 
-    /// Whether this leadership is valid at this moment: one reading of the clock and one comparison with the
-    /// end of the lease, no lock, no I/O. Ask right before acting, not ahead of time.
+    /// Whether this leadership is valid at this moment, as far as this process has heard: one reading of the
+    /// clock and one comparison with the leadership's end, no lock, no I/O. Ask right before acting, not ahead
+    /// of time.
+    ///
+    /// In this version the end is not known in advance but set by what is heard of. A process that was paused
+    /// hears late, and so does one whose server was cut off from the others; see the crate's documentation for
+    /// what follows, and for the fencing token, which protects all the same.
     pub fn is_valid(&self) -> bool {
         clock::now() < self.lease.end()
     }
@@ -110,18 +115,22 @@ impl Leadership {
     /// # Cancel safety
     /// Dropping the future drops `work`; the leadership stays.
     pub async fn hold<F: Future>(&self, work: F) -> Result<F::Output, Lost> {
-        let mut lost = pin!(self.lost());
-        let mut work = pin!(work);
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(reason) = lost.as_mut().poll(cx) {
-                return Poll::Ready(Err(reason));
-            }
-            if !self.is_valid() {
-                return Poll::Ready(Err(Lost::LeaseExpired));
-            }
-            work.as_mut().poll(cx).map(Ok)
-        })
-        .await
+        let done = {
+            let mut lost = pin!(self.lost());
+            let mut work = pin!(work);
+            std::future::poll_fn(|cx| {
+                if lost.as_mut().poll(cx).is_ready() || !self.is_valid() {
+                    return Poll::Ready(None);
+                }
+                work.as_mut().poll(cx).map(Some)
+            })
+            .await
+        };
+        // The work is dropped by now. The reason may come a moment after the end.
+        match done {
+            Some(output) => Ok(output),
+            None => Err(self.lost().await),
+        }
     }
 
     /// Gives the leadership back and waits until the ensemble knows, so that the next contender leads at
@@ -136,7 +145,8 @@ impl Leadership {
     /// The resignation goes on when the future is dropped.
     ///
     /// # Connection loss
-    /// Waits until there is a connection again, or until the session is over.
+    /// Waits until there is a connection again, or until the session is over, however long that takes:
+    /// [`Session::close`](crate::Session::close) has a limit.
     pub async fn resign(self) -> Result<(), Error> {
         let (reply, removed) = oneshot::channel();
         self.leave(Some(reply));

@@ -23,8 +23,31 @@ pub(crate) fn session_lost(session: SessionId) {
     warn!(target: TARGET, %session, "the ZooKeeper session is over");
 }
 
-pub(crate) fn connect_failed(error: &ConnectError) {
-    warn!(target: TARGET, %error, "no ZooKeeper session yet");
+/// Failed attempts to connect: loud when there is something new to say.
+#[derive(Default)]
+pub(crate) struct Attempts {
+    last: String,
+}
+
+impl Attempts {
+    pub(crate) fn failed(&mut self, error: &ConnectError) {
+        let reason = error.to_string();
+        if reason == self.last {
+            debug!(target: TARGET, reason, "no ZooKeeper session yet");
+        } else {
+            warn!(target: TARGET, reason, "no ZooKeeper session yet, trying on");
+            self.last = reason;
+        }
+    }
+
+    /// Why the last attempt failed.
+    pub(crate) fn reason(&self) -> &str {
+        if self.last.is_empty() {
+            "no server answers"
+        } else {
+            &self.last
+        }
+    }
 }
 
 pub(crate) fn closed(result: &Result<(), Error>) {
@@ -55,12 +78,15 @@ pub(crate) fn stepped_down(reason: Lost) {
     }
 }
 
-pub(crate) fn gave_up(error: &Error) {
-    warn!(target: TARGET, %error, "campaign failed");
+pub(crate) fn campaign_ended(error: &Error) {
+    match error {
+        Error::Withdrawn | Error::SessionClosed => debug!(target: TARGET, "campaign ended: {error}"),
+        _ => warn!(target: TARGET, "campaign ended: {error}"),
+    }
 }
 
 pub(crate) fn removal_failed(error: &Error) {
-    warn!(target: TARGET, %error, "the contender's znode is not removed yet");
+    warn!(target: TARGET, "the contender's znode was not removed: {error}");
 }
 
 pub(crate) fn request_failed(reason: &str) {

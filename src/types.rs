@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::Lost;
+use crate::error::{Error, Lost};
 
 /// A number that grows with every new leadership of an election.
 ///
@@ -165,7 +165,7 @@ pub enum Standing {
     Leaving,
 }
 
-/// How the members of an election find out who leads.
+/// How the members of an election find out who leads. Written `sequential` and `master`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Mode {
@@ -179,6 +179,29 @@ pub enum Mode {
     /// it and try again when it goes. No order among those who wait, and a departure wakes them all: for a
     /// handful of contenders.
     Master,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sequential => "sequential",
+            Self::Master => "master",
+        })
+    }
+}
+
+impl std::str::FromStr for Mode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "sequential" => Ok(Self::Sequential),
+            "master" => Ok(Self::Master),
+            given => Err(Error::UnknownMode {
+                given: given.to_owned(),
+            }),
+        }
+    }
 }
 
 /// A reading of the clock that leases are measured with.
@@ -275,6 +298,20 @@ mod tests {
         assert!(!Sequence::new(2).precedes(Sequence::new(2)));
         assert!(Sequence::new(i32::MAX).precedes(Sequence::new(i32::MIN)));
         assert!(!Sequence::new(i32::MIN).precedes(Sequence::new(i32::MAX)));
+    }
+
+    #[test]
+    fn modes_are_read_as_they_are_written() {
+        for mode in [Mode::Sequential, Mode::Master] {
+            assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
+        }
+        assert!(
+            "Master"
+                .parse::<Mode>()
+                .unwrap_err()
+                .to_string()
+                .contains("write \"sequential\" or \"master\"")
+        );
     }
 
     #[test]

@@ -132,7 +132,7 @@ async fn whoever_leads_steps_down_and_can_campaign_again() {
     let leadership = a.leads().await;
     doomed.expire().await;
     // The disconnection comes first, and is enough.
-    assert_eq!(leadership.lost().await, Lost::LeaseExpired);
+    assert_eq!(leadership.lost().await, Lost::Disconnected);
     assert!(b.leads().await.token() > leadership.token());
     a.campaign();
     a.reaches("its place", |standing| {
@@ -203,4 +203,51 @@ async fn closing_leaves_the_application_s_own_client_open() {
         client.list_children(&path).await.unwrap().is_empty(),
         "its znodes are removed"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_during_an_outage_leaves_no_ghost_on_the_application_s_own_client() {
+    let mut ensemble = Ensemble::start(1).await;
+    let path = unique_path("own-client");
+    let connector = Client::connector().with_session_timeout(3 * SESSION_TIMEOUT);
+    let client = connector.connect(&ensemble.connect_string()).await.unwrap();
+    let session = Session::from_client(client.clone());
+    let mut a = Contender::join_on(session.clone(), &path, Mode::Sequential, "a").await;
+    let leadership = a.leads().await;
+
+    ensemble.server_mut(0).kill();
+    let closed = session.close().await;
+    assert!(matches!(closed, Err(Error::RemovalUnconfirmed)), "{closed:?}");
+    assert!(!leadership.is_valid());
+    // The application's session outlives the outage, and the znode is removed all the same.
+    ensemble.server_mut(0).start();
+    ensemble.wait_until_serving().await;
+    eventually("the znode is removed", PATIENCE, async || {
+        client.list_children(&path).await.ok().filter(Vec::is_empty)
+    })
+    .await;
+    assert_eq!(client.state(), SessionState::SyncConnected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_during_an_outage_comes_to_an_end() {
+    let mut ensemble = Ensemble::start(1).await;
+    let path = unique_path("outage");
+    for pause in [Duration::ZERO, 2 * SESSION_TIMEOUT] {
+        let mut a = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "a").await;
+        let leadership = a.leads().await;
+        ensemble.server_mut(0).kill();
+        leadership.lost().await;
+        // At once, and when the session is being taken up again and again.
+        tokio::time::sleep(pause).await;
+        let closed = tokio::time::timeout(PATIENCE, a.session.close())
+            .await
+            .expect("an end");
+        assert!(matches!(closed, Err(Error::RemovalUnconfirmed)), "{closed:?}");
+        let resigned = tokio::time::timeout(PATIENCE, leadership.resign())
+            .await
+            .expect("an end");
+        assert!(resigned.is_err(), "nobody knows: {resigned:?}");
+        ensemble.server_mut(0).restart().await;
+    }
 }

@@ -134,7 +134,7 @@ async fn a_leader_whose_connection_breaks_steps_down_and_its_znode_goes() {
     let leadership = a.leads().await;
     let session = a.session.id();
     proxy.cut_all();
-    assert_eq!(leadership.lost().await, Lost::LeaseExpired);
+    assert_eq!(leadership.lost().await, Lost::Disconnected);
     assert!(!leadership.is_valid());
     // Reconnected, it removes its znode: nobody waits for the session timeout, and the session lives.
     assert!(b.leads().await.token() > leadership.token());

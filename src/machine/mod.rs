@@ -219,7 +219,7 @@ impl Machine {
     fn give_up(&mut self, error: Error) {
         let campaigning = self.wanted;
         self.wanted = false;
-        self.leave_place(Lost::LeaseExpired);
+        self.leave_place(Lost::Disconnected);
         if campaigning {
             self.actions.push_back(Action::GiveUp(error));
         }
@@ -255,7 +255,7 @@ impl Machine {
     fn on_suspended(&mut self) {
         self.connected = false;
         if let Place::Held(Held { leading: true, .. }) = self.place {
-            self.leave_place(Lost::LeaseExpired);
+            self.leave_place(Lost::Disconnected);
         }
     }
 

@@ -17,8 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
-use zookeeper_client::{Client, Error as ClientError, SessionState};
+use zookeeper_client::{Client, Error as ClientError, SessionState, StateWatcher};
 
 use super::connect::{Connect, ConnectError, Opened, open, pause};
 use super::live::{Claims, Live};
@@ -83,9 +84,7 @@ impl Keeper {
             );
             let served = self.serve(&live, &mut states, timeout).await;
             if let Served::Close(reply) = served {
-                let result = self.close(&live, &mut states, timeout).await;
-                tasks.iter().for_each(|task| task.abort());
-                return self.closed(reply, result);
+                return self.close(reply, &live, &mut states, &tasks, timeout).await;
             }
             live.end();
             drop(live);
@@ -94,42 +93,28 @@ impl Keeper {
                 telemetry::session_lost(SessionId::from_raw(info.id().0));
                 return drop(self.link.send_replace(Link::Lost));
             };
-            opened = match self.reopen(&*connect, info, timeout).await {
+            opened = match self.reopen(&*connect, info).await {
                 Ok(opened) => opened,
-                Err(reply) => return self.closed(reply, Err(Error::RemovalUnconfirmed)),
+                Err(close) => {
+                    self.link.send_replace(Link::Closed);
+                    return report_closed(close, Err(Error::RemovalUnconfirmed));
+                }
             };
         }
     }
 
     /// Follows the state of the client until it is of no use any more.
-    async fn serve(
-        &mut self,
-        live: &Arc<Live>,
-        states: &mut zookeeper_client::StateWatcher,
-        timeout: Duration,
-    ) -> Served {
+    async fn serve(&mut self, live: &Arc<Live>, states: &mut StateWatcher, timeout: Duration) -> Served {
         // A state watcher waits for ever when the terminal state was there before it.
         let mut state = states.peek_state();
         loop {
-            let mut give_up = None;
-            match state {
-                SessionState::SyncConnected => {
-                    self.connections += 1;
-                    telemetry::connected(live.session(), self.connections);
-                    self.link
-                        .send_replace(Link::Connected(live.clone(), self.connections));
-                }
-                // A read-only server proves nothing and takes no writes.
-                SessionState::Disconnected | SessionState::ConnectedReadOnly => {
-                    telemetry::suspended(live.session());
-                    self.link.send_replace(Link::Suspended);
-                    give_up = self
-                        .connect
-                        .as_ref()
-                        .map(|_| Instant::now() + timeout.mul_f64(0.6));
-                }
-                _ => return Served::Over,
+            if state.is_terminated() {
+                return Served::Over;
             }
+            self.publish(live, state);
+            // Only a client of our own can be replaced.
+            let suspended = state != SessionState::SyncConnected && self.connect.is_some();
+            let give_up = suspended.then(|| Instant::now() + timeout.mul_f64(0.6));
             let mut suspected = false;
             state = loop {
                 tokio::select! {
@@ -156,11 +141,11 @@ impl Keeper {
         &mut self,
         connect: &dyn Connect,
         session: zookeeper_client::SessionInfo,
-        session_timeout: Duration,
     ) -> Result<Opened, Option<Close>> {
         self.link.send_replace(Link::Suspended);
         let id = session.id();
         let mut resume = Some(session);
+        let mut attempts_log = telemetry::Attempts::default();
         for attempts in 0.. {
             let attempt = async {
                 let outcome = open(connect, resume.clone()).await;
@@ -171,11 +156,7 @@ impl Keeper {
             };
             let outcome = tokio::select! {
                 outcome = attempt => outcome,
-                close = self.commands.recv() => {
-                    self.link.send_replace(Link::Closing);
-                    self.wait_for_guards(session_timeout).await;
-                    return Err(close);
-                }
+                close = self.commands.recv() => return Err(close),
             };
             match outcome {
                 Ok(opened) => return Ok(opened),
@@ -185,51 +166,92 @@ impl Keeper {
                     self.claims.lock().unwrap().clear();
                     self.link.send_replace(Link::Connecting);
                 }
-                Err(error) => telemetry::connect_failed(&error),
+                Err(error) => attempts_log.failed(&error),
             }
         }
         unreachable!("attempts do not run out")
     }
 
+    /// Tells what a state that is not terminal means for those who use the session.
+    fn publish(&mut self, live: &Arc<Live>, state: SessionState) {
+        if state == SessionState::SyncConnected {
+            self.connections += 1;
+            telemetry::connected(live.session(), self.connections);
+            self.link
+                .send_replace(Link::Connected(live.clone(), self.connections));
+        } else {
+            // A read-only server is as good as none: it proves nothing and takes no writes.
+            telemetry::suspended(live.session());
+            self.link.send_replace(Link::Suspended);
+        }
+    }
+
     /// Lets everybody remove their znodes, and then ends the session.
     async fn close(
-        &mut self,
-        live: &Live,
-        states: &mut zookeeper_client::StateWatcher,
+        mut self,
+        reply: Option<Close>,
+        live: &Arc<Live>,
+        states: &mut StateWatcher,
+        tasks: &[AbortHandle],
         session_timeout: Duration,
-    ) -> Result<(), Error> {
-        self.link.send_replace(Link::Closing);
-        self.wait_for_guards(session_timeout).await;
-        live.end();
-        if self.connect.is_none() {
-            return Ok(());
-        }
+    ) {
         let deadline = Instant::now() + session_timeout;
-        let mut state = states.peek_state();
-        while !state.is_terminated() {
-            match timeout_at(deadline, states.changed()).await {
-                Ok(changed) => state = changed,
-                Err(_) => return Err(Error::RemovalUnconfirmed),
-            }
-        }
-        // Whether closed or expired: the ensemble has ended it.
-        if state == SessionState::Closed || state == SessionState::Expired {
+        self.link.send_replace(Link::Closing);
+        let cleaned = timeout_at(deadline, self.clean_up(live, states)).await.is_ok();
+        let own = self.connect.is_some();
+        let result = if own {
+            live.end();
+            until_closed(states, deadline).await
+        } else if cleaned {
             Ok(())
         } else {
             Err(Error::RemovalUnconfirmed)
+        };
+        report_closed(reply, result);
+        if !own && !cleaned {
+            // The application's session lives on, and so would the znodes: they are removed, however late.
+            self.commands.close();
+            self.clean_up(live, states).await;
         }
-    }
-
-    async fn wait_for_guards(&mut self, limit: Duration) {
-        let _ = timeout(limit, async { while self.guards.recv().await.is_some() {} }).await;
-    }
-
-    fn closed(self, reply: Option<Close>, result: Result<(), Error>) {
-        telemetry::closed(&result);
+        live.end();
+        tasks.iter().for_each(|task| task.abort());
         self.link.send_replace(Link::Closed);
-        if let Some(reply) = reply {
-            let _ = reply.send(result);
+    }
+
+    /// Waits until nobody has a znode on the session any more, or the session is over.
+    async fn clean_up(&mut self, live: &Arc<Live>, states: &mut StateWatcher) {
+        loop {
+            tokio::select! {
+                guard = self.guards.recv() => if guard.is_none() { return },
+                state = states.changed() => {
+                    if state.is_terminated() {
+                        return;
+                    }
+                    self.publish(live, state);
+                }
+            }
         }
+    }
+}
+
+fn report_closed(reply: Option<Close>, result: Result<(), Error>) {
+    telemetry::closed(&result);
+    if let Some(reply) = reply {
+        let _ = reply.send(result);
+    }
+}
+
+/// Waits until the client says that the ensemble has closed the session. That it has expired may be a guess.
+async fn until_closed(states: &mut StateWatcher, deadline: Instant) -> Result<(), Error> {
+    let mut state = states.peek_state();
+    while !state.is_terminated() {
+        state = timeout_at(deadline, states.changed())
+            .await
+            .map_err(|_| Error::RemovalUnconfirmed)?;
+    }
+    match state {
+        SessionState::Closed => Ok(()),
+        _ => Err(Error::RemovalUnconfirmed),
     }
 }
 

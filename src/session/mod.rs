@@ -78,10 +78,11 @@ impl Session {
 
     /// Shares a client that the application has already, and its session.
     ///
-    /// Nothing can be opened again when that session is over: then campaigns end with
-    /// [`Error::SessionLost`], leaderships with [`Lost::SessionExpired`](crate::Lost::SessionExpired), and
-    /// the application makes a new client. [`Session::close`] removes the contenders' znodes and leaves the
-    /// session open. Use one `Session` for one client: clone the `Session`, not the client.
+    /// Nothing can be opened again when that session is over, which is when a server or the client itself says
+    /// so (after 1.4 session timeouts without a server): then campaigns end with [`Error::SessionLost`],
+    /// leaderships have ended before with the connection, and the application makes a new client.
+    /// [`Session::close`] removes the contenders' znodes and leaves the session open. Use one `Session` for
+    /// one client: clone the `Session`, not the client.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -97,14 +98,14 @@ impl Session {
         }
     }
 
-    /// Closes the session and waits until the ensemble knows: contenders step down
-    /// ([`Lost::SessionClosed`](crate::Lost::SessionClosed)), campaigns end with [`Error::SessionClosed`],
-    /// their znodes are removed, and (unless the client is the application's) the ZooKeeper session is ended.
-    /// Ends as well for all clones of this handle. Closing again does nothing.
+    /// Closes the session and waits until the ensemble knows, for at most the session timeout: contenders
+    /// step down ([`Lost::SessionClosed`](crate::Lost::SessionClosed)), campaigns end with
+    /// [`Error::SessionClosed`], their znodes are removed, and (unless the client is the application's) the
+    /// ZooKeeper session is ended. For all clones of this handle. Closing again does nothing.
     ///
     /// # Errors
-    /// [`Error::RemovalUnconfirmed`] if the ensemble cannot be reached: what is left goes when the session
-    /// expires.
+    /// [`Error::RemovalUnconfirmed`] if the ensemble could not be reached: what is left goes when the session
+    /// expires, or, on the application's own client, is removed as soon as there is a connection.
     ///
     /// # Cancel safety
     /// The closing goes on when the future is dropped.
@@ -244,7 +245,8 @@ impl Default for SessionBuilder {
 
 impl SessionBuilder {
     /// How long the ensemble keeps the session, and with it the znodes, of a process that it does not hear
-    /// of. After a crash of the leader the next one leads this much later, at most one tick more.
+    /// of. After a crash of the leader the next one leads when this much has passed since the last sign of
+    /// life, which is at most a fifth of it before the crash, rounded up to the next tick of the servers.
     ///
     /// Default 6 s. The ensemble moves it into its own bounds, by default 2 to 20 ticks of its servers (4 s to
     /// 40 s at the default tick of 2 s). Must lie between 1 ms and 2147483647 ms.
@@ -310,20 +312,20 @@ impl SessionBuilder {
     pub async fn connect_with(self, connect: impl Connect) -> Result<Session, Error> {
         let connect: Arc<dyn Connect> = Arc::new(connect);
         let started = Instant::now();
+        let mut attempts = telemetry::Attempts::default();
+        let first = first_session(&*connect, &mut attempts);
         let opened = match self.connect_timeout {
-            None => first_session(&*connect, &mut String::new()).await?,
-            Some(limit) => {
-                let mut reason = String::from("no server answers");
-                match timeout_at(started + limit, first_session(&*connect, &mut reason)).await {
-                    Ok(opened) => opened?,
-                    Err(_) => {
-                        return Err(Error::ConnectTimeout {
-                            waited: started.elapsed(),
-                            reason,
-                        });
-                    }
+            None => first.await?,
+            Some(limit) => match timeout_at(started + limit, first).await {
+                Ok(opened) => opened?,
+                Err(_) => {
+                    let reason = attempts.reason().to_owned();
+                    return Err(Error::ConnectTimeout {
+                        waited: started.elapsed(),
+                        reason,
+                    });
                 }
-            }
+            },
         };
         let session = Session::start(Some(connect), opened, self.request_timeout);
         // The keeper's first word is that there is a connection.
@@ -336,7 +338,7 @@ impl SessionBuilder {
     }
 }
 
-async fn first_session(connect: &dyn Connect, reason: &mut String) -> Result<Opened, Error> {
+async fn first_session(connect: &dyn Connect, log: &mut telemetry::Attempts) -> Result<Opened, Error> {
     for attempts in 0.. {
         match open(connect, None).await {
             Ok(opened) => {
@@ -350,10 +352,7 @@ async fn first_session(connect: &dyn Connect, reason: &mut String) -> Result<Ope
                 return Ok(opened);
             }
             Err(ConnectError::Fatal(error)) => return Err(error),
-            Err(error) => {
-                telemetry::connect_failed(&error);
-                *reason = error.to_string();
-            }
+            Err(error) => log.failed(&error),
         }
         sleep(pause(attempts)).await;
     }
