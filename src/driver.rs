@@ -74,6 +74,7 @@ pub(crate) fn start(
         leaderships: 0,
         leading: None,
         abandoned: false,
+        refused: false,
         over: None,
         _shared: shared,
         _guard: guard,
@@ -106,6 +107,8 @@ struct Driver {
     leading: Option<Leading>,
     /// No more commands will come.
     abandoned: bool,
+    /// The ensemble does not permit to remove the znode.
+    refused: bool,
     /// The session takes no more campaigns, for this reason.
     over: Option<fn() -> Error>,
 
@@ -123,7 +126,7 @@ struct Leading {
 impl Driver {
     async fn run(mut self) {
         self.on_link();
-        while !(self.is_idle() && (self.abandoned || self.over.is_some())) {
+        while !self.is_done() {
             let pause = self.machine.poll_timeout().map(|at| at.since(clock::now()));
             tokio::select! {
                 biased;
@@ -137,12 +140,9 @@ impl Driver {
                         self.feed(Event::OwnChanged { deleted: fired == Fired::Deleted });
                     }
                 }
+                // Before commands: the next one may be another campaign.
+                () = given_up(&mut self.campaign) => self.on_campaign_dropped(),
                 command = self.commands.recv(), if !self.abandoned => self.on_command(command),
-                () = given_up(&mut self.campaign) => {
-                    self.campaign = None;
-                    self.deferred = false;
-                    self.feed(Event::Withdraw(Lost::Resigned));
-                }
                 Some((ticket, outcome)) = self.asks.next() => self.on_outcome(ticket, outcome),
                 fired = fired(&mut self.ahead) => {
                     self.ahead = None;
@@ -153,6 +153,11 @@ impl Driver {
                 () = sleep(pause) => self.feed(Event::Tick),
             }
         }
+    }
+
+    /// Nothing is left to do; or nobody would profit from it, and the session takes the znode with it.
+    fn is_done(&self) -> bool {
+        (self.is_idle() && (self.abandoned || self.over.is_some())) || (self.abandoned && self.refused)
     }
 
     fn is_idle(&self) -> bool {
@@ -174,6 +179,8 @@ impl Driver {
                 self.connection = Some(connection);
                 self.session = Some(live.session());
                 self.live = Some(live);
+                // The machine looks at everything again.
+                (self.own, self.ahead) = (None, None);
                 self.feed(Event::Connected);
             }
             Link::Suspended => {
@@ -199,8 +206,8 @@ impl Driver {
             }
             Link::Lost => {
                 self.over = Some(|| Error::SessionLost);
-                self.lose_session(false);
                 self.fail_campaign(Error::SessionLost);
+                self.lose_session(false);
             }
         }
     }
@@ -217,6 +224,9 @@ impl Driver {
     fn on_command(&mut self, command: Option<Command>) {
         match command {
             Some(Command::Campaign(reply)) => {
+                if self.campaign.as_ref().is_some_and(CampaignReply::is_closed) {
+                    self.on_campaign_dropped();
+                }
                 if let Some(error) = self.over {
                     let _ = reply.send(Err(error()));
                 } else if self.campaign.is_some() || self.leading.is_some() {
@@ -253,6 +263,12 @@ impl Driver {
         }
     }
 
+    fn on_campaign_dropped(&mut self) {
+        self.campaign = None;
+        self.deferred = false;
+        self.feed(Event::Withdraw(Lost::Resigned));
+    }
+
     /// Begins the campaign that waits for the removal of the last one's znode, if that is done.
     fn start_campaign(&mut self) {
         if self.deferred && self.is_idle() {
@@ -276,6 +292,7 @@ impl Driver {
             self.act(action);
         }
         if self.is_idle() {
+            self.refused = false;
             for reply in self.removals.drain(..) {
                 let _ = reply.send(Ok(()));
             }
@@ -335,14 +352,15 @@ impl Driver {
 
     fn removal_failed(&mut self, error: Error) {
         telemetry::removal_failed(&error);
-        // A campaign that waits for this removal would wait for as long as it fails.
-        if let Some(reply) = self.removals.pop() {
-            let _ = reply.send(Err(error));
-            for reply in self.removals.drain(..) {
-                let _ = reply.send(Err(Error::RemovalUnconfirmed));
+        for reply in self.removals.drain(..) {
+            let _ = reply.send(Err(error.clone()));
+        }
+        if !matches!(error, Error::RemovalUnconfirmed) {
+            self.refused = true;
+            // A campaign that waits for this removal would wait for as long as it fails.
+            if self.deferred {
+                self.fail_campaign(error);
             }
-        } else if self.deferred && !matches!(error, Error::RemovalUnconfirmed) {
-            self.fail_campaign(error);
         }
     }
 

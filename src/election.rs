@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 pub use self::builder::{ElectionBuilder, Parents};
 use crate::driver::{self, Command, Commands, Contest};
@@ -64,16 +65,17 @@ impl Election {
     /// [`Error::AlreadyCampaigning`], [`Error::Withdrawn`], [`Error::SessionClosed`], [`Error::SessionLost`];
     /// and what the ensemble refuses: [`Error::NotAuthorized`], [`Error::InvalidAcl`],
     /// [`Error::ChrootMissing`], [`Error::ParentEphemeral`], [`Error::PathOccupied`],
-    /// [`Error::SequenceExhausted`], [`Error::QuotaExceeded`], [`Error::TooManyWatches`]. None of these leaves
-    /// a znode behind.
+    /// [`Error::SequenceExhausted`], [`Error::QuotaExceeded`], [`Error::TooManyWatches`]. After any of them the
+    /// znode, if there was one, is being removed: [`withdraw`](Self::withdraw) waits for it.
     ///
     /// # Cancel safety
     /// Dropping the future withdraws: the znode is removed in the background, also one whose creation is
     /// still under way.
     ///
     /// # Connection loss
-    /// Waits for a connection for as long as it takes, and never creates a second znode: when the answer to a
-    /// create is lost, the znodes of the own session are looked through first.
+    /// Waits for a connection for as long as it takes (what stands in the way is logged), and never creates a
+    /// second znode: when the answer to a create is lost, the znodes of the own session are looked through
+    /// first.
     pub async fn campaign(&self) -> Result<Leadership, Error> {
         let (reply, elected) = oneshot::channel();
         let commands = self.commands()?;
@@ -90,7 +92,7 @@ impl Election {
     /// [`standings`](Self::standings) tells when the lead was won and lost.
     ///
     /// A task that fails gives up the lead at once. It campaigns again after a pause, from half of 500 ms on,
-    /// doubling up to 30 s while it goes on failing, so that others get their turn.
+    /// doubling up to 30 s until it has led for longer than that, so that others get their turn.
     ///
     /// # Errors
     /// As [`campaign`](Self::campaign) and [`Leadership::resign`].
@@ -104,9 +106,13 @@ impl Election {
         let mut failures = 0u32;
         loop {
             let leadership = self.campaign().await?;
+            let began = Instant::now();
             match leadership.hold(task.lead(&leadership)).await {
                 Ok(Ok(())) => return leadership.resign().await,
                 Ok(Err(error)) => {
+                    if began.elapsed() > LONGEST_REST {
+                        failures = 0;
+                    }
                     let longest = FIRST_REST.saturating_mul(1 << failures.min(16)).min(LONGEST_REST);
                     let rest = longest.mul_f64(0.5 + 0.5 * fastrand::f64());
                     telemetry::task_failed(&*error, rest);
@@ -115,7 +121,7 @@ impl Election {
                     tokio::time::sleep(rest).await;
                 }
                 Err(Lost::Resigned) => return Err(Error::Withdrawn),
-                Err(_) => failures = 0,
+                Err(_) => {}
             }
         }
     }
@@ -140,7 +146,7 @@ impl Election {
         if commands.send(Command::Withdraw(reply)).is_err() {
             return Ok(());
         }
-        removed.await.unwrap_or(Err(Error::RemovalUnconfirmed))
+        removed.await.unwrap_or(Err(Error::SessionClosed))
     }
 
     /// Who leads at present, as the server knows that this session is connected to; `None` if nobody does or
@@ -153,12 +159,8 @@ impl Election {
     /// # Cancel safety
     /// Reads only.
     pub async fn leader(&self) -> Result<Option<Contender>, Error> {
-        let contest = &self.contest;
-        self.shared
-            .read("list", &contest.plan.path, async |live| {
-                roster::leader(contest, live).await
-            })
-            .await
+        let read = |live| async move { roster::leader(&self.contest, &live).await };
+        self.shared.read(read).await
     }
 
     /// All contenders in the order of their turn, the leader first. In master mode the master alone: the
@@ -171,12 +173,8 @@ impl Election {
     /// # Cancel safety
     /// Reads only.
     pub async fn contenders(&self) -> Result<Vec<Contender>, Error> {
-        let contest = &self.contest;
-        self.shared
-            .read("list", &contest.plan.path, async |live| {
-                roster::contenders(contest, live).await
-            })
-            .await
+        let read = |live| async move { roster::contenders(&self.contest, &live).await };
+        self.shared.read(read).await
     }
 
     /// Watches who leads, without taking part.

@@ -1,5 +1,6 @@
 //! What can go wrong: [`Error`] for calls, [`Lost`] for leaderships.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The largest identity that a contender may publish, in bytes.
@@ -12,8 +13,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// Each message (`Display`) says what is wrong and what to do instead; returned from `main`, an error shows its
 /// `Debug` form, so print it. Unless a variant says otherwise, the contender
-/// holds no place in the queue when a call has failed: its znode is deleted, or goes with its session.
-#[derive(Debug, thiserror::Error)]
+/// holds no place in the queue when a call has failed: its znode is being removed, or goes with its session.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The list of servers cannot be read. Nothing was sent.
@@ -37,6 +38,10 @@ pub enum Error {
         /// The session timeout asked for.
         given: Duration,
     },
+
+    /// The time-out of requests is zero. Nothing was sent.
+    #[error("invalid request timeout 0: no answer would come in time; leave it out for the session timeout")]
+    InvalidRequestTimeout,
 
     /// The election's path is none that ZooKeeper accepts. Nothing was sent.
     #[error(
@@ -235,7 +240,7 @@ pub enum Error {
         /// The znode.
         path: String,
         /// The error of the ZooKeeper client.
-        source: BoxError,
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
 }
 

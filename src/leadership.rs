@@ -140,6 +140,7 @@ impl Leadership {
     /// [`Error::RemovalUnconfirmed`] if the session ended before: the znode goes with it.
     /// [`Error::NotAuthorized`] if the ACL of the directory does not permit to delete: the removal is tried
     /// again and again in the background, and the znode goes with the session at the latest.
+    /// [`Error::SessionClosed`] if the session was closed before, which has told what became of the znode.
     ///
     /// # Cancel safety
     /// The resignation goes on when the future is dropped.
@@ -150,8 +151,7 @@ impl Leadership {
     pub async fn resign(self) -> Result<(), Error> {
         let (reply, removed) = oneshot::channel();
         self.leave(Some(reply));
-        // A driver that ends for another reason has told why through its session.
-        removed.await.unwrap_or(Err(Error::RemovalUnconfirmed))
+        removed.await.unwrap_or(Err(Error::SessionClosed))
     }
 
     fn leave(&self, reply: Option<oneshot::Sender<Result<(), Error>>>) {

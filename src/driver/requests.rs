@@ -7,7 +7,7 @@ use crate::error::Failure;
 use crate::machine::{Plan, Reply, Request, Seen, naming};
 use crate::session::{Creation, Live, Watch};
 use crate::telemetry;
-use crate::types::{Mode, join, split};
+use crate::types::{Mode, Node, join, split};
 
 /// The answer to a request, with the watch that it left.
 pub(super) enum Outcome {
@@ -19,9 +19,9 @@ pub(super) enum Outcome {
 /// Sends one request of the machine.
 pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -> Outcome {
     let Plan { mode, path, prefix } = &contest.plan;
-    let (dir, is_contender): (&str, &(dyn Fn(&str) -> bool + Sync)) = match mode {
-        Mode::Sequential => (path, &|name| naming::parse(prefix, name).is_some()),
-        Mode::Master => (split(path).0, &|name| name == split(path).1),
+    let dir = match mode {
+        Mode::Sequential => path.as_str(),
+        Mode::Master => split(path).0,
     };
     let data = contest.identity.as_bytes();
     match request {
@@ -45,7 +45,7 @@ pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -
                 .await;
             Outcome::Reply(Reply::ParentsCreated(log(created)))
         }
-        Request::FindOwn => Outcome::Reply(Reply::Found(log(live.find_own(dir, data, is_contender).await))),
+        Request::FindOwn => Outcome::Reply(Reply::Found(log(find_own(contest, &live).await))),
         Request::List => Outcome::Reply(Reply::Listed(log(live.list(dir).await))),
         Request::WatchOwn(node) => {
             Outcome::Own(
@@ -67,6 +67,23 @@ pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -
             Outcome::Reply(Reply::Removed(log(live.remove(&node, verify).await)))
         }
     }
+}
+
+/// Finds the znodes that an earlier create of this contender may have left.
+async fn find_own(contest: &Contest, live: &Arc<Live>) -> Result<Vec<Node>, Failure> {
+    let Plan { mode, path, prefix } = &contest.plan;
+    live.sync(path).await?;
+    let paths = match mode {
+        Mode::Master => vec![path.clone()],
+        Mode::Sequential => match live.list(path).await {
+            Ok(children) => naming::contenders(prefix, &children)
+                .map(|(_, name)| join(path, name))
+                .collect(),
+            Err(Failure::NoNode) => Vec::new(),
+            Err(failure) => return Err(failure),
+        },
+    };
+    live.claim_own(paths, contest.identity.as_bytes()).await
 }
 
 fn log<T>(outcome: Result<T, Failure>) -> Result<T, Failure> {

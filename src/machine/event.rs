@@ -30,7 +30,8 @@ pub(crate) enum Event {
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Send this request, and return its answer with the ticket. At most two are under way at a time.
+    /// Send this request, and return its answer with the ticket. At most two are under way at a time, not
+    /// counting those whose answers are still due from before a reconnection.
     Ask(Ticket, Request),
     /// Drop both watches. The loss of the session says the same by itself.
     Unwatch,

@@ -66,7 +66,7 @@ pub(crate) struct Machine {
     /// Znodes of ours that are to be removed, and whether to look before deleting.
     stale: VecDeque<(Node, bool)>,
     /// The request under way, but for looks at the own znode, which run beside it.
-    asked: Option<Ticket>,
+    asked: Option<Asked>,
     tickets: u64,
     failures: u32,
     retry_at: Option<Timestamp>,
@@ -74,6 +74,13 @@ pub(crate) struct Machine {
     after: Option<Lost>,
     reported: Standing,
     actions: VecDeque<Action>,
+}
+
+/// A request under way.
+struct Asked {
+    ticket: Ticket,
+    /// It may leave a znode.
+    creates: bool,
 }
 
 impl Machine {
@@ -184,7 +191,10 @@ impl Machine {
     fn ask(&mut self, request: Request) {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.asked = Some(ticket);
+        self.asked = Some(Asked {
+            ticket,
+            creates: matches!(request, Request::Create),
+        });
         self.actions.push_back(Action::Ask(ticket, request));
     }
 
@@ -205,6 +215,7 @@ impl Machine {
                 let watched = self.connected && matches!(held.own, OwnWatch::Set);
                 let verify = !watched || self.plan.mode == Mode::Master;
                 self.stale.push_back((held.node, verify));
+                self.retry_at = None;
             }
             Place::Unsure => self.place = Place::Unsure,
             Place::Nowhere | Place::NoParent | Place::Blocked { .. } => {}
@@ -257,23 +268,24 @@ impl Machine {
         if let Place::Held(Held { leading: true, .. }) = self.place {
             self.leave_place(Lost::Disconnected);
         }
+        self.stale.iter_mut().for_each(|(_, verify)| *verify = true);
     }
 
     fn on_session_lost(&mut self, reopening: bool) {
         self.connected = false;
         self.retry_at = None;
-        let unconfirmed = !self.stale.is_empty() || matches!(self.place, Place::Unsure);
+        let creating = self.asked.take().is_some_and(|asked| asked.creates);
+        let unconfirmed = creating || !self.stale.is_empty() || matches!(self.place, Place::Unsure);
         match std::mem::replace(&mut self.place, Place::Nowhere) {
             Place::Held(Held { leading: true, .. }) => self.step_down(Lost::SessionExpired),
             Place::Held(_) => self.after = Some(Lost::SessionExpired),
             _ => {}
         }
         self.stale.clear();
-        if (unconfirmed || self.asked.is_some()) && !self.wanted {
+        if unconfirmed && !self.wanted {
             self.actions
                 .push_back(Action::RemovalFailed(Error::RemovalUnconfirmed));
         }
-        self.asked = None;
         if !reopening {
             self.give_up(Error::SessionLost);
         }

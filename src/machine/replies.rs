@@ -8,7 +8,7 @@ use crate::types::{Mode, Node, Timestamp};
 
 impl Machine {
     pub(super) fn on_reply(&mut self, now: Timestamp, ticket: Ticket, reply: Reply) {
-        if self.asked != Some(ticket) {
+        if self.asked.as_ref().is_none_or(|asked| asked.ticket != ticket) {
             if let (Place::Held(held), Reply::Watched(seen)) = (&self.place, reply)
                 && matches!(held.own, OwnWatch::Asked(own) if own == ticket)
             {

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::task::AbortHandle;
+use futures_util::future::join_all;
+use tokio::task::JoinHandle;
 use zookeeper_client as zk;
 
 use super::probe::{self, Answer};
@@ -42,7 +43,9 @@ pub trait Connect: Send + Sync + 'static {
     /// when no server answers ([`with_fail_eagerly`](zk::Connector::with_fail_eagerly)) rather than wait, and
     /// is repeated with increasing pauses.
     ///
-    /// Do not keep a clone of the client: the session lives on until all are dropped.
+    /// Open the client in the task that calls (`Client::connect` or a `Connector`, awaited, not spawned), and
+    /// keep no clone of it: the session must end with the last reference that the caller drops, and its task
+    /// with the caller's will.
     async fn connect(&self, resume: Option<zk::SessionInfo>) -> Result<zk::Client, ConnectError>;
 }
 
@@ -76,12 +79,12 @@ impl From<zk::Error> for ConnectError {
 pub(super) struct Servers {
     connect_string: String,
     connector: zk::Connector,
-    /// Whether connections are not encrypted, so that an answer in plain text can be understood.
-    plain: bool,
+    /// Whether hosts without a mark of their own are connected to with TLS.
+    tls: bool,
 }
 
 impl Servers {
-    pub(super) fn new(connect_string: &str, connector: zk::Connector, plain: bool) -> Result<Self, Error> {
+    pub(super) fn new(connect_string: &str, connector: zk::Connector, tls: bool) -> Result<Self, Error> {
         check(connect_string).map_err(|reason| Error::InvalidConnectString {
             given: connect_string.to_owned(),
             reason: reason.to_owned(),
@@ -89,19 +92,22 @@ impl Servers {
         Ok(Self {
             connect_string: connect_string.to_owned(),
             connector: connector.with_fail_eagerly(),
-            plain: plain && !connect_string.contains("tcp+tls://"),
+            tls,
         })
     }
 
     /// What stands at the addresses, if no session could be opened.
     async fn diagnose(&self, error: zk::Error) -> ConnectError {
-        if !self.plain {
+        if self.tls || self.connect_string.contains("tcp+tls://") {
+            // What is said in plain text there says nothing.
             return error.into();
         }
         let mut reasons = Vec::new();
         let mut strangers = Vec::new();
-        for address in addresses(&self.connect_string) {
-            match probe::probe(&address).await {
+        let addresses = addresses(&self.connect_string);
+        let answers = join_all(addresses.iter().map(|address| probe::probe(address))).await;
+        for (address, answer) in addresses.into_iter().zip(answers) {
+            match answer {
                 Answer::Other(answer) => {
                     reasons.push(format!("{address}: not ZooKeeper: {answer}"));
                     strangers.push((address, answer));
@@ -123,16 +129,25 @@ impl Servers {
 impl Connect for Servers {
     async fn connect(&self, resume: Option<zk::SessionInfo>) -> Result<zk::Client, ConnectError> {
         let mut connector = self.connector.clone();
+        // While a session is to be saved, there is no time for explanations.
+        let explain = resume.is_none();
         if let Some(session) = resume {
             connector = connector.with_session(session);
         }
-        match connector.connect(&self.connect_string).await {
+        let outcome = match self.tls {
+            #[cfg(feature = "tls")]
+            true => connector.secure_connect(&self.connect_string).await,
+            _ => connector.connect(&self.connect_string).await,
+        };
+        match outcome {
             Ok(client) => Ok(client),
             Err(zk::Error::BadArguments(reason)) => Err(ConnectError::Fatal(Error::InvalidConnectString {
                 given: self.connect_string.clone(),
                 reason: reason.to_string(),
             })),
-            Err(error @ (zk::Error::NoHosts | zk::Error::Timeout)) => Err(self.diagnose(error).await),
+            Err(error @ (zk::Error::NoHosts | zk::Error::Timeout)) if explain => {
+                Err(self.diagnose(error).await)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -141,7 +156,7 @@ impl Connect for Servers {
 /// A client and the task that serves it.
 pub(super) struct Opened {
     pub(super) client: zk::Client,
-    tasks: Vec<AbortHandle>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Opened {
@@ -153,8 +168,8 @@ impl Opened {
         }
     }
 
-    /// The means to end the client's task.
-    pub(super) fn into_parts(self) -> (zk::Client, Vec<AbortHandle>) {
+    /// The client, and the tasks that serve it.
+    pub(super) fn into_parts(self) -> (zk::Client, Vec<JoinHandle<()>>) {
         (self.client, self.tasks)
     }
 }
@@ -184,13 +199,13 @@ pub(super) async fn open(
 
 struct Spawner {
     runtime: tokio::runtime::Handle,
-    tasks: Mutex<Vec<AbortHandle>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl spawns_core::Spawn for Spawner {
     fn spawn(&self, task: spawns_core::Task) {
         let handle = self.runtime.spawn(Box::into_pin(task.future));
-        self.tasks.lock().unwrap().push(handle.abort_handle());
+        self.tasks.lock().unwrap().push(handle);
     }
 }
 

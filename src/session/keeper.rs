@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use zookeeper_client::{Client, Error as ClientError, SessionState, StateWatcher};
 
@@ -59,6 +59,8 @@ pub(super) struct Keeper {
     /// Closed when the last handle is dropped, which closes the session as well.
     pub(super) commands: mpsc::UnboundedReceiver<Close>,
     pub(super) guards: mpsc::Receiver<Infallible>,
+    /// The client in use.
+    pub(super) live: Option<Arc<Live>>,
     pub(super) connections: u64,
 }
 
@@ -82,29 +84,36 @@ impl Keeper {
                 self.request_timeout.unwrap_or(timeout),
                 self.claims.clone(),
             );
+            self.live = Some(live.clone());
             let served = self.serve(&live, &mut states, timeout).await;
             if let Served::Close(reply) = served {
-                return self.close(reply, &live, &mut states, &tasks, timeout).await;
+                self.close(reply, &live, &mut states, timeout).await;
+                return tasks.iter().for_each(JoinHandle::abort);
             }
-            live.end();
-            drop(live);
-            tasks.iter().for_each(|task| task.abort());
+            abandon(&live, tasks).await;
             let Some(connect) = self.connect.clone() else {
-                telemetry::session_lost(SessionId::from_raw(info.id().0));
+                telemetry::session_lost(live.session());
                 return drop(self.link.send_replace(Link::Lost));
             };
             opened = match self.reopen(&*connect, info).await {
                 Ok(opened) => opened,
-                Err(close) => {
-                    self.link.send_replace(Link::Closed);
-                    return report_closed(close, Err(Error::RemovalUnconfirmed));
-                }
+                Err(close) => return report_closed(close, Err(Error::RemovalUnconfirmed)),
             };
         }
     }
 
     /// Follows the state of the client until it is of no use any more.
     async fn serve(&mut self, live: &Arc<Live>, states: &mut StateWatcher, timeout: Duration) -> Served {
+        let patience = timeout.mul_f64(0.6);
+        // A client that takes over from another has not seen what that has seen, and its server may lag.
+        if self.connections > 0 {
+            tokio::select! {
+                close = self.commands.recv() => return Served::Close(close),
+                caught_up = tokio::time::timeout(patience, catch_up(live)) => if caught_up.is_err() {
+                    return Served::Over;
+                },
+            }
+        }
         // A state watcher waits for ever when the terminal state was there before it.
         let mut state = states.peek_state();
         loop {
@@ -114,7 +123,7 @@ impl Keeper {
             self.publish(live, state);
             // Only a client of our own can be replaced.
             let suspended = state != SessionState::SyncConnected && self.connect.is_some();
-            let give_up = suspended.then(|| Instant::now() + timeout.mul_f64(0.6));
+            let give_up = suspended.then(|| Instant::now() + patience);
             let mut suspected = false;
             state = loop {
                 tokio::select! {
@@ -149,7 +158,8 @@ impl Keeper {
         for attempts in 0.. {
             let attempt = async {
                 let outcome = open(connect, resume.clone()).await;
-                if let Err(ConnectError::Retry(_) | ConnectError::Fatal(_)) = outcome {
+                let expired = matches!(outcome, Err(ConnectError::SessionExpired)) && resume.is_some();
+                if outcome.is_err() && !expired {
                     sleep(pause(attempts)).await;
                 }
                 outcome
@@ -188,11 +198,10 @@ impl Keeper {
 
     /// Lets everybody remove their znodes, and then ends the session.
     async fn close(
-        mut self,
+        &mut self,
         reply: Option<Close>,
         live: &Arc<Live>,
         states: &mut StateWatcher,
-        tasks: &[AbortHandle],
         session_timeout: Duration,
     ) {
         let deadline = Instant::now() + session_timeout;
@@ -200,7 +209,7 @@ impl Keeper {
         let cleaned = timeout_at(deadline, self.clean_up(live, states)).await.is_ok();
         let own = self.connect.is_some();
         let result = if own {
-            live.end();
+            drop(live.end());
             until_closed(states, deadline).await
         } else if cleaned {
             Ok(())
@@ -213,9 +222,6 @@ impl Keeper {
             self.commands.close();
             self.clean_up(live, states).await;
         }
-        live.end();
-        tasks.iter().for_each(|task| task.abort());
-        self.link.send_replace(Link::Closed);
     }
 
     /// Waits until nobody has a znode on the session any more, or the session is over.
@@ -231,6 +237,39 @@ impl Keeper {
                 }
             }
         }
+    }
+}
+
+impl Drop for Keeper {
+    /// The task may be dropped at any time, with its runtime.
+    fn drop(&mut self) {
+        if let Some(live) = self.live.take() {
+            drop(live.end());
+        }
+        if !matches!(*self.link.borrow(), Link::Lost) {
+            self.link.send_replace(Link::Closed);
+        }
+    }
+}
+
+/// Lets go of a client and its session, without closing the session.
+async fn abandon(live: &Live, tasks: Vec<JoinHandle<()>>) {
+    let client = live.end();
+    for task in tasks {
+        task.abort();
+        let _ = task.await;
+    }
+    // Dropped before its task has ended, the client would have the session closed.
+    drop(client);
+}
+
+/// Waits until the server has caught up with the ensemble.
+async fn catch_up(live: &Live) {
+    for attempts in 0.. {
+        if live.sync("/").await.is_ok() {
+            return;
+        }
+        sleep(pause(attempts)).await;
     }
 }
 

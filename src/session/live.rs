@@ -2,17 +2,19 @@
 
 use std::collections::HashSet;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 use zookeeper_client as zk;
 
 use crate::error::{Error, Failure};
-use crate::types::{FencingToken, Node, SessionId, join, split};
+use crate::types::{FencingToken, Node, SessionId, split};
 
 /// The most bytes of path names that one session watches: a fifth below what its reconnection bears.
 const MAX_WATCHED_BYTES: usize = 100 * 1024;
@@ -52,8 +54,9 @@ pub(crate) struct Creation<'a> {
 
 /// A watch that has been left on a znode. Resolves at its first event; dropped, it removes the watch.
 pub(crate) struct Watch {
-    event: Pin<Box<dyn Future<Output = zk::WatchedEvent> + Send>>,
+    event: BoxFuture<'static, zk::WatchedEvent>,
     ended: watch::Receiver<bool>,
+    end: BoxFuture<'static, ()>,
     _budget: Budget,
 }
 
@@ -93,18 +96,18 @@ impl Live {
         self.request_timeout
     }
 
-    /// Ends all requests and watches, and lets go of the client.
-    pub(super) fn end(&self) {
+    /// Ends all requests and watches, and returns the client. Dropped, it closes its session.
+    pub(super) fn end(&self) -> Option<zk::Client> {
         // Waits for watches that are being polled at the moment: see `Watch::poll`.
         self.ended.send_replace(true);
-        drop(self.client.lock().unwrap().take());
+        self.client.lock().unwrap().take()
     }
 
     pub(super) fn client(&self) -> Option<zk::Client> {
         self.client.lock().unwrap().clone()
     }
 
-    /// Creates a contender's znode. After `Failure::Unknown` there may be one: [`Live::find_own`] tells.
+    /// Creates a contender's znode. After `Failure::Unknown` there may be one: [`Live::claim_own`] tells.
     pub(crate) async fn create(&self, creation: Creation<'_>) -> Result<Node, Failure> {
         let Creation {
             path,
@@ -133,7 +136,12 @@ impl Live {
             path.to_owned()
         };
         let token = FencingToken::from_zxid(stat.czxid);
-        self.claims.lock().unwrap().insert(token);
+        if !self.claims.lock().unwrap().insert(token) {
+            // One of the same identity on this session was looking for its own, and took ours.
+            return Err(Failure::Unknown(
+                "another contender of this session took the znode".into(),
+            ));
+        }
         Ok(Node { path, token })
     }
 
@@ -166,33 +174,33 @@ impl Live {
         }
     }
 
-    /// Finds the znodes in `dir` that this session created with this data and nobody answers for, oldest
-    /// first, and claims them. Sees the outcome of every create that was sent before.
-    pub(crate) async fn find_own(
+    /// Finds those of the znodes that this session created with this data and nobody answers for, oldest
+    /// first, and claims them.
+    pub(crate) async fn claim_own(
         &self,
-        dir: &str,
+        paths: impl IntoIterator<Item = String>,
         data: &[u8],
-        is_contender: impl Fn(&str) -> bool,
     ) -> Result<Vec<Node>, Failure> {
-        let request = self.run("list", dir, async |client| {
-            let (synced, listed) = (client.sync(dir), client.list_children(dir));
-            synced.await?;
-            listed.await
-        });
-        let children = match request.await {
-            Err(Failure::NoNode) => return Ok(Vec::new()),
-            other => other?,
-        };
         let mut found = Vec::new();
-        for name in children.iter().filter(|name| is_contender(name)) {
-            let path = join(dir, name);
-            // What cannot be read was created with another ACL than ours, hence by somebody else.
-            let (content, origin) = match self.read(&path).await {
-                Ok(Some(read)) => read,
-                Ok(None) | Err(Failure::Refused(Error::NotAuthorized { .. })) => continue,
+        for path in paths {
+            // A stat needs no permission, and tells most of them apart.
+            let stat = self
+                .run("read", &path, async |client| client.check_stat(&path).await)
+                .await?;
+            let Some(origin) = stat
+                .as_ref()
+                .map(Origin::from)
+                .filter(|it| it.owner == Some(self.session))
+            else {
+                continue;
+            };
+            let same = match self.read(&path).await {
+                Ok(read) => read.is_some_and(|(content, it)| content == data && it.token == origin.token),
+                // Our own ACL may forbid us to read.
+                Err(Failure::Refused(Error::NotAuthorized { .. })) => true,
                 Err(failure) => return Err(failure),
             };
-            if origin.owner == Some(self.session) && content == data {
+            if same {
                 found.push(Node {
                     path,
                     token: origin.token,
@@ -203,6 +211,13 @@ impl Live {
         let mut claims = self.claims.lock().unwrap();
         found.retain(|node| claims.insert(node.token));
         Ok(found)
+    }
+
+    /// Has the server catch up with the ensemble: what is read afterwards shows the outcome of everything
+    /// that was sent before.
+    pub(crate) async fn sync(&self, path: &str) -> Result<(), Failure> {
+        self.run("read", path, async |client| client.sync(path).await)
+            .await
     }
 
     /// Deletes a znode of ours. With `verify`, looks first whether it still is: the name may have been given
@@ -275,9 +290,13 @@ impl Live {
     }
 
     fn watch_of(&self, watcher: zk::OneshotWatcher, budget: Budget) -> Watch {
+        let mut end = self.ended.subscribe();
         Watch {
             event: Box::pin(watcher.changed()),
             ended: self.ended.subscribe(),
+            end: Box::pin(async move {
+                let _ = end.wait_for(|ended| *ended).await;
+            }),
             _budget: budget,
         }
     }
@@ -330,18 +349,25 @@ impl Future for Watch {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fired> {
         let this = &mut *self;
-        // The client's watchers panic when its task was aborted. Whoever aborts it writes `ended` first, and
-        // cannot while this guard is held; the abort wakes the watcher, and then we look here first.
+        if this.end.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Fired::Ended);
+        }
+        // The client's watchers panic when its task was dropped. Whoever aborts it writes `ended` first, and
+        // cannot while this guard is held. A runtime that is shut down asks nobody: hence the catching.
         let ended = this.ended.borrow();
         if *ended {
             return Poll::Ready(Fired::Ended);
         }
-        let event = ready!(this.event.as_mut().poll(cx));
-        Poll::Ready(match event.event_type {
-            zk::EventType::NodeDeleted => Fired::Deleted,
-            zk::EventType::Session => Fired::Ended,
-            _ => Fired::Changed,
-        })
+        let event = &mut this.event;
+        match catch_unwind(AssertUnwindSafe(|| event.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(event)) => Poll::Ready(match event.event_type {
+                zk::EventType::NodeDeleted => Fired::Deleted,
+                zk::EventType::Session => Fired::Ended,
+                _ => Fired::Changed,
+            }),
+            Err(_) => Poll::Ready(Fired::Ended),
+        }
     }
 }
 
@@ -381,8 +407,16 @@ fn classify(error: zk::Error, operation: &'static str, path: &str) -> Failure {
         | zk::Error::MarshallingError => Failure::Refused(Error::ZooKeeper {
             operation,
             path,
-            source: Box::new(error),
+            source: Arc::new(error),
         }),
+        // Errors of the API, as ZooKeeper calls those from -100 on, but for the time-out of a request.
+        zk::Error::UnexpectedErrorCode(code) if code <= -100 && code != -122 => {
+            Failure::Refused(Error::ZooKeeper {
+                operation,
+                path,
+                source: Arc::new(error),
+            })
+        }
         // Connection loss has many names, and an error not listed here proves nothing.
         error => Failure::Unknown(error.to_string()),
     }

@@ -5,11 +5,12 @@ mod keeper;
 mod live;
 mod probe;
 
+use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use zookeeper_client as zk;
 
 pub use self::connect::{Connect, ConnectError};
@@ -17,7 +18,7 @@ use self::connect::{Opened, Servers, open, pause};
 use self::keeper::{Close, Keeper};
 pub(crate) use self::keeper::{Guard, Link};
 pub(crate) use self::live::{Creation, Fired, Live, Origin, Watch};
-use crate::error::{BoxError, Error, Failure};
+use crate::error::{Error, Failure};
 use crate::telemetry;
 use crate::types::SessionId;
 
@@ -130,6 +131,7 @@ impl Session {
             request_timeout,
             commands: commands_rx,
             guards,
+            live: None,
             connections: 0,
         };
         let runtime = tokio::runtime::Handle::current();
@@ -182,37 +184,23 @@ impl Shared {
     }
 
     /// Reads, and tries again while that may help, for at most [`READ_TIMEOUT`].
-    pub(crate) async fn read<T>(
-        &self,
-        operation: &'static str,
-        path: &str,
-        read: impl AsyncFn(&Arc<Live>) -> Result<T, Failure>,
-    ) -> Result<T, Error> {
+    pub(crate) async fn read<T, F>(&self, read: impl Fn(Arc<Live>) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
         let started = Instant::now();
         let mut reason = String::from("no connection");
-        for attempts in 0.. {
-            let attempt = async {
-                let live = self.live().await?;
-                Ok::<_, Error>(read(&live).await)
-            };
-            let outcome = match timeout_at(started + READ_TIMEOUT, attempt).await {
-                Ok(outcome) => outcome?,
+        let mut attempts = 0;
+        while started.elapsed() < READ_TIMEOUT {
+            let attempt = async { Ok::<_, Error>(read(self.live().await?).await) };
+            match timeout_at(started + READ_TIMEOUT, attempt).await {
+                Ok(Ok(Ok(value))) => return Ok(value),
+                Ok(Ok(Err(Failure::Refused(error))) | Err(error)) => return Err(error),
+                Ok(Ok(Err(failure))) => reason = failure.reason(),
                 Err(_) => break,
-            };
-            match outcome {
-                Ok(value) => return Ok(value),
-                Err(Failure::Refused(error)) => return Err(error),
-                Err(failure @ (Failure::NoNode | Failure::NodeExists)) => {
-                    let source: BoxError = failure.reason().into();
-                    return Err(Error::ZooKeeper {
-                        operation,
-                        path: path.to_owned(),
-                        source,
-                    });
-                }
-                Err(failure) => reason = failure.reason(),
             }
             sleep(pause(attempts)).await;
+            attempts += 1;
         }
         Err(Error::Unavailable {
             waited: started.elapsed(),
@@ -228,7 +216,7 @@ pub struct SessionBuilder {
     session_timeout: Duration,
     connect_timeout: Option<Duration>,
     request_timeout: Option<Duration>,
-    plain: bool,
+    tls: bool,
 }
 
 impl Default for SessionBuilder {
@@ -238,7 +226,7 @@ impl Default for SessionBuilder {
             session_timeout: DEFAULT_SESSION_TIMEOUT,
             connect_timeout: None,
             request_timeout: None,
-            plain: true,
+            tls: false,
         }
     }
 }
@@ -279,7 +267,7 @@ impl SessionBuilder {
     #[cfg(feature = "tls")]
     pub fn tls(mut self, options: zk::TlsOptions) -> Self {
         self.connector = self.connector.with_tls(options);
-        self.plain = false;
+        self.tls = true;
         self
     }
 
@@ -293,14 +281,15 @@ impl SessionBuilder {
     /// Connects, see [`Session::connect`].
     ///
     /// # Errors
-    /// As [`Session::connect`], and [`Error::InvalidSessionTimeout`], [`Error::ConnectTimeout`].
+    /// As [`Session::connect`], and [`Error::InvalidSessionTimeout`], [`Error::InvalidRequestTimeout`],
+    /// [`Error::ConnectTimeout`].
     pub async fn connect(self, connect_string: &str) -> Result<Session, Error> {
         let timeout = self.session_timeout;
         if timeout < Duration::from_millis(1) || timeout.as_millis() > i32::MAX as u128 {
             return Err(Error::InvalidSessionTimeout { given: timeout });
         }
         let connector = self.connector.clone().with_session_timeout(timeout);
-        let servers = Servers::new(connect_string, connector, self.plain)?;
+        let servers = Servers::new(connect_string, connector, self.tls)?;
         self.connect_with(servers).await
     }
 
@@ -308,15 +297,18 @@ impl SessionBuilder {
     /// requests apply: the rest is up to `connect`.
     ///
     /// # Errors
-    /// As [`Session::connect`], and [`Error::ConnectTimeout`].
+    /// As [`Session::connect`], and [`Error::InvalidRequestTimeout`], [`Error::ConnectTimeout`].
     pub async fn connect_with(self, connect: impl Connect) -> Result<Session, Error> {
+        if self.request_timeout == Some(Duration::ZERO) {
+            return Err(Error::InvalidRequestTimeout);
+        }
         let connect: Arc<dyn Connect> = Arc::new(connect);
         let started = Instant::now();
         let mut attempts = telemetry::Attempts::default();
         let first = first_session(&*connect, &mut attempts);
         let opened = match self.connect_timeout {
             None => first.await?,
-            Some(limit) => match timeout_at(started + limit, first).await {
+            Some(limit) => match timeout(limit, first).await {
                 Ok(opened) => opened?,
                 Err(_) => {
                     let reason = attempts.reason().to_owned();

@@ -1,0 +1,171 @@
+//! ACLs that permit less than is wanted: what cannot be removed is reported, and goes with the session.
+
+mod support;
+
+use support::{
+    Contender, Ensemble, Fault, How, PATIENCE, Proxy, SESSION_TIMEOUT, When, connect, eventually, unique_path,
+};
+use zookeeper_election::zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission};
+use zookeeper_election::{Error, Mode, Session, Standing};
+
+fn anyone(permission: Permission) -> [Acl; 1] {
+    [Acl::new(permission, AuthId::new("world", "anyone"))]
+}
+
+/// A directory in which anyone may create and look, and nobody may delete.
+async fn sticky(operator: &Client, path: &str) {
+    let everything = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    operator.mkdir("/test", &everything).await.unwrap();
+    let acl = anyone(Permission::READ | Permission::CREATE);
+    operator
+        .create(path, b"", &CreateMode::Persistent.with_acls(Acls::new(&acl)))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_znode_that_may_not_be_deleted_goes_with_the_session() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("sticky");
+    let operator = Client::connect(&ensemble.connect_string()).await.unwrap();
+    sticky(&operator, &path).await;
+
+    let session = connect(&ensemble.connect_string()).await;
+    let election = session.election(&path).build().unwrap();
+    let leadership = election.campaign().await.unwrap();
+    let resigned = leadership.resign().await;
+    let Err(Error::NotAuthorized {
+        operation: "delete",
+        path: refused,
+    }) = &resigned
+    else {
+        panic!("{resigned:?}");
+    };
+    assert!(refused.starts_with(&path));
+    let again = election.campaign().await;
+    assert!(
+        matches!(
+            again,
+            Err(Error::NotAuthorized {
+                operation: "delete",
+                ..
+            })
+        ),
+        "{again:?}"
+    );
+    assert_eq!(operator.list_children(&path).await.unwrap().len(), 1);
+    drop((election, session));
+    eventually(
+        "the session closes and takes the znode along",
+        PATIENCE,
+        async || {
+            operator
+                .list_children(&path)
+                .await
+                .unwrap()
+                .is_empty()
+                .then_some(())
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_says_that_a_znode_is_left_on_the_application_s_own_client() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("sticky");
+    let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
+    let client = connector.connect(&ensemble.connect_string()).await.unwrap();
+    sticky(&client, &path).await;
+    let session = Session::from_client(client.clone());
+    let leadership = session.election(&path).build().unwrap().campaign().await.unwrap();
+    let closed = session.close().await;
+    assert!(matches!(closed, Err(Error::RemovalUnconfirmed)), "{closed:?}");
+    assert!(!leadership.is_valid());
+    assert_eq!(client.list_children(&path).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_znode_that_its_owner_may_not_read_is_found_after_a_lost_reply() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("unreadable");
+    let operator = Client::connect(&ensemble.connect_string()).await.unwrap();
+    operator
+        .mkdir(&path, &CreateMode::Persistent.with_acls(Acls::anyone_all()))
+        .await
+        .unwrap();
+    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let session = connect(&proxy.address()).await;
+    let acl = anyone(Permission::CREATE | Permission::DELETE);
+    for mode in [Mode::Sequential, Mode::Master] {
+        let path = if mode == Mode::Master {
+            format!("{path}/master")
+        } else {
+            path.clone()
+        };
+        let election = session.election(&path).mode(mode).acl(&acl).build().unwrap();
+        proxy.arm(Fault::on_create(When::After, How::Fin));
+        let leadership = tokio::time::timeout(PATIENCE, election.campaign())
+            .await
+            .expect("an end")
+            .unwrap();
+        proxy.fired().await;
+        leadership.resign().await.unwrap();
+        assert_eq!(operator.list_children(&path).await.unwrap_or_default(), [""; 0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_with_many_watched_paths_survives_reconnections_and_refuses_too_many() {
+    let ensemble = Ensemble::start(1).await;
+    let servers = ensemble.connect_string();
+    let proxy = Proxy::start(&servers).await;
+    let (leading, waiting) = (connect(&servers).await, connect(&proxy.address()).await);
+    // Each contender that waits watches two znodes, with paths of about 1,500 bytes.
+    let path = |number: usize| format!("/{number}-{}", "x".repeat(1500));
+    let mut leaders = Vec::new();
+    let mut contenders = Vec::new();
+    for number in 0..30 {
+        leaders.push(Contender::join_on(leading.clone(), &path(number), Mode::Sequential, "leader").await);
+        contenders.push(Contender::join_on(waiting.clone(), &path(number), Mode::Sequential, "waiter").await);
+    }
+    for _ in 0..3 {
+        let session = waiting.id();
+        proxy.cut_all();
+        for contender in &contenders {
+            contender
+                .reaches("a connection", |it| matches!(it, Standing::Waiting { .. }))
+                .await;
+        }
+        assert!(
+            contenders.iter().all(Contender::campaigns),
+            "an ordinary disconnection ends no campaign"
+        );
+        assert_eq!(waiting.id(), session);
+    }
+    let mut refused = None;
+    let mut campaigns = Vec::new();
+    for number in 30..60 {
+        leaders.push(Contender::join_on(leading.clone(), &path(number), Mode::Sequential, "leader").await);
+        let election = std::sync::Arc::new(waiting.election(&path(number)).build().unwrap());
+        let it = election.clone();
+        let campaign = tokio::spawn(async move { it.campaign().await });
+        eventually("a place, or none", PATIENCE, async || {
+            let waits = matches!(election.standing(), Standing::Waiting { .. });
+            (waits || campaign.is_finished()).then_some(())
+        })
+        .await;
+        if campaign.is_finished() {
+            refused = Some(campaign.await.unwrap().expect_err("the leader leads"));
+            break;
+        }
+        campaigns.push(campaign);
+    }
+    let error = refused.expect("a limit");
+    assert!(matches!(error, Error::TooManyWatches { .. }), "{error}");
+    assert!(error.to_string().contains("open another session"));
+    assert!(
+        contenders.iter().all(Contender::campaigns),
+        "the others lose nothing"
+    );
+}

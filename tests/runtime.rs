@@ -1,0 +1,128 @@
+//! Runtimes: futures that can be spawned, current-thread runtimes, and a runtime that is shut down.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Ensemble, PATIENCE, connect, unique_path};
+use zookeeper_election::{BoxError, Error, LeaderTask, Leadership, Lost, Session, async_trait};
+
+struct Nothing;
+
+#[async_trait]
+impl LeaderTask for Nothing {
+    async fn lead(&mut self, _: &Leadership) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// Spawns a future, which demands that it can move between threads.
+async fn spawned<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+    tokio::time::timeout(PATIENCE, tokio::spawn(future))
+        .await
+        .expect("an end")
+        .expect("no panic")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_future_can_be_spawned() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("spawned");
+    let servers = ensemble.connect_string();
+    let session = spawned(async move { Session::connect(&servers).await })
+        .await
+        .unwrap();
+    let election = std::sync::Arc::new(session.election(&path).build().unwrap());
+    let it = election.clone();
+    let leadership = spawned(async move { it.campaign().await }).await.unwrap();
+    let it = election.clone();
+    assert!(spawned(async move { it.leader().await }).await.unwrap().is_some());
+    let it = election.clone();
+    assert_eq!(
+        spawned(async move { it.contenders().await }).await.unwrap().len(),
+        1
+    );
+    let mut watch = election.observe();
+    assert!(
+        spawned(async move { watch.next().await })
+            .await
+            .unwrap()
+            .is_some()
+    );
+    let it = election.clone();
+    spawned(async move { it.withdraw().await }).await.unwrap();
+    let lost = spawned(async move {
+        let held = leadership.hold(std::future::pending::<()>()).await;
+        assert_eq!(held, Err(leadership.lost().await));
+        leadership.resign().await.unwrap();
+        held
+    });
+    assert_eq!(lost.await, Err(Lost::Resigned));
+    spawned(async move { election.run(&mut Nothing).await })
+        .await
+        .unwrap();
+    spawned(async move { session.close().await }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_current_thread_runtime_is_enough() {
+    let mut ensemble = Ensemble::start(1).await;
+    let session = connect(&ensemble.connect_string()).await;
+    let election = session.election(&unique_path("single")).build().unwrap();
+    for _ in 0..20 {
+        // Campaigning right after a campaign was dropped is no second campaign.
+        let _ = tokio::time::timeout(Duration::from_millis(1), election.campaign()).await;
+        let leadership = election.campaign().await.expect("the first one was dropped");
+        leadership.resign().await.unwrap();
+    }
+    // An outage beyond what the ZooKeeper client bears by itself does not freeze the thread.
+    let leadership = election.campaign().await.unwrap();
+    ensemble.server_mut(0).kill();
+    leadership.lost().await;
+    let asleep = std::time::Instant::now();
+    tokio::time::sleep(3 * support::SESSION_TIMEOUT).await;
+    assert!(asleep.elapsed() < 3 * support::SESSION_TIMEOUT + Duration::from_secs(10));
+    ensemble.server_mut(0).start();
+    drop(leadership);
+    let again = tokio::time::timeout(PATIENCE, election.campaign())
+        .await
+        .expect("an end")
+        .unwrap();
+    assert!(again.is_valid());
+}
+
+#[test]
+fn shutting_down_the_session_s_runtime_ends_everything_on_it() {
+    let build = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (session_s, application_s) = (build(), build());
+    let ensemble = application_s.block_on(Ensemble::start(1));
+    let path = unique_path("shutdown");
+    let (leadership, election, mut watch) = session_s.block_on(async {
+        let session = connect(&ensemble.connect_string()).await;
+        let election = session.election(&path).build().unwrap();
+        let leadership = election.campaign().await.unwrap();
+        let mut watch = election.observe();
+        watch.next().await.unwrap().expect("a leader");
+        (leadership, election, watch)
+    });
+    let watching = application_s.spawn(async move { watch.next().await });
+    std::thread::sleep(Duration::from_millis(200));
+    session_s.shutdown_timeout(Duration::from_secs(5));
+    assert!(!leadership.is_valid());
+    application_s.block_on(async {
+        let bounded = tokio::time::timeout(PATIENCE, async {
+            assert_eq!(leadership.lost().await, Lost::SessionClosed);
+            let seen = watching.await.expect("no panic reaches the application");
+            assert!(matches!(seen, Err(Error::SessionClosed)), "{seen:?}");
+            assert!(matches!(election.leader().await, Err(Error::SessionClosed)));
+            assert!(matches!(election.campaign().await, Err(Error::SessionClosed)));
+        });
+        bounded.await.expect("nothing hangs");
+    });
+}
