@@ -74,20 +74,15 @@ async fn main() {
     // Both measured sessions are connected to followers, whichever server leads: with one of them at the leader,
     // every second round would be shorter.
     let leader = ensemble.leader().await;
-    let followers: Vec<String> = (0..3)
-        .filter(|server| *server != leader)
-        .map(|server| ensemble.server(server).address())
-        .collect();
+    let followers: Vec<String> =
+        (0..3).filter(|server| *server != leader).map(|server| ensemble.server(server).address()).collect();
     let followers = [followers[0].as_str(), followers[1].as_str()];
     let mut trickle = keep_busy(&ensemble).await;
 
     println!("three servers, {}\n", surroundings());
     hand_over(followers).await;
     requests(followers).await;
-    assert!(
-        trickle.try_join_next().is_none(),
-        "the reads to each server have stopped"
-    );
+    assert!(trickle.try_join_next().is_none(), "the reads to each server have stopped");
     drop(trickle);
     memory(&ensemble).await;
     println!("\n{:.0} s", started.elapsed().as_secs_f64());
@@ -115,9 +110,7 @@ async fn keep_busy(ensemble: &Ensemble) -> JoinSet<()> {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                within("the answer to a read", client.check_stat("/"))
-                    .await
-                    .expect("a read");
+                within("the answer to a read", client.check_stat("/")).await.expect("a read");
             }
         });
     }
@@ -163,27 +156,16 @@ async fn hand_over(followers: [&str; 2]) {
             };
         }
         if round >= WARM_UP {
-            samples
-                .iter_mut()
-                .zip(sampled)
-                .for_each(|(samples, sample)| samples.push(sample));
+            samples.iter_mut().zip(sampled).for_each(|(samples, sample)| samples.push(sample));
         }
     }
 
     println!("hand-over on resign, ms, {ROUNDS} rounds       median      p90      min   ratio  difference");
     let [floor_sequential, ours_sequential, floor_master, ours_master] = &samples;
     report("sequential  floor: delete, event, list", floor_sequential, None);
-    report(
-        "            resign() to campaign()",
-        ours_sequential,
-        Some(floor_sequential),
-    );
+    report("            resign() to campaign()", ours_sequential, Some(floor_sequential));
     report("master      floor: delete, event, create", floor_master, None);
-    report(
-        "            resign() to campaign()",
-        ours_master,
-        Some(floor_master),
-    );
+    report("            resign() to campaign()", ours_master, Some(floor_master));
     for session in &sessions {
         close(session).await;
     }
@@ -192,23 +174,11 @@ async fn hand_over(followers: [&str; 2]) {
 fn report(what: &str, samples: &[Duration], floor: Option<&[Duration]>) {
     let times: Vec<f64> = samples.iter().map(milliseconds).collect();
     let median = quantile(&times, 0.5);
-    print!(
-        "  {what:<42}{median:>7.2}{:>9.2}{:>9.2}",
-        quantile(&times, 0.9),
-        quantile(&times, 0.0)
-    );
+    print!("  {what:<42}{median:>7.2}{:>9.2}{:>9.2}", quantile(&times, 0.9), quantile(&times, 0.0));
     if let Some(floor) = floor {
         let floor: Vec<f64> = floor.iter().map(milliseconds).collect();
-        let differences: Vec<f64> = times
-            .iter()
-            .zip(&floor)
-            .map(|(time, floor)| time - floor)
-            .collect();
-        print!(
-            "{:>8.2}{:>12.2}",
-            median / quantile(&floor, 0.5),
-            quantile(&differences, 0.5)
-        );
+        let differences: Vec<f64> = times.iter().zip(&floor).map(|(time, floor)| time - floor).collect();
+        print!("{:>8.2}{:>12.2}", median / quantile(&floor, 0.5), quantile(&differences, 0.5));
     }
     println!();
 }
@@ -235,13 +205,7 @@ struct Floor {
 
 impl Floor {
     async fn start(mode: Mode, path: &'static str, clients: &[Client; 2]) -> Self {
-        let mut floor = Self {
-            mode,
-            path,
-            clients: clients.clone(),
-            leader: 0,
-            node: String::new(),
-        };
+        let mut floor = Self { mode, path, clients: clients.clone(), leader: 0, node: String::new() };
         floor.node = floor.create(0).await;
         floor
     }
@@ -261,15 +225,8 @@ impl Floor {
         sleep(SETTLE).await;
 
         let started = Instant::now();
-        within(
-            "a delete is answered",
-            self.clients[from].delete(&self.node, None),
-        )
-        .await
-        .expect("a delete");
-        let ended = within("the successor of a bare client", successor)
-            .await
-            .expect("the successor's task");
+        within("a delete is answered", self.clients[from].delete(&self.node, None)).await.expect("a delete");
+        let ended = within("the successor of a bare client", successor).await.expect("the successor's task");
 
         (self.leader, self.node) = (to, next);
         ended - started
@@ -280,12 +237,9 @@ impl Floor {
         tokio::spawn(async move {
             let event = watcher.changed().await;
             match mode {
-                Mode::Master => drop(
-                    client
-                        .create(path, IDENTITY.as_bytes(), &ephemeral())
-                        .await
-                        .expect("a create"),
-                ),
+                Mode::Master => {
+                    drop(client.create(path, IDENTITY.as_bytes(), &ephemeral()).await.expect("a create"))
+                }
                 _ => drop(client.list_children(path).await.expect("a list")),
             }
             let ended = Instant::now();
@@ -298,18 +252,13 @@ impl Floor {
     async fn create(&self, side: usize) -> String {
         let (path, data, client) = (self.path, IDENTITY.as_bytes(), &self.clients[side]);
         if self.mode == Mode::Master {
-            within("a create", client.create(path, data, &ephemeral()))
-                .await
-                .expect("a create");
+            within("a create", client.create(path, data, &ephemeral())).await.expect("a create");
             return path.to_owned();
         }
-        let (prefix, options) = (
-            format!("{path}/{PREFIX}"),
-            CreateMode::EphemeralSequential.with_acls(Acls::anyone_all()),
-        );
-        let (_, sequence) = within("a create", client.create(&prefix, data, &options))
-            .await
-            .expect("a create");
+        let (prefix, options) =
+            (format!("{path}/{PREFIX}"), CreateMode::EphemeralSequential.with_acls(Acls::anyone_all()));
+        let (_, sequence) =
+            within("a create", client.create(&prefix, data, &options)).await.expect("a create");
         format!("{prefix}{sequence}")
     }
 }
@@ -329,11 +278,7 @@ impl HandOver {
     async fn start(mode: Mode, path: &str, sessions: &[Session; 2]) -> Self {
         let elections = [0, 1].map(|side: usize| Arc::new(election(&sessions[side], mode, path)));
         let leadership = lead(&elections[0]).await;
-        Self {
-            elections,
-            leader: 0,
-            leadership: Some(leadership),
-        }
+        Self { elections, leader: 0, leadership: Some(leadership) }
     }
 
     /// From just before `resign()` is called on one side until `campaign()` has returned on the other.
@@ -344,12 +289,8 @@ impl HandOver {
         sleep(SETTLE).await;
 
         let started = Instant::now();
-        within("a resignation", leadership.resign())
-            .await
-            .expect("a resignation");
-        let (ended, leadership) = within("the successor", successor)
-            .await
-            .expect("the successor's task");
+        within("a resignation", leadership.resign()).await.expect("a resignation");
+        let (ended, leadership) = within("the successor", successor).await.expect("the successor's task");
 
         (self.leader, self.leadership) = (to, Some(leadership));
         ended - started
@@ -364,15 +305,9 @@ const HAND_OVERS: usize = 20;
 /// Counts, for both modes, the requests of a leader and of its successor, by one proxy for each. Nothing is timed.
 async fn requests(followers: [&str; 2]) {
     println!("\nrequests                                 number  in order of sending");
-    for (mode, path) in [
-        (Mode::Sequential, "/bench/count-s"),
-        (Mode::Master, "/bench/count-m"),
-    ] {
+    for (mode, path) in [(Mode::Sequential, "/bench/count-s"), (Mode::Master, "/bench/count-m")] {
         let proxies = [Proxy::start(followers[0]).await, Proxy::start(followers[1]).await];
-        let sessions = [
-            session(&proxies[0].address()).await,
-            session(&proxies[1].address()).await,
-        ];
+        let sessions = [session(&proxies[0].address()).await, session(&proxies[1].address()).await];
         let elections = [0, 1].map(|side: usize| Arc::new(election(&sessions[side], mode, path)));
         if mode == Mode::Sequential {
             make_directory(&plain(followers[0]).await, path).await;
@@ -389,12 +324,8 @@ async fn requests(followers: [&str; 2]) {
             let (from, to) = (round % 2, 1 - round % 2);
             let successor = campaign(elections[to].clone()).await;
             joining.push(take(&proxies[to]).await);
-            within("a resignation", leadership.resign())
-                .await
-                .expect("a resignation");
-            (_, leadership) = within("the successor", successor)
-                .await
-                .expect("the successor's task");
+            within("a resignation", leadership.resign()).await.expect("a resignation");
+            (_, leadership) = within("the successor", successor).await.expect("the successor's task");
             resigning.push(take(&proxies[from]).await);
             succeeding.push(take(&proxies[to]).await);
         }
@@ -430,10 +361,8 @@ fn tell(what: &str, occasions: &[Vec<OpCode>]) {
     let orders: Vec<String> = orders
         .into_iter()
         .map(|(times, order)| {
-            let names: Vec<String> = order
-                .iter()
-                .map(|op_code| format!("{op_code:?} {}", op_code.0))
-                .collect();
+            let names: Vec<String> =
+                order.iter().map(|op_code| format!("{op_code:?} {}", op_code.0)).collect();
             format!("{times} x [{}]", names.join(", "))
         })
         .collect();
@@ -525,20 +454,12 @@ async fn memory(ensemble: &Ensemble) {
         for what in ["the first contenders wait", "all contenders wait"] {
             let answer = within(what, answers.next_line()).await.expect("an answer");
             let kibibytes: f64 = answer.as_deref().unwrap_or_default().parse().expect(what);
-            let requests = proxy
-                .requests()
-                .iter()
-                .filter(|op_code| **op_code != OpCode::CLOSE)
-                .count();
+            let requests = proxy.requests().iter().filter(|op_code| **op_code != OpCode::CLOSE).count();
             readings.push((kibibytes, requests as f64));
             asking.write_all(b"go on\n").await.expect("a pipe");
         }
         let ended = within("the measured process ends", child.wait()).await;
-        assert!(
-            ended.expect("an exit status").success(),
-            "{}: it failed",
-            growth.name
-        );
+        assert!(ended.expect("an exit status").success(), "{}: it failed", growth.name);
         let [(before, sent_before), (after, sent_after)] = readings[..] else {
             unreachable!("two readings");
         };
@@ -586,9 +507,7 @@ async fn grow(growth: &str, connect_string: &str) {
                 for mut standing in standings.drain(..) {
                     let placed = standing
                         .wait_for(|it| matches!(it, Standing::Waiting { .. } | Standing::Leading { .. }));
-                    within("a contender has its place", placed)
-                        .await
-                        .expect("a contender");
+                    within("a contender has its place", placed).await.expect("a contender");
                 }
             }
         }
@@ -610,9 +529,7 @@ fn answer() {
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("/proc/self/status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line
-        .and_then(|line| line.split_whitespace().next())
-        .expect("VmRSS");
+    let number = line.and_then(|line| line.split_whitespace().next()).expect("VmRSS");
     number.parse().expect("VmRSS, a number")
 }
 
@@ -622,44 +539,30 @@ fn resident() -> u64 {
 /// A bare client, connected to one server.
 async fn plain(address: &str) -> Client {
     let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
-    within("a bare client connects", connector.connect(address))
-        .await
-        .expect("a connection")
+    within("a bare client connects", connector.connect(address)).await.expect("a connection")
 }
 
 async fn make_directory(client: &Client, path: &str) {
     let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
-    within("a mkdir", client.mkdir(path, &options))
-        .await
-        .expect("a mkdir");
+    within("a mkdir", client.mkdir(path, &options)).await.expect("a mkdir");
 }
 
 async fn session(connect_string: &str) -> Session {
     let builder = Session::builder().session_timeout(SESSION_TIMEOUT);
-    within("a session connects", builder.connect(connect_string))
-        .await
-        .expect("a session")
+    within("a session connects", builder.connect(connect_string)).await.expect("a session")
 }
 
 async fn close(session: &Session) {
-    within("a session closes", session.close())
-        .await
-        .expect("a closed session");
+    within("a session closes", session.close()).await.expect("a closed session");
 }
 
 fn election(session: &Session, mode: Mode, path: &str) -> Election {
-    let builder = session
-        .election(path)
-        .mode(mode)
-        .node_prefix(PREFIX)
-        .identity(IDENTITY);
+    let builder = session.election(path).mode(mode).node_prefix(PREFIX).identity(IDENTITY);
     builder.build().expect("valid options")
 }
 
 async fn lead(election: &Election) -> Leadership {
-    within("the first contender leads", election.campaign())
-        .await
-        .expect("a leadership")
+    within("the first contender leads", election.campaign()).await.expect("a leadership")
 }
 
 /// Starts to campaign, and returns when the contender waits: it has all its watches then. The task returns when

@@ -39,10 +39,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(log_filter())
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(log_filter()).with_writer(std::io::stderr).init();
     match contend(Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -59,11 +56,7 @@ fn log_filter() -> tracing_subscriber::EnvFilter {
 
 async fn contend(options: Options) -> Result<(), BoxError> {
     let say = |what: &str| {
-        println!(
-            "{} {} {what}",
-            humantime::format_rfc3339_millis(SystemTime::now()),
-            options.id
-        );
+        println!("{} {} {what}", humantime::format_rfc3339_millis(SystemTime::now()), options.id);
     };
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
@@ -81,11 +74,7 @@ async fn contend(options: Options) -> Result<(), BoxError> {
         session = builder.connect(&options.connect) => session?,
         () = &mut stopped => return Ok(()),
     };
-    let election = session
-        .election(&options.path)
-        .mode(options.mode)
-        .identity(&options.id)
-        .build()?;
+    let election = session.election(&options.path).mode(options.mode).identity(&options.id).build()?;
 
     loop {
         let leadership = tokio::select! {
@@ -130,10 +119,7 @@ fn describe(standing: &Standing) -> String {
         Standing::Connecting { after: None } => "connecting".into(),
         Standing::Connecting { after: Some(lost) } => format!("connecting ({lost})"),
         Standing::Joining { after: Some(lost) } => format!("joining again ({lost})"),
-        Standing::Waiting {
-            node: Some(node),
-            behind,
-        } => format!("waiting as {node} behind {behind}"),
+        Standing::Waiting { node: Some(node), behind } => format!("waiting as {node} behind {behind}"),
         Standing::Waiting { node: None, behind } => format!("waiting behind {behind}"),
         _ => String::new(),
     }

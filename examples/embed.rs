@@ -41,10 +41,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter("zookeeper_election=warn")
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter("zookeeper_election=warn").with_writer(std::io::stderr).init();
     let options = Options::parse();
     let served = async {
         let (mut terminated, mut interrupted) =

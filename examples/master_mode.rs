@@ -31,9 +31,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() {
-    tracing_subscriber::fmt()
-        .with_env_filter("zookeeper_election=warn")
-        .init();
+    tracing_subscriber::fmt().with_env_filter("zookeeper_election=warn").init();
     if let Err(error) = serve(Options::parse()).await {
         eprintln!("{error}");
         std::process::exit(1);

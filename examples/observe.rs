@@ -58,21 +58,14 @@ async fn observe(options: Options) -> Result<(), Error> {
     let mut leaders = election.observe();
     loop {
         let leader = leaders.next().await?;
-        println!(
-            "{} {}",
-            humantime::format_rfc3339_millis(SystemTime::now()),
-            describe(leader)
-        );
+        println!("{} {}", humantime::format_rfc3339_millis(SystemTime::now()), describe(leader));
         println!("    queue: {}", queue(&election).await);
     }
 }
 
 fn describe(leader: Option<Contender>) -> String {
     match leader {
-        Some(leader) => format!(
-            "{} leads with token {} ({})",
-            leader.identity, leader.token, leader.node
-        ),
+        Some(leader) => format!("{} leads with token {} ({})", leader.identity, leader.token, leader.node),
         None => "nobody leads".into(),
     }
 }

@@ -243,11 +243,7 @@ impl Driver {
                 self.feed(Event::Withdraw(Lost::Resigned));
             }
             Some(Command::Resign { number, reply }) => {
-                if self
-                    .leading
-                    .as_ref()
-                    .is_some_and(|leading| leading.number == number)
-                {
+                if self.leading.as_ref().is_some_and(|leading| leading.number == number) {
                     self.removals.extend(reply);
                     self.feed(Event::Withdraw(Lost::Resigned));
                 } else if *self.standing.borrow() == Standing::Leaving {
@@ -324,11 +320,7 @@ impl Driver {
         if let (Some(commands), Some(reply)) = (self.own_commands.upgrade(), self.campaign.take()) {
             let leadership =
                 Leadership::new(self.leaderships, node, lease.clone(), lost.subscribe(), commands);
-            self.leading = Some(Leading {
-                number: self.leaderships,
-                lease,
-                lost,
-            });
+            self.leading = Some(Leading { number: self.leaderships, lease, lost });
             // If nobody waits any more, the leadership is dropped here and resigns.
             let _ = reply.send(Ok(leadership));
         }
@@ -366,13 +358,8 @@ impl Driver {
 
     fn ask(&mut self, ticket: Ticket, request: Request) {
         let contest = self.contest.clone();
-        let live = self
-            .live
-            .clone()
-            .expect("the machine asks only while it is connected");
-        self.asks.push(Box::pin(
-            async move { (ticket, send(&contest, live, request).await) },
-        ));
+        let live = self.live.clone().expect("the machine asks only while it is connected");
+        self.asks.push(Box::pin(async move { (ticket, send(&contest, live, request).await) }));
     }
 }
 

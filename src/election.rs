@@ -209,12 +209,7 @@ impl Election {
         }
         let guard = self.shared.guard().ok_or(Error::SessionClosed)?;
         Ok(self.commands.get_or_init(|| {
-            driver::start(
-                self.contest.clone(),
-                self.shared.clone(),
-                guard,
-                self.standing.clone(),
-            )
+            driver::start(self.contest.clone(), self.shared.clone(), guard, self.standing.clone())
         }))
     }
 

@@ -29,6 +29,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// The ZooKeeper client refuses the options of the session. Nothing was sent.
+    #[error(
+        "invalid options for the session: {reason}; with TLS, give the certificate authority of the servers"
+    )]
+    InvalidOptions {
+        /// What the client says.
+        reason: String,
+    },
+
     /// The session timeout is zero or beyond what ZooKeeper can express. Nothing was sent.
     #[error(
         "invalid session timeout {given:?}: it must lie between 1 ms and 2147483647 ms; the ensemble then moves \

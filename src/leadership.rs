@@ -62,13 +62,7 @@ impl Leadership {
         lost: watch::Receiver<Option<Lost>>,
         commands: Commands,
     ) -> Self {
-        Self {
-            number,
-            node,
-            lease,
-            lost,
-            commands,
-        }
+        Self { number, node, lease, lost, commands }
     }
 
     /// The fencing token of this leadership: greater than that of every leadership of this election before.
@@ -100,10 +94,7 @@ impl Leadership {
         let mut lost = self.lost.clone();
         let ended = lost.wait_for(Option::is_some).await;
         // Whoever writes the reason writes one before it goes.
-        ended
-            .ok()
-            .and_then(|reason| *reason)
-            .unwrap_or(Lost::SessionClosed)
+        ended.ok().and_then(|reason| *reason).unwrap_or(Lost::SessionClosed)
     }
 
     /// Runs `work` as long as the leadership is valid: returns what it returns, or drops it and returns why
@@ -156,10 +147,7 @@ impl Leadership {
 
     fn leave(&self, reply: Option<oneshot::Sender<Result<(), Error>>>) {
         self.lease.set(Lease::OVER);
-        let _ = self.commands.send(Command::Resign {
-            number: self.number,
-            reply,
-        });
+        let _ = self.commands.send(Command::Resign { number: self.number, reply });
     }
 }
 

@@ -19,6 +19,7 @@ mod error;
 mod leadership;
 mod machine;
 mod observer;
+mod path;
 mod roster;
 mod session;
 mod telemetry;

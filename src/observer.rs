@@ -28,12 +28,7 @@ pub struct LeaderWatch {
 
 impl LeaderWatch {
     pub(crate) fn new(contest: Arc<Contest>, shared: Arc<Shared>) -> Self {
-        Self {
-            contest,
-            shared,
-            watch: None,
-            last: None,
-        }
+        Self { contest, shared, watch: None, last: None }
     }
 
     /// The leader, the first time as soon as it is known, and then whenever it has changed; `None` when
@@ -76,8 +71,6 @@ impl LeaderWatch {
 
 impl fmt::Debug for LeaderWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LeaderWatch")
-            .field("last", &self.last)
-            .finish_non_exhaustive()
+        f.debug_struct("LeaderWatch").field("last", &self.last).finish_non_exhaustive()
     }
 }

@@ -7,8 +7,9 @@ use futures_util::future::try_join_all;
 use crate::driver::Contest;
 use crate::error::Failure;
 use crate::machine::{Plan, naming};
+use crate::path::{join, split};
 use crate::session::{Live, Origin, Watch};
-use crate::types::{Contender, Mode, SessionId, join, split};
+use crate::types::{Contender, Mode, SessionId};
 
 /// Who leads.
 pub(crate) async fn leader(contest: &Contest, live: &Arc<Live>) -> Result<Option<Contender>, Failure> {

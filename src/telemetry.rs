@@ -42,11 +42,7 @@ impl Attempts {
 
     /// Why the last attempt failed.
     pub(crate) fn reason(&self) -> &str {
-        if self.last.is_empty() {
-            "no server answers"
-        } else {
-            &self.last
-        }
+        if self.last.is_empty() { "no server answers" } else { &self.last }
     }
 }
 

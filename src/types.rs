@@ -197,9 +197,7 @@ impl std::str::FromStr for Mode {
         match text {
             "sequential" => Ok(Self::Sequential),
             "master" => Ok(Self::Master),
-            given => Err(Error::UnknownMode {
-                given: given.to_owned(),
-            }),
+            given => Err(Error::UnknownMode { given: given.to_owned() }),
         }
     }
 }
@@ -237,10 +235,7 @@ impl std::ops::Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -254,25 +249,7 @@ pub(crate) struct Node {
 impl Node {
     /// The last part of the path.
     pub(crate) fn name(&self) -> &str {
-        split(&self.path).1
-    }
-}
-
-/// Splits a path into its directory and its name: `/app/x` into `/app` and `x`, `/x` into `/` and `x`.
-pub(crate) fn split(path: &str) -> (&str, &str) {
-    match path.rsplit_once('/') {
-        Some(("", name)) => ("/", name),
-        Some(parts) => parts,
-        None => ("/", path),
-    }
-}
-
-/// The path of a child: the inverse of [`split`].
-pub(crate) fn join(dir: &str, name: &str) -> String {
-    if dir == "/" {
-        format!("/{name}")
-    } else {
-        format!("{dir}/{name}")
+        crate::path::split(&self.path).1
     }
 }
 
@@ -283,10 +260,7 @@ mod tests {
     #[test]
     fn ids_print_as_zookeeper_prints_them() {
         assert_eq!(FencingToken::from_zxid(0x1_0000_0004).to_string(), "0x100000004");
-        assert_eq!(
-            SessionId::from_raw(0x1000_5a2b_0001).to_string(),
-            "0x10005a2b0001"
-        );
+        assert_eq!(SessionId::from_raw(0x1000_5a2b_0001).to_string(), "0x10005a2b0001");
         assert_eq!(Sequence::new(7).to_string(), "0000000007");
         assert_eq!(Sequence::new(-2147483648).to_string(), "-2147483648");
         assert_eq!(Sequence::new(-1).to_string(), "-000000001");
@@ -306,19 +280,7 @@ mod tests {
             assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
         }
         assert!(
-            "Master"
-                .parse::<Mode>()
-                .unwrap_err()
-                .to_string()
-                .contains("write \"sequential\" or \"master\"")
+            "Master".parse::<Mode>().unwrap_err().to_string().contains("write \"sequential\" or \"master\"")
         );
-    }
-
-    #[test]
-    fn paths_split_and_join() {
-        for path in ["/a", "/a/b", "/a/b/c"] {
-            let (dir, name) = split(path);
-            assert_eq!(join(dir, name), path);
-        }
     }
 }

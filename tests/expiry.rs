@@ -18,9 +18,7 @@ struct Recording {
 #[async_trait]
 impl Connect for Recording {
     async fn connect(&self, resume: Option<SessionInfo>) -> Result<Client, ConnectError> {
-        let mut connector = Client::connector()
-            .with_fail_eagerly()
-            .with_session_timeout(SESSION_TIMEOUT);
+        let mut connector = Client::connector().with_fail_eagerly().with_session_timeout(SESSION_TIMEOUT);
         if let Some(session) = resume {
             connector = connector.with_session(session);
         }
@@ -41,22 +39,9 @@ impl Doomed {
     async fn connect(ensemble: &Ensemble) -> (Self, Session) {
         let proxy = Proxy::start(ensemble.server(0).address()).await;
         let session = Arc::default();
-        let recording = Recording {
-            servers: proxy.address(),
-            session: Arc::clone(&session),
-        };
-        let connected = Session::builder()
-            .connect_with(recording)
-            .await
-            .expect("a session");
-        (
-            Self {
-                proxy,
-                servers: ensemble.connect_string(),
-                session,
-            },
-            connected,
-        )
+        let recording = Recording { servers: proxy.address(), session: Arc::clone(&session) };
+        let connected = Session::builder().connect_with(recording).await.expect("a session");
+        (Self { proxy, servers: ensemble.connect_string(), session }, connected)
     }
 
     /// Keeps the client away, ends its session through another connection, and lets the client back.
@@ -70,17 +55,11 @@ impl Doomed {
 }
 
 async fn end_session(servers: &str, session: SessionInfo) {
-    let client = Client::connector()
-        .with_session(session)
-        .connect(servers)
-        .await
-        .expect("the same session");
+    let client = Client::connector().with_session(session).connect(servers).await.expect("the same session");
     let mut states = client.state_watcher();
     drop(client);
     let closed = async { while states.changed().await != SessionState::Closed {} };
-    tokio::time::timeout(PATIENCE, closed)
-        .await
-        .expect("the session ends");
+    tokio::time::timeout(PATIENCE, closed).await.expect("the session ends");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,10 +80,7 @@ async fn whoever_waits_joins_again_at_the_tail() {
         let lost = Some(Lost::SessionExpired);
         *standing == Standing::Connecting { after: lost } || *standing == Standing::Joining { after: lost }
     });
-    tokio::time::timeout(PATIENCE, reported)
-        .await
-        .expect("the contender reports it")
-        .unwrap();
+    tokio::time::timeout(PATIENCE, reported).await.expect("the contender reports it").unwrap();
     eventually("b at the tail", PATIENCE, async || {
         (identities(&a.election).await == ["a", "c", "b"]).then_some(())
     })
@@ -114,10 +90,7 @@ async fn whoever_waits_joins_again_at_the_tail() {
     assert!(b.campaigns() && leadership.is_valid());
 
     leadership.resign().await.unwrap();
-    c.reaches("the lead", |standing| {
-        matches!(standing, Standing::Leading { .. })
-    })
-    .await;
+    c.reaches("the lead", |standing| matches!(standing, Standing::Leading { .. })).await;
     c.election.withdraw().await.unwrap();
     assert!(b.leads().await.is_valid());
 }
@@ -135,10 +108,7 @@ async fn whoever_leads_steps_down_and_can_campaign_again() {
     assert_eq!(leadership.lost().await, Lost::Disconnected);
     assert!(b.leads().await.token() > leadership.token());
     a.campaign();
-    a.reaches("its place", |standing| {
-        matches!(standing, Standing::Leading { .. })
-    })
-    .await;
+    a.reaches("its place", |standing| matches!(standing, Standing::Leading { .. })).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,10 +123,7 @@ async fn a_resignation_without_a_connection_says_when_the_session_has_ended_befo
     leadership.lost().await;
     let resigning = tokio::spawn(leadership.resign());
     doomed.expire().await;
-    let resigned = tokio::time::timeout(PATIENCE, resigning)
-        .await
-        .expect("an end")
-        .unwrap();
+    let resigned = tokio::time::timeout(PATIENCE, resigning).await.expect("an end").unwrap();
     assert!(matches!(resigned, Err(Error::RemovalUnconfirmed)), "{resigned:?}");
 }
 
@@ -193,16 +160,10 @@ async fn closing_leaves_the_application_s_own_client_open() {
     let session = Session::from_client(client.clone());
     let mut a = Contender::join_on(session.clone(), &path, Mode::Sequential, "a").await;
     let leadership = a.leads().await;
-    tokio::time::timeout(Duration::from_secs(10), session.close())
-        .await
-        .expect("an end")
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(10), session.close()).await.expect("an end").unwrap();
     assert_eq!(leadership.lost().await, Lost::SessionClosed);
     assert_eq!(client.state(), SessionState::SyncConnected);
-    assert!(
-        client.list_children(&path).await.unwrap().is_empty(),
-        "its znodes are removed"
-    );
+    assert!(client.list_children(&path).await.unwrap().is_empty(), "its znodes are removed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -240,13 +201,9 @@ async fn closing_during_an_outage_comes_to_an_end() {
         leadership.lost().await;
         // At once, and when the session is being taken up again and again.
         tokio::time::sleep(pause).await;
-        let closed = tokio::time::timeout(PATIENCE, a.session.close())
-            .await
-            .expect("an end");
+        let closed = tokio::time::timeout(PATIENCE, a.session.close()).await.expect("an end");
         assert!(matches!(closed, Err(Error::RemovalUnconfirmed)), "{closed:?}");
-        let resigned = tokio::time::timeout(PATIENCE, leadership.resign())
-            .await
-            .expect("an end");
+        let resigned = tokio::time::timeout(PATIENCE, leadership.resign()).await.expect("an end");
         assert!(resigned.is_err(), "nobody knows: {resigned:?}");
         ensemble.server_mut(0).restart().await;
     }

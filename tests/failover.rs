@@ -17,13 +17,7 @@ async fn start(servers: &str, path: &str, ids: &[&str], session_timeout: &str) -
     let mut processes: Vec<ContenderProcess> = Vec::new();
     for id in ids {
         let process = ContenderProcess::start(servers, path, id, &["--session-timeout", session_timeout]);
-        process
-            .says(if processes.is_empty() {
-                "leading"
-            } else {
-                "waiting"
-            })
-            .await;
+        process.says(if processes.is_empty() { "leading" } else { "waiting" }).await;
         processes.push(process);
     }
     processes
@@ -53,12 +47,7 @@ async fn the_next_in_the_queue_leads_when_the_leader_is_killed() {
     queue[2].kill();
     waits_behind(&queue[3], 1).await;
     assert_eq!(identities(&election).await, ["a", "b", "d", "e"]);
-    assert_eq!(
-        queue[0].said().len(),
-        2,
-        "connecting, leading: {:?}",
-        queue[0].said()
-    );
+    assert_eq!(queue[0].said().len(), 2, "connecting, leading: {:?}", queue[0].said());
 
     // Then twice the leader.
     for (leader, next, left) in [(0, 1, vec!["b", "d", "e"]), (1, 3, vec!["d", "e"])] {
@@ -66,26 +55,15 @@ async fn the_next_in_the_queue_leads_when_the_leader_is_killed() {
         queue[leader].kill();
         let token = token_in(&queue[next].says("leading").await);
         let took = killed.elapsed();
-        println!(
-            "{} leads {took:?} after {} was killed",
-            queue[next].id, queue[leader].id
-        );
+        println!("{} leads {took:?} after {} was killed", queue[next].id, queue[leader].id);
         assert!(token > last_token, "tokens grow");
         // The ensemble rounds up to the next tick; the rest is room for a busy machine.
-        assert!(
-            took <= SESSION_TIMEOUT + 2 * TICK + Duration::from_secs(3),
-            "{took:?}"
-        );
+        assert!(took <= SESSION_TIMEOUT + 2 * TICK + Duration::from_secs(3), "{took:?}");
         assert_eq!(identities(&election).await, left, "the others keep their place");
         last_token = token;
     }
     // e waited behind d all the time, and said so once.
-    assert_eq!(
-        queue[4].said().len(),
-        2,
-        "connecting, waiting: {:?}",
-        queue[4].said()
-    );
+    assert_eq!(queue[4].said().len(), 2, "connecting, waiting: {:?}", queue[4].said());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,21 +79,12 @@ async fn a_leader_that_is_terminated_hands_over_without_the_session_timeout() {
         assert!(queue[leader].exits().await, "a clean end");
         assert_eq!(queue[leader].said().pop().as_deref(), Some("resigned"));
         queue[next].says("leading").await;
-        println!(
-            "{} leads {:?} after {signal:?} to {}",
-            queue[next].id,
-            started.elapsed(),
-            queue[leader].id
-        );
+        println!("{} leads {:?} after {signal:?} to {}", queue[next].id, started.elapsed(), queue[leader].id);
     }
     queue[2].signal(Signal::TERM);
     assert!(queue[2].exits().await);
     let observer = connect(&ensemble.connect_string()).await;
-    assert!(
-        identities(&observer.election(&path).build().unwrap())
-            .await
-            .is_empty()
-    );
+    assert!(identities(&observer.election(&path).build().unwrap()).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,22 +100,10 @@ async fn a_master_that_is_killed_is_replaced() {
         assert_eq!(other.says("waiting").await, format!("waiting behind {path}"));
     }
     a.kill();
-    let leaders = async || {
-        others
-            .iter()
-            .filter(|it| it.said().pop().unwrap().starts_with("leading"))
-            .count()
-    };
-    eventually("a new master", PATIENCE, async || {
-        (leaders().await == 1).then_some(())
-    })
-    .await;
+    let leaders = async || others.iter().filter(|it| it.said().pop().unwrap().starts_with("leading")).count();
+    eventually("a new master", PATIENCE, async || (leaders().await == 1).then_some(())).await;
     let observer = connect(&servers).await;
-    let election = observer
-        .election(&path)
-        .mode(zookeeper_election::Mode::Master)
-        .build()
-        .unwrap();
+    let election = observer.election(&path).mode(zookeeper_election::Mode::Master).build().unwrap();
     let master = election.leader().await.unwrap().expect("a master");
     assert!(master.token > first);
     assert_eq!(leaders().await, 1, "one of the two");

@@ -60,18 +60,12 @@ async fn ten_hand_overs(mode: Mode) {
     }
     let terms = terms.lock().unwrap().clone();
     assert!(terms.len() >= 11, "{terms:?}");
-    assert!(
-        terms.windows(2).all(|two| two[0].1 < two[1].1),
-        "tokens grow: {terms:?}"
-    );
+    assert!(terms.windows(2).all(|two| two[0].1 < two[1].1), "tokens grow: {terms:?}");
     if mode == Mode::Sequential {
         let order: Vec<&str> = terms.iter().take(6).map(|(id, _)| id.as_str()).collect();
         assert_eq!(order, ["a", "b", "c", "a", "b", "c"], "first come, first served");
     }
-    assert!(
-        identities(&contenders[0].election).await.is_empty(),
-        "nothing is left behind"
-    );
+    assert!(identities(&contenders[0].election).await.is_empty(), "nothing is left behind");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,28 +81,16 @@ async fn ten_hand_overs_in_master_mode() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_work_is_dropped_when_the_leader_withdraws() {
     let ensemble = Ensemble::start(1).await;
-    let mut a = Contender::join(
-        &ensemble.connect_string(),
-        &unique_path("hold"),
-        Mode::Sequential,
-        "a",
-    )
-    .await;
+    let mut a =
+        Contender::join(&ensemble.connect_string(), &unique_path("hold"), Mode::Sequential, "a").await;
     let leadership = a.leads().await;
     assert_eq!(leadership.hold(async { 7 }).await, Ok(7));
     let election = a.election.clone();
     let withdrawal = tokio::spawn(async move { election.withdraw().await });
-    assert_eq!(
-        leadership.hold(std::future::pending::<()>()).await,
-        Err(Lost::Resigned)
-    );
+    assert_eq!(leadership.hold(std::future::pending::<()>()).await, Err(Lost::Resigned));
     assert!(!leadership.is_valid());
     withdrawal.await.unwrap().unwrap();
-    assert_eq!(
-        leadership.hold(async { 7 }).await,
-        Err(Lost::Resigned),
-        "work is not begun any more"
-    );
+    assert_eq!(leadership.hold(async { 7 }).await, Err(Lost::Resigned), "work is not begun any more");
     assert_eq!(a.election.leader().await.unwrap(), None);
     leadership.resign().await.unwrap();
 }
@@ -142,32 +124,17 @@ async fn a_task_that_fails_gives_the_lead_to_the_next_and_campaigns_again() {
     let a = session.election(&path).identity("a").build().unwrap();
     let b = Contender::join_on(session.clone(), &path, Mode::Sequential, "b").await;
     // b leads already; a waits behind it, and then b's turn comes again when a fails.
-    let mut first = Worker {
-        id: "a",
-        order: order.clone(),
-        failures: 1,
-    };
+    let mut first = Worker { id: "a", order: order.clone(), failures: 1 };
     let a = tokio::spawn(async move { a.run(&mut first).await });
     support::eventually("a waits", support::PATIENCE, async || {
         (identities(&b.election).await == ["b", "a"]).then_some(())
     })
     .await;
     b.election.withdraw().await.unwrap();
-    let mut second = Worker {
-        id: "b",
-        order: order.clone(),
-        failures: 0,
-    };
+    let mut second = Worker { id: "b", order: order.clone(), failures: 0 };
     let b_election = session.election(&path).identity("b").build().unwrap();
-    tokio::time::timeout(support::PATIENCE, b_election.run(&mut second))
-        .await
-        .unwrap()
-        .unwrap();
-    tokio::time::timeout(support::PATIENCE, a)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(support::PATIENCE, b_election.run(&mut second)).await.unwrap().unwrap();
+    tokio::time::timeout(support::PATIENCE, a).await.unwrap().unwrap().unwrap();
     let order = order.lock().unwrap().clone();
     assert_eq!(order.first(), Some(&"a"));
     assert_eq!(order.iter().filter(|id| **id == "a").count(), 2, "{order:?}");
@@ -181,18 +148,9 @@ async fn one_election_campaigns_once_at_a_time() {
     let mut a = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "a").await;
     let mut b = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "b").await;
     let leadership = a.leads().await;
-    assert!(matches!(
-        a.election.campaign().await,
-        Err(Error::AlreadyCampaigning)
-    ));
-    assert!(matches!(
-        b.election.campaign().await,
-        Err(Error::AlreadyCampaigning)
-    ));
-    assert!(
-        leadership.is_valid() && b.campaigns(),
-        "neither is touched by that"
-    );
+    assert!(matches!(a.election.campaign().await, Err(Error::AlreadyCampaigning)));
+    assert!(matches!(b.election.campaign().await, Err(Error::AlreadyCampaigning)));
+    assert!(leadership.is_valid() && b.campaigns(), "neither is touched by that");
 
     // An old leadership, resigned late, does not touch the next one.
     drop(leadership);

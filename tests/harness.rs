@@ -82,25 +82,13 @@ async fn killing_the_test_process_ends_its_servers() {
     let directory = env::temp_dir().join(unique_path("harness").replace('/', "-"));
     fs::create_dir(&directory).expect("a directory");
     let mut command = Command::new(env::current_exe().expect("this program"));
-    command.args([
-        "--exact",
-        "--nocapture",
-        "killing_the_test_process_ends_its_servers",
-    ]);
-    command
-        .env(VICTIM, "1")
-        .env("TMPDIR", &directory)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
+    command.args(["--exact", "--nocapture", "killing_the_test_process_ends_its_servers"]);
+    command.env(VICTIM, "1").env("TMPDIR", &directory).stdout(Stdio::piped()).kill_on_drop(true);
     let mut other = command.spawn().expect("another test process");
 
     let mut lines = BufReader::new(other.stdout.take().expect("a pipe")).lines();
     let server = loop {
-        let line = lines
-            .next_line()
-            .await
-            .expect("output")
-            .expect("the server's process id");
+        let line = lines.next_line().await.expect("output").expect("the server's process id");
         if let Some(pid) = line.strip_prefix(PID) {
             break pid.parse().expect("a process id");
         }
@@ -118,10 +106,7 @@ async fn the_proxy_forwards_and_counts() {
     let mut client = Client::connect(&proxy.address()).await;
     for (xid, op_code) in [(1, OpCode::CREATE), (-2, OpCode::PING), (2, OpCode::MULTI)] {
         client.send(xid, op_code, b"").await;
-        assert_eq!(
-            client.receive().await.expect("an answer"),
-            request(xid, op_code, b"")
-        );
+        assert_eq!(client.receive().await.expect("an answer"), request(xid, op_code, b""));
     }
     assert_eq!(proxy.requests(), [OpCode::CREATE, OpCode::MULTI]);
     proxy.clear_requests();
@@ -135,17 +120,11 @@ async fn the_proxy_forwards_and_counts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_before_keeps_the_request_from_the_server_once() {
     let (echo, proxy) = echo_behind_proxy().await;
-    for (how, seen) in [
-        (How::Fin, ErrorKind::UnexpectedEof),
-        (How::Reset, ErrorKind::ConnectionReset),
-    ] {
+    for (how, seen) in [(How::Fin, ErrorKind::UnexpectedEof), (How::Reset, ErrorKind::ConnectionReset)] {
         let mut client = Client::connect(&proxy.address()).await;
         proxy.arm(Fault::on_create(When::Before, how));
         client.send(1, OpCode::EXISTS, b"").await;
-        assert_eq!(
-            client.receive().await.expect("an answer"),
-            request(1, OpCode::EXISTS, b"")
-        );
+        assert_eq!(client.receive().await.expect("an answer"), request(1, OpCode::EXISTS, b""));
         client.send(2, OpCode::CREATE2, b"").await;
         assert_eq!(client.end().await, seen);
         proxy.fired().await;
@@ -161,25 +140,16 @@ async fn a_fault_before_keeps_the_request_from_the_server_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_after_keeps_the_reply_from_the_client() {
     let (echo, proxy) = echo_behind_proxy().await;
-    for (how, seen) in [
-        (How::Fin, ErrorKind::UnexpectedEof),
-        (How::Reset, ErrorKind::ConnectionReset),
-    ] {
+    for (how, seen) in [(How::Fin, ErrorKind::UnexpectedEof), (How::Reset, ErrorKind::ConnectionReset)] {
         let mut client = Client::connect(&proxy.address()).await;
         proxy.arm(Fault::on_create(When::After, how));
         client.send(1, OpCode::EXISTS, b"").await;
         client.send(2, OpCode::CREATE, b"").await;
         client.send(3, OpCode::DELETE, b"").await;
-        assert_eq!(
-            client.receive().await.expect("an answer"),
-            request(1, OpCode::EXISTS, b"")
-        );
+        assert_eq!(client.receive().await.expect("an answer"), request(1, OpCode::EXISTS, b""));
         assert_eq!(client.end().await, seen);
         proxy.fired().await;
-        assert_eq!(
-            echo.take_requests(),
-            [request(1, OpCode::EXISTS, b""), request(2, OpCode::CREATE, b"")]
-        );
+        assert_eq!(echo.take_requests(), [request(1, OpCode::EXISTS, b""), request(2, OpCode::CREATE, b"")]);
     }
     no_connections(&proxy).await;
 }
@@ -232,36 +202,22 @@ async fn cuts_and_resets_reach_both_sides() {
 async fn swallowed_bytes_are_lost_and_the_connection_goes_on() {
     let (echo, proxy) = echo_behind_proxy().await;
     let mut client = Client::connect(&proxy.address()).await;
-    for (xid, direction) in [
-        (1, Direction::ToServer),
-        (3, Direction::ToClient),
-        (5, Direction::Both),
-    ] {
+    for (xid, direction) in [(1, Direction::ToServer), (3, Direction::ToClient), (5, Direction::Both)] {
         echo.take_requests();
         proxy.swallow(direction, true);
         client.send(xid, OpCode::EXISTS, b"").await;
         client.hears_nothing().await;
-        assert_eq!(
-            echo.take_requests().len(),
-            usize::from(direction == Direction::ToClient)
-        );
+        assert_eq!(echo.take_requests().len(), usize::from(direction == Direction::ToClient));
 
         proxy.swallow(direction, false);
         client.send(xid + 1, OpCode::EXISTS, b"").await;
-        assert_eq!(
-            client.receive().await.expect("an answer"),
-            request(xid + 1, OpCode::EXISTS, b"")
-        );
+        assert_eq!(client.receive().await.expect("an answer"), request(xid + 1, OpCode::EXISTS, b""));
     }
 
     // The end of a side is not seen either, until the swallowing ends.
     proxy.swallow(Direction::ToServer, true);
     drop(client);
-    assert!(
-        timeout(SHORT, echo.has_seen_end(ErrorKind::UnexpectedEof))
-            .await
-            .is_err()
-    );
+    assert!(timeout(SHORT, echo.has_seen_end(ErrorKind::UnexpectedEof)).await.is_err());
     proxy.swallow(Direction::ToServer, false);
     echo.has_seen_end(ErrorKind::UnexpectedEof).await;
 }

@@ -28,10 +28,7 @@ async fn a_campaign_dropped_at_any_moment_leaves_no_znode() {
         for step in 0..60 {
             let _ = tokio::time::timeout(Duration::from_micros(200 * step), election.campaign()).await;
         }
-        eventually("idle", PATIENCE, async || {
-            (election.standing() == Standing::Idle).then_some(())
-        })
-        .await;
+        eventually("idle", PATIENCE, async || (election.standing() == Standing::Idle).then_some(())).await;
         assert!(children(&operator, &path).await.is_empty());
         assert_eq!(election.leader().await.unwrap(), None);
         // And it is of use still.
@@ -49,10 +46,7 @@ async fn an_election_dropped_while_it_waits_leaves_no_znode() {
     assert_eq!(identities(&a.election).await, ["a", "b"]);
     b.drop_campaign();
     drop(b);
-    eventually("b is gone", PATIENCE, async || {
-        (identities(&a.election).await == ["a"]).then_some(())
-    })
-    .await;
+    eventually("b is gone", PATIENCE, async || (identities(&a.election).await == ["a"]).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,14 +54,7 @@ async fn a_leadership_that_is_dropped_resigns_and_outlives_its_election() {
     let ensemble = Ensemble::start(1).await;
     let path = unique_path("drop");
     let session = connect(&ensemble.connect_string()).await;
-    let leadership = session
-        .election(&path)
-        .identity("a")
-        .build()
-        .unwrap()
-        .campaign()
-        .await
-        .unwrap();
+    let leadership = session.election(&path).identity("a").build().unwrap().campaign().await.unwrap();
     let mut b = Contender::join_on(session, &path, Mode::Sequential, "b").await;
     assert!(leadership.is_valid(), "the election was dropped long ago");
     drop(leadership);
@@ -114,18 +101,9 @@ async fn closing_a_session_ends_everything_on_it() {
     assert!(matches!(waiter.ended().await, Err(Error::SessionClosed)));
     assert_eq!(identities(&other.election).await, ["other"]);
     let dumps = ensemble.four_letter_all("dump").await;
-    assert!(
-        dumps.iter().all(|dump| !dump.contains(&id)),
-        "the ensemble has ended the session: {dumps:?}"
-    );
-    assert!(matches!(
-        leader.election.campaign().await,
-        Err(Error::SessionClosed)
-    ));
-    assert!(matches!(
-        leader.election.leader().await,
-        Err(Error::SessionClosed)
-    ));
+    assert!(dumps.iter().all(|dump| !dump.contains(&id)), "the ensemble has ended the session: {dumps:?}");
+    assert!(matches!(leader.election.campaign().await, Err(Error::SessionClosed)));
+    assert!(matches!(leader.election.leader().await, Err(Error::SessionClosed)));
     let late = session.election(&path).build().unwrap();
     assert!(matches!(late.campaign().await, Err(Error::SessionClosed)));
     session.close().await.unwrap();
@@ -163,10 +141,7 @@ async fn an_operator_deletes_znodes() {
     let leadership = a.leads().await;
 
     // That of one who waits: it is back at the tail, and nobody's leadership changes.
-    operator
-        .delete(&format!("{path}/guid_0000000001"), None)
-        .await
-        .unwrap();
+    operator.delete(&format!("{path}/guid_0000000001"), None).await.unwrap();
     eventually("b at the tail", PATIENCE, async || {
         (identities(&c.election).await == ["a", "c", "b"]).then_some(())
     })
@@ -177,10 +152,7 @@ async fn an_operator_deletes_znodes() {
     operator.delete(leadership.node(), None).await.unwrap();
     assert_eq!(leadership.lost().await, Lost::NodeDeleted);
     assert!(!leadership.is_valid());
-    c.reaches("the lead", |standing| {
-        matches!(standing, Standing::Leading { .. })
-    })
-    .await;
+    c.reaches("the lead", |standing| matches!(standing, Standing::Leading { .. })).await;
     a.campaign();
     a.placed().await;
     assert_eq!(identities(&c.election).await, ["c", "b", "a"]);
@@ -200,11 +172,7 @@ async fn an_operator_deletes_znodes() {
     })
     .await;
     assert!(a.campaigns() != b.campaigns());
-    let leading = if a.campaigns() {
-        b.leads().await
-    } else {
-        a.leads().await
-    };
+    let leading = if a.campaigns() { b.leads().await } else { a.leads().await };
     assert!(leading.is_valid());
 }
 
@@ -216,26 +184,14 @@ async fn a_directory_that_vanishes_is_created_again() {
     let operator = Client::connect(&servers).await.unwrap();
     let proxy = Proxy::start(&servers).await;
     let session = connect(&proxy.address()).await;
-    let election = session
-        .election(&path)
-        .parents(Parents::Container)
-        .build()
-        .unwrap();
+    let election = session.election(&path).parents(Parents::Container).build().unwrap();
     let first = election.campaign().await.unwrap();
     let token = first.token();
-    assert!(
-        proxy.requests().contains(&OpCode::CREATE_CONTAINER),
-        "{:?}",
-        proxy.requests()
-    );
+    assert!(proxy.requests().contains(&OpCode::CREATE_CONTAINER), "{:?}", proxy.requests());
     first.resign().await.unwrap();
     operator.delete(&path, None).await.unwrap();
     let second = election.campaign().await.unwrap();
-    assert_eq!(
-        second.node(),
-        format!("{path}/guid_0000000000"),
-        "numbers begin again"
-    );
+    assert_eq!(second.node(), format!("{path}/guid_0000000000"), "numbers begin again");
     assert!(second.token() > token, "tokens do not");
 }
 

@@ -29,19 +29,11 @@ async fn one_znode(mode: Mode, when: When, how: How) {
     let mut second = Contender::join_on(session, &path, mode, "second").await;
     proxy.fired().await;
     assert_eq!(second.session.id(), id, "still the same session");
-    let expected = if mode == Mode::Master {
-        vec!["second"]
-    } else {
-        vec!["first", "second"]
-    };
+    let expected = if mode == Mode::Master { vec!["second"] } else { vec!["first", "second"] };
     assert_eq!(identities(&first.election).await, expected);
     if mode == Mode::Sequential {
         let names = queue(&first.election).await;
-        assert_eq!(
-            names,
-            ["guid_0000000000", "guid_0000000001"],
-            "no number was given out in vain"
-        );
+        assert_eq!(names, ["guid_0000000000", "guid_0000000001"], "no number was given out in vain");
     } else {
         assert!(second.leads().await.is_valid());
     }
@@ -106,11 +98,7 @@ async fn the_reply_to_a_resignation_is_lost() {
     let ensemble = Ensemble::start(1).await;
     let path = unique_path("resignation");
     let proxy = Proxy::start(ensemble.server(0).address()).await;
-    for (when, how) in [
-        (When::After, How::Fin),
-        (When::Before, How::Reset),
-        (When::Before, How::Silence),
-    ] {
+    for (when, how) in [(When::After, How::Fin), (When::Before, How::Reset), (When::Before, How::Silence)] {
         let session = connect(&proxy.address()).await;
         let mut a = Contender::join_on(session, &path, Mode::Sequential, "a").await;
         let mut b = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "b").await;

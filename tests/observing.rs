@@ -8,10 +8,7 @@ use support::{Contender, Ensemble, PATIENCE, Proxy, connect, unique_path};
 use zookeeper_election::{Contender as Seen, Error, LeaderWatch, Mode};
 
 async fn next(watch: &mut LeaderWatch) -> Option<Seen> {
-    tokio::time::timeout(PATIENCE, watch.next())
-        .await
-        .expect("a change")
-        .expect("no error")
+    tokio::time::timeout(PATIENCE, watch.next()).await.expect("a change").expect("no error")
 }
 
 async fn sees_every_leader_and_vacancy(mode: Mode) {
@@ -38,10 +35,7 @@ async fn sees_every_leader_and_vacancy(mode: Mode) {
         );
         assert_eq!(Some(seen.session), a.session.id());
         let first_seen = seen.token;
-        assert_eq!(
-            seen.sequence.map(|it| it.number()),
-            (mode == Mode::Sequential).then_some(round * 2)
-        );
+        assert_eq!(seen.sequence.map(|it| it.number()), (mode == Mode::Sequential).then_some(round * 2));
 
         // In master mode there is a moment without a master, which may be seen or not.
         first.resign().await.unwrap();
@@ -59,10 +53,7 @@ async fn sees_every_leader_and_vacancy(mode: Mode) {
         assert_eq!(election.leader().await.unwrap(), None);
         tokens.extend([first_seen, seen.token]);
     }
-    assert!(
-        tokens.windows(2).all(|two| two[0] < two[1]),
-        "tokens grow: {tokens:?}"
-    );
+    assert!(tokens.windows(2).all(|two| two[0] < two[1]), "tokens grow: {tokens:?}");
     let quiet = tokio::time::timeout(Duration::from_millis(300), watch.next()).await;
     assert!(quiet.is_err(), "no change, nothing to report: {quiet:?}");
 }

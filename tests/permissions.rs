@@ -17,10 +17,7 @@ async fn sticky(operator: &Client, path: &str) {
     let everything = CreateMode::Persistent.with_acls(Acls::anyone_all());
     operator.mkdir("/test", &everything).await.unwrap();
     let acl = anyone(Permission::READ | Permission::CREATE);
-    operator
-        .create(path, b"", &CreateMode::Persistent.with_acls(Acls::new(&acl)))
-        .await
-        .unwrap();
+    operator.create(path, b"", &CreateMode::Persistent.with_acls(Acls::new(&acl))).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,39 +31,17 @@ async fn a_znode_that_may_not_be_deleted_goes_with_the_session() {
     let election = session.election(&path).build().unwrap();
     let leadership = election.campaign().await.unwrap();
     let resigned = leadership.resign().await;
-    let Err(Error::NotAuthorized {
-        operation: "delete",
-        path: refused,
-    }) = &resigned
-    else {
+    let Err(Error::NotAuthorized { operation: "delete", path: refused }) = &resigned else {
         panic!("{resigned:?}");
     };
     assert!(refused.starts_with(&path));
     let again = election.campaign().await;
-    assert!(
-        matches!(
-            again,
-            Err(Error::NotAuthorized {
-                operation: "delete",
-                ..
-            })
-        ),
-        "{again:?}"
-    );
+    assert!(matches!(again, Err(Error::NotAuthorized { operation: "delete", .. })), "{again:?}");
     assert_eq!(operator.list_children(&path).await.unwrap().len(), 1);
     drop((election, session));
-    eventually(
-        "the session closes and takes the znode along",
-        PATIENCE,
-        async || {
-            operator
-                .list_children(&path)
-                .await
-                .unwrap()
-                .is_empty()
-                .then_some(())
-        },
-    )
+    eventually("the session closes and takes the znode along", PATIENCE, async || {
+        operator.list_children(&path).await.unwrap().is_empty().then_some(())
+    })
     .await;
 }
 
@@ -90,25 +65,15 @@ async fn a_znode_that_its_owner_may_not_read_is_found_after_a_lost_reply() {
     let ensemble = Ensemble::start(1).await;
     let path = unique_path("unreadable");
     let operator = Client::connect(&ensemble.connect_string()).await.unwrap();
-    operator
-        .mkdir(&path, &CreateMode::Persistent.with_acls(Acls::anyone_all()))
-        .await
-        .unwrap();
+    operator.mkdir(&path, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
     let proxy = Proxy::start(ensemble.server(0).address()).await;
     let session = connect(&proxy.address()).await;
     let acl = anyone(Permission::CREATE | Permission::DELETE);
     for mode in [Mode::Sequential, Mode::Master] {
-        let path = if mode == Mode::Master {
-            format!("{path}/master")
-        } else {
-            path.clone()
-        };
+        let path = if mode == Mode::Master { format!("{path}/master") } else { path.clone() };
         let election = session.election(&path).mode(mode).acl(&acl).build().unwrap();
         proxy.arm(Fault::on_create(When::After, How::Fin));
-        let leadership = tokio::time::timeout(PATIENCE, election.campaign())
-            .await
-            .expect("an end")
-            .unwrap();
+        let leadership = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end").unwrap();
         proxy.fired().await;
         leadership.resign().await.unwrap();
         assert_eq!(operator.list_children(&path).await.unwrap_or_default(), [""; 0]);
@@ -133,14 +98,9 @@ async fn a_session_with_many_watched_paths_survives_reconnections_and_refuses_to
         let session = waiting.id();
         proxy.cut_all();
         for contender in &contenders {
-            contender
-                .reaches("a connection", |it| matches!(it, Standing::Waiting { .. }))
-                .await;
+            contender.reaches("a connection", |it| matches!(it, Standing::Waiting { .. })).await;
         }
-        assert!(
-            contenders.iter().all(Contender::campaigns),
-            "an ordinary disconnection ends no campaign"
-        );
+        assert!(contenders.iter().all(Contender::campaigns), "an ordinary disconnection ends no campaign");
         assert_eq!(waiting.id(), session);
     }
     let mut refused = None;
@@ -164,8 +124,5 @@ async fn a_session_with_many_watched_paths_survives_reconnections_and_refuses_to
     let error = refused.expect("a limit");
     assert!(matches!(error, Error::TooManyWatches { .. }), "{error}");
     assert!(error.to_string().contains("open another session"));
-    assert!(
-        contenders.iter().all(Contender::campaigns),
-        "the others lose nothing"
-    );
+    assert!(contenders.iter().all(Contender::campaigns), "the others lose nothing");
 }

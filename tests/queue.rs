@@ -23,10 +23,7 @@ async fn watches(ensemble: &Ensemble, dir: &str) -> BTreeMap<String, BTreeSet<St
         for line in answer.lines() {
             match line.strip_prefix('\t') {
                 Some(session) if path.starts_with(dir) => {
-                    watches
-                        .entry(path.to_owned())
-                        .or_default()
-                        .insert(session.to_owned());
+                    watches.entry(path.to_owned()).or_default().insert(session.to_owned());
                 }
                 Some(_) => {}
                 None => path = line,
@@ -108,14 +105,9 @@ async fn a_predecessor_whose_data_is_changed_and_that_leaves_is_followed() {
     let mut b = Contender::join(&servers, &path, Mode::Sequential, "b").await;
     let leadership = a.leads().await;
 
-    let operator = zookeeper_election::zookeeper_client::Client::connect(&servers)
-        .await
-        .unwrap();
+    let operator = zookeeper_election::zookeeper_client::Client::connect(&servers).await.unwrap();
     for data in ["x", "y"] {
-        operator
-            .set_data(leadership.node(), data.as_bytes(), None)
-            .await
-            .unwrap();
+        operator.set_data(leadership.node(), data.as_bytes(), None).await.unwrap();
         // The follower has looked again when its watch is back.
         eventually("the watch on the predecessor", PATIENCE, async || {
             let watchers = watches(&ensemble, &path).await.remove(leadership.node())?;
@@ -123,10 +115,7 @@ async fn a_predecessor_whose_data_is_changed_and_that_leaves_is_followed() {
         })
         .await;
     }
-    assert!(
-        leadership.is_valid(),
-        "its own data does not matter to the leader"
-    );
+    assert!(leadership.is_valid(), "its own data does not matter to the leader");
     assert!(b.campaigns());
     leadership.resign().await.unwrap();
     assert!(b.leads().await.is_valid());
@@ -141,24 +130,12 @@ async fn foreign_children_are_ignored() {
     let other = Client::connect(&servers).await.unwrap();
     let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
     other.mkdir(&path, &options).await.unwrap();
-    for name in [
-        "guid_",
-        "guid_1",
-        "guid_00000000000",
-        "größe_0000000000",
-        "_c_x-latch-0000000000",
-        "config",
-    ] {
-        other
-            .create(&format!("{path}/{name}"), b"", &options)
-            .await
-            .unwrap();
+    for name in ["guid_", "guid_1", "guid_00000000000", "größe_0000000000", "_c_x-latch-0000000000", "config"]
+    {
+        other.create(&format!("{path}/{name}"), b"", &options).await.unwrap();
     }
     let mut a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
     let leadership = a.leads().await;
     assert_eq!(identities(&a.election).await, ["a"]);
-    assert_eq!(
-        a.election.leader().await.unwrap().unwrap().token,
-        leadership.token()
-    );
+    assert_eq!(a.election.leader().await.unwrap().unwrap().token, leadership.token());
 }

@@ -18,10 +18,7 @@ impl LeaderTask for Nothing {
 
 /// Spawns a future, which demands that it can move between threads.
 async fn spawned<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
-    tokio::time::timeout(PATIENCE, tokio::spawn(future))
-        .await
-        .expect("an end")
-        .expect("no panic")
+    tokio::time::timeout(PATIENCE, tokio::spawn(future)).await.expect("an end").expect("no panic")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,26 +26,16 @@ async fn every_future_can_be_spawned() {
     let ensemble = Ensemble::start(1).await;
     let path = unique_path("spawned");
     let servers = ensemble.connect_string();
-    let session = spawned(async move { Session::connect(&servers).await })
-        .await
-        .unwrap();
+    let session = spawned(async move { Session::connect(&servers).await }).await.unwrap();
     let election = std::sync::Arc::new(session.election(&path).build().unwrap());
     let it = election.clone();
     let leadership = spawned(async move { it.campaign().await }).await.unwrap();
     let it = election.clone();
     assert!(spawned(async move { it.leader().await }).await.unwrap().is_some());
     let it = election.clone();
-    assert_eq!(
-        spawned(async move { it.contenders().await }).await.unwrap().len(),
-        1
-    );
+    assert_eq!(spawned(async move { it.contenders().await }).await.unwrap().len(), 1);
     let mut watch = election.observe();
-    assert!(
-        spawned(async move { watch.next().await })
-            .await
-            .unwrap()
-            .is_some()
-    );
+    assert!(spawned(async move { watch.next().await }).await.unwrap().is_some());
     let it = election.clone();
     spawned(async move { it.withdraw().await }).await.unwrap();
     let lost = spawned(async move {
@@ -58,9 +45,7 @@ async fn every_future_can_be_spawned() {
         held
     });
     assert_eq!(lost.await, Err(Lost::Resigned));
-    spawned(async move { election.run(&mut Nothing).await })
-        .await
-        .unwrap();
+    spawned(async move { election.run(&mut Nothing).await }).await.unwrap();
     spawned(async move { session.close().await }).await.unwrap();
 }
 
@@ -84,22 +69,14 @@ async fn a_current_thread_runtime_is_enough() {
     assert!(asleep.elapsed() < 3 * support::SESSION_TIMEOUT + Duration::from_secs(10));
     ensemble.server_mut(0).start();
     drop(leadership);
-    let again = tokio::time::timeout(PATIENCE, election.campaign())
-        .await
-        .expect("an end")
-        .unwrap();
+    let again = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end").unwrap();
     assert!(again.is_valid());
 }
 
 #[test]
 fn shutting_down_the_session_s_runtime_ends_everything_on_it() {
-    let build = || {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap()
-    };
+    let build =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (session_s, application_s) = (build(), build());
     let ensemble = application_s.block_on(Ensemble::start(1));
     let path = unique_path("shutdown");

@@ -28,11 +28,7 @@ async fn three(ensemble: &Ensemble, path: &str) -> Vec<Contender> {
 /// Whether the session is connected to this server.
 async fn serves(ensemble: &Ensemble, session: &Session, server: usize) -> bool {
     let Some(id) = session.id() else { return false };
-    let sessions = ensemble
-        .server(server)
-        .four_letter("cons")
-        .await
-        .unwrap_or_default();
+    let sessions = ensemble.server(server).four_letter("cons").await.unwrap_or_default();
     sessions.contains(&format!("sid={id},"))
 }
 
@@ -65,14 +61,8 @@ async fn settled(runners: &[Runner]) {
     let what = "one leader, two who wait, three znodes";
     eventually(what, 2 * PATIENCE, async || {
         let standings: Vec<Standing> = runners.iter().map(|it| it.election.standing()).collect();
-        let leading = standings
-            .iter()
-            .filter(|it| matches!(it, Standing::Leading { .. }))
-            .count();
-        let waiting = standings
-            .iter()
-            .filter(|it| matches!(it, Standing::Waiting { .. }))
-            .count();
+        let leading = standings.iter().filter(|it| matches!(it, Standing::Leading { .. })).count();
+        let waiting = standings.iter().filter(|it| matches!(it, Standing::Waiting { .. })).count();
         let mut names = identities(&runners[0].election).await;
         names.sort();
         (leading == 1 && waiting == 2 && names == ["a", "b", "c"]).then_some(())
@@ -84,11 +74,7 @@ async fn settled(runners: &[Runner]) {
 async fn the_server_of_the_leader_dies_then_the_leading_server_then_all_restart() {
     let mut ensemble = Ensemble::start(3).await;
     let path = unique_path("servers");
-    let runners: Vec<Runner> = three(&ensemble, &path)
-        .await
-        .into_iter()
-        .map(keep_campaigning)
-        .collect();
+    let runners: Vec<Runner> = three(&ensemble, &path).await.into_iter().map(keep_campaigning).collect();
     settled(&runners).await;
 
     // a leads, and is connected to the first server.
@@ -117,10 +103,7 @@ async fn without_a_server_at_the_start_a_contender_waits_and_is_elected() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!connecting.is_finished(), "there is nothing to connect to");
     ensemble.server_mut(0).start();
-    let session = tokio::time::timeout(2 * PATIENCE, connecting)
-        .await
-        .expect("a session")
-        .unwrap();
+    let session = tokio::time::timeout(2 * PATIENCE, connecting).await.expect("a session").unwrap();
     let mut a = Contender::join_on(session, &unique_path("late"), Mode::Sequential, "a").await;
     assert!(a.leads().await.is_valid());
 }
@@ -145,10 +128,7 @@ async fn contenders_keep_their_places_through_an_outage_longer_than_the_session_
     // Longer than the client by itself would keep the session.
     tokio::time::sleep(2 * SESSION_TIMEOUT).await;
     for contender in [&b, &c] {
-        assert!(matches!(
-            contender.election.standing(),
-            Standing::Connecting { .. }
-        ));
+        assert!(matches!(contender.election.standing(), Standing::Connecting { .. }));
         assert!(contender.campaigns());
     }
     for server in 0..3 {
@@ -159,26 +139,13 @@ async fn contenders_keep_their_places_through_an_outage_longer_than_the_session_
     // a stepped down and leaves its place; b leads with the znode that it had all the time.
     let second = b.leads().await;
     assert!(second.token() > leadership.token());
-    let Standing::Waiting { node: Some(node), .. } = &places[0] else {
-        panic!("b waited: {places:?}")
-    };
+    let Standing::Waiting { node: Some(node), .. } = &places[0] else { panic!("b waited: {places:?}") };
     assert_eq!(second.node(), node);
-    c.reaches("its place", |standing| {
-        matches!(standing, Standing::Waiting { .. })
-    })
-    .await;
-    let Standing::Waiting { node: before, .. } = &places[1] else {
-        panic!("c waited: {places:?}")
-    };
-    let Standing::Waiting { node: now, .. } = c.placed().await else {
-        panic!("c waits")
-    };
+    c.reaches("its place", |standing| matches!(standing, Standing::Waiting { .. })).await;
+    let Standing::Waiting { node: before, .. } = &places[1] else { panic!("c waited: {places:?}") };
+    let Standing::Waiting { node: now, .. } = c.placed().await else { panic!("c waits") };
     assert_eq!(now, *before);
-    assert_eq!(
-        [b.session.id(), c.session.id()],
-        sessions,
-        "the sessions outlived the outage"
-    );
+    assert_eq!([b.session.id(), c.session.id()], sessions, "the sessions outlived the outage");
     leadership.resign().await.unwrap();
     assert_eq!(identities(&b.election).await, ["b", "c"]);
 }

@@ -25,13 +25,8 @@ async fn contend(election: Arc<Election>, tokens: Arc<Mutex<HashSet<i64>>>, unti
         let leadership = outcome.expect("nothing ends a campaign here");
         won += 1;
         let token = leadership.token();
-        assert!(
-            tokens.lock().unwrap().insert(token.zxid()),
-            "two leaderships with the token {token}"
-        );
-        let _ = leadership
-            .hold(tokio::time::sleep(Duration::from_millis(random() % 20)))
-            .await;
+        assert!(tokens.lock().unwrap().insert(token.zxid()), "two leaderships with the token {token}");
+        let _ = leadership.hold(tokio::time::sleep(Duration::from_millis(random() % 20))).await;
         if random().is_multiple_of(2) {
             leadership.resign().await.expect("the session lives");
         }
@@ -48,38 +43,17 @@ async fn no_two_leaders_and_no_ghosts(mode: Mode) {
     let tokens = Arc::new(Mutex::new(HashSet::new()));
     let until = Instant::now() + TIME;
     let elections: Vec<Arc<Election>> = (0..CONTENDERS)
-        .map(|_| {
-            Arc::new(
-                session
-                    .election(&path)
-                    .mode(mode)
-                    .identity("twin")
-                    .build()
-                    .unwrap(),
-            )
-        })
+        .map(|_| Arc::new(session.election(&path).mode(mode).identity("twin").build().unwrap()))
         .collect();
     let tasks: Vec<_> = elections
         .iter()
         .map(|election| tokio::spawn(contend(election.clone(), tokens.clone(), until)))
         .collect();
-    const OPERATIONS: &[&[OpCode]] = &[
-        &[OpCode::CREATE2],
-        &[OpCode::DELETE],
-        &[OpCode::EXISTS],
-        &[OpCode::GET_CHILDREN],
-    ];
+    const OPERATIONS: &[&[OpCode]] =
+        &[&[OpCode::CREATE2], &[OpCode::DELETE], &[OpCode::EXISTS], &[OpCode::GET_CHILDREN]];
     while Instant::now() < until {
-        let when = if random().is_multiple_of(3) {
-            When::Before
-        } else {
-            When::After
-        };
-        let how = if random().is_multiple_of(2) {
-            How::Fin
-        } else {
-            How::Reset
-        };
+        let when = if random().is_multiple_of(3) { When::Before } else { When::After };
+        let how = if random().is_multiple_of(2) { How::Fin } else { How::Reset };
         proxy.arm(Fault::new(OPERATIONS[(random() % 4) as usize], when, how));
         tokio::time::sleep(Duration::from_millis(random() % 300)).await;
     }
@@ -99,11 +73,7 @@ async fn no_two_leaders_and_no_ghosts(mode: Mode) {
         .await;
     }
     assert!(identities(&elections[0]).await.is_empty(), "no ghost");
-    assert_eq!(
-        session.id(),
-        id,
-        "it was one session all the time, so nothing has gone by expiry"
-    );
+    assert_eq!(session.id(), id, "it was one session all the time, so nothing has gone by expiry");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::Contest;
 use crate::error::Failure;
 use crate::machine::{Plan, Reply, Request, Seen, naming};
+use crate::path::{join, split};
 use crate::session::{Creation, Live, Watch};
 use crate::telemetry;
-use crate::types::{Mode, Node, join, split};
+use crate::types::{Mode, Node};
 
 /// The answer to a request, with the watch that it left.
 pub(super) enum Outcome {
@@ -31,30 +32,21 @@ pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -
                 Mode::Sequential => (name.as_str(), true),
                 Mode::Master => (path.as_str(), false),
             };
-            let creation = Creation {
-                path,
-                sequential,
-                data,
-                acl: &contest.acl,
-            };
+            let creation = Creation { path, sequential, data, acl: &contest.acl };
             Outcome::Reply(Reply::Created(log(live.create(creation).await)))
         }
         Request::CreateParents => {
-            let created = live
-                .create_parents(dir, contest.container_parents, &contest.acl)
-                .await;
+            let created = live.create_parents(dir, contest.container_parents, &contest.acl).await;
             Outcome::Reply(Reply::ParentsCreated(log(created)))
         }
         Request::FindOwn => Outcome::Reply(Reply::Found(log(find_own(contest, &live).await))),
         Request::List => Outcome::Reply(Reply::Listed(log(live.list(dir).await))),
         Request::WatchOwn(node) => {
-            Outcome::Own(
-                log(live.watch(&node.path).await).map(|(origin, watch)| match origin {
-                    None => (Seen::Nothing, None),
-                    Some(origin) if origin.token == node.token => (Seen::Standing, Some(watch)),
-                    Some(_) => (Seen::Other, None),
-                }),
-            )
+            Outcome::Own(log(live.watch(&node.path).await).map(|(origin, watch)| match origin {
+                None => (Seen::Nothing, None),
+                Some(origin) if origin.token == node.token => (Seen::Standing, Some(watch)),
+                Some(_) => (Seen::Other, None),
+            }))
         }
         Request::WatchAhead(path) => {
             Outcome::Ahead(log(live.watch(&path).await).map(|(origin, watch)| match origin {
@@ -76,9 +68,7 @@ async fn find_own(contest: &Contest, live: &Arc<Live>) -> Result<Vec<Node>, Fail
     let paths = match mode {
         Mode::Master => vec![path.clone()],
         Mode::Sequential => match live.list(path).await {
-            Ok(children) => naming::contenders(prefix, &children)
-                .map(|(_, name)| join(path, name))
-                .collect(),
+            Ok(children) => naming::contenders(prefix, &children).map(|(_, name)| join(path, name)).collect(),
             Err(Failure::NoNode) => Vec::new(),
             Err(failure) => return Err(failure),
         },

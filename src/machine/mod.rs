@@ -40,7 +40,8 @@ pub(crate) use self::event::{Action, Event, Reply, Request, Seen, Ticket};
 pub(crate) use self::lease::Lease;
 use self::state::{Ahead, Held, OwnWatch, Place};
 use crate::error::{Error, Failure, Lost};
-use crate::types::{Mode, Node, Standing, Timestamp, join};
+use crate::path::join;
+use crate::types::{Mode, Node, Standing, Timestamp};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -143,10 +144,7 @@ impl Machine {
             return self.ask(Request::FindOwn);
         }
         if let Some((node, verify)) = self.stale.front() {
-            let request = Request::Remove {
-                node: node.clone(),
-                verify: *verify,
-            };
+            let request = Request::Remove { node: node.clone(), verify: *verify };
             return self.ask(request);
         }
         if !self.wanted {
@@ -183,18 +181,14 @@ impl Machine {
             self.tickets += 1;
             let ticket = Ticket(self.tickets);
             held.own = OwnWatch::Asked(ticket);
-            self.actions
-                .push_back(Action::Ask(ticket, Request::WatchOwn(held.node.clone())));
+            self.actions.push_back(Action::Ask(ticket, Request::WatchOwn(held.node.clone())));
         }
     }
 
     fn ask(&mut self, request: Request) {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.asked = Some(Asked {
-            ticket,
-            creates: matches!(request, Request::Create),
-        });
+        self.asked = Some(Asked { ticket, creates: matches!(request, Request::Create) });
         self.actions.push_back(Action::Ask(ticket, request));
     }
 
@@ -283,8 +277,7 @@ impl Machine {
         }
         self.stale.clear();
         if unconfirmed && !self.wanted {
-            self.actions
-                .push_back(Action::RemovalFailed(Error::RemovalUnconfirmed));
+            self.actions.push_back(Action::RemovalFailed(Error::RemovalUnconfirmed));
         }
         if !reopening {
             self.give_up(Error::SessionLost);
@@ -319,9 +312,7 @@ impl Machine {
 
     /// Waits before the next attempt: from half of 50 ms on, doubling, up to 5 s.
     fn pause(&mut self, now: Timestamp) {
-        let longest = FIRST_PAUSE
-            .saturating_mul(1 << self.failures.min(16))
-            .min(LONGEST_PAUSE);
+        let longest = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(LONGEST_PAUSE);
         self.failures += 1;
         self.retry_at = Some(now + longest.mul_f64(0.5 + 0.5 * self.rng.f64()));
     }
@@ -345,39 +336,24 @@ impl Machine {
 
     fn standing(&self) -> Standing {
         if !self.wanted {
-            let nothing_left = matches!(
-                self.place,
-                Place::Nowhere | Place::NoParent | Place::Blocked { .. }
-            ) && self.stale.is_empty()
+            let nothing_left = matches!(self.place, Place::Nowhere | Place::NoParent | Place::Blocked { .. })
+                && self.stale.is_empty()
                 && self.asked.is_none();
-            return if nothing_left {
-                Standing::Idle
-            } else {
-                Standing::Leaving
-            };
+            return if nothing_left { Standing::Idle } else { Standing::Leaving };
         }
         if !self.connected {
             return Standing::Connecting { after: self.after };
         }
         match &self.place {
-            Place::Held(Held {
-                node, leading: true, ..
-            }) => Standing::Leading {
-                node: node.path.clone(),
-                token: node.token,
-            },
-            Place::Held(Held {
-                node,
-                ahead: Ahead::Watched(name),
-                ..
-            }) => Standing::Waiting {
-                node: Some(node.path.clone()),
-                behind: join(&self.plan.path, name),
-            },
-            Place::Blocked { watched: true } => Standing::Waiting {
-                node: None,
-                behind: self.plan.path.clone(),
-            },
+            Place::Held(Held { node, leading: true, .. }) => {
+                Standing::Leading { node: node.path.clone(), token: node.token }
+            }
+            Place::Held(Held { node, ahead: Ahead::Watched(name), .. }) => {
+                Standing::Waiting { node: Some(node.path.clone()), behind: join(&self.plan.path, name) }
+            }
+            Place::Blocked { watched: true } => {
+                Standing::Waiting { node: None, behind: self.plan.path.clone() }
+            }
             // A second look changes nothing until it is known what it says.
             Place::Held(held) => match &self.reported {
                 waiting @ Standing::Waiting { node: Some(node), .. } if *node == held.node.path => {

@@ -32,9 +32,7 @@ pub(crate) fn contenders<'a>(
     prefix: &str,
     children: &'a [String],
 ) -> impl Iterator<Item = (Sequence, &'a str)> {
-    children
-        .iter()
-        .filter_map(move |name| Some((parse(prefix, name)?, name.as_str())))
+    children.iter().filter_map(move |name| Some((parse(prefix, name)?, name.as_str())))
 }
 
 #[cfg(test)]
@@ -73,13 +71,8 @@ mod tests {
 
     #[test]
     fn the_predecessor_is_the_nearest_below() {
-        let all = children(&[
-            "guid_0000000010",
-            "guid_0000000002",
-            "lock",
-            "guid_0000000009",
-            "other_0000000008",
-        ]);
+        let all =
+            children(&["guid_0000000010", "guid_0000000002", "lock", "guid_0000000009", "other_0000000008"]);
         let before = |own| predecessor("guid_", &all, Sequence::new(own));
         assert_eq!(before(10), Some("guid_0000000009"));
         assert_eq!(before(9), Some("guid_0000000002"));
@@ -90,21 +83,10 @@ mod tests {
 
     #[test]
     fn order_survives_the_overflow_of_the_counter() {
-        let all = children(&[
-            "guid_-2147483647",
-            "guid_2147483646",
-            "guid_-2147483648",
-            "guid_2147483647",
-        ]);
+        let all = children(&["guid_-2147483647", "guid_2147483646", "guid_-2147483648", "guid_2147483647"]);
         assert_eq!(lowest("guid_", &all), Some("guid_2147483646"));
-        assert_eq!(
-            predecessor("guid_", &all, Sequence::new(i32::MIN)),
-            Some("guid_2147483647")
-        );
-        assert_eq!(
-            predecessor("guid_", &all, Sequence::new(i32::MIN + 1)),
-            Some("guid_-2147483648")
-        );
+        assert_eq!(predecessor("guid_", &all, Sequence::new(i32::MIN)), Some("guid_2147483647"));
+        assert_eq!(predecessor("guid_", &all, Sequence::new(i32::MIN + 1)), Some("guid_-2147483648"));
         assert_eq!(predecessor("guid_", &all, Sequence::new(i32::MAX - 1)), None);
     }
 }

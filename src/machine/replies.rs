@@ -42,9 +42,7 @@ impl Machine {
                     }
                 }
                 Mode::Sequential => {
-                    self.give_up(Error::SequenceExhausted {
-                        path: self.plan.path.clone(),
-                    });
+                    self.give_up(Error::SequenceExhausted { path: self.plan.path.clone() });
                 }
             },
             Err(Failure::Unknown(_)) => {
@@ -134,9 +132,7 @@ impl Machine {
                     *watched = true;
                     self.failures = 0;
                 }
-                master::Place::Occupied => self.give_up(Error::PathOccupied {
-                    path: self.plan.path.clone(),
-                }),
+                master::Place::Occupied => self.give_up(Error::PathOccupied { path: self.plan.path.clone() }),
             },
             _ => {}
         }

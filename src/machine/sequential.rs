@@ -32,9 +32,8 @@ mod tests {
 
     #[test]
     fn a_list_tells_the_place() {
-        let children: Vec<String> = ["guid_0000000004", "config", "guid_0000000002"]
-            .map(str::to_owned)
-            .into();
+        let children: Vec<String> =
+            ["guid_0000000004", "config", "guid_0000000002"].map(str::to_owned).into();
         let place = |own| place("guid_", &children, own);
         assert_eq!(place("guid_0000000002"), Place::Lowest);
         assert_eq!(place("guid_0000000004"), Place::Behind("guid_0000000002".into()));

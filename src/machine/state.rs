@@ -46,12 +46,7 @@ pub(super) enum Ahead {
 
 impl Held {
     pub(super) fn new(node: Node, mode: Mode) -> Self {
-        Self {
-            node,
-            own: OwnWatch::Off,
-            ahead: Ahead::at_first(mode),
-            leading: false,
-        }
+        Self { node, own: OwnWatch::Off, ahead: Ahead::at_first(mode), leading: false }
     }
 }
 

@@ -35,11 +35,8 @@ fn transcripts_hold() {
 
 /// Feeds the events of a transcript, and writes it again with what the machine does.
 fn replay(transcript: &str) -> String {
-    let mut stage = Stage::new(if transcript.starts_with("mode: master") {
-        Mode::Master
-    } else {
-        Mode::Sequential
-    });
+    let mut stage =
+        Stage::new(if transcript.starts_with("mode: master") { Mode::Master } else { Mode::Sequential });
     let mut written = String::new();
     for line in transcript.lines() {
         if let Some(event) = line.strip_prefix("> ") {
@@ -63,24 +60,10 @@ struct Stage {
 
 impl Stage {
     fn new(mode: Mode) -> Self {
-        let path = if mode == Mode::Master {
-            "/app/master"
-        } else {
-            "/app"
-        };
-        let plan = Plan {
-            mode,
-            path: path.into(),
-            prefix: "guid_".into(),
-        };
+        let path = if mode == Mode::Master { "/app/master" } else { "/app" };
+        let plan = Plan { mode, path: path.into(), prefix: "guid_".into() };
         let now = Timestamp::from_nanos(1_000_000_000);
-        Self {
-            machine: Machine::new(plan, 0),
-            now,
-            path,
-            own: Ticket(0),
-            other: Ticket(0),
-        }
+        Self { machine: Machine::new(plan, 0), now, path, own: Ticket(0), other: Ticket(0) }
     }
 
     fn feed(&mut self, line: &str) -> String {
@@ -100,11 +83,7 @@ impl Stage {
     fn event(&mut self, line: &str) -> Event {
         let words: Vec<&str> = line.split_whitespace().collect();
         let node = |name: &str, token: &str| Node {
-            path: if name == "master" {
-                self.path.into()
-            } else {
-                format!("{}/{name}", self.path)
-            },
+            path: if name == "master" { self.path.into() } else { format!("{}/{name}", self.path) },
             token: FencingToken::from_zxid(token.parse().unwrap()),
         };
         let failure = |word: &str| match word {
@@ -112,10 +91,7 @@ impl Stage {
             "exists" => Failure::NodeExists,
             "unknown" => Failure::Unknown("connection loss".into()),
             "rejected" => Failure::Rejected("throttled".into()),
-            "refused" => Failure::Refused(Error::NotAuthorized {
-                operation: "create",
-                path: "/app".into(),
-            }),
+            "refused" => Failure::Refused(Error::NotAuthorized { operation: "create", path: "/app".into() }),
             other => panic!("no failure {other:?}"),
         };
         let seen = |word: &str| match word {
@@ -199,9 +175,5 @@ impl Stage {
 
 /// The name of an error's variant.
 fn short(error: &Error) -> String {
-    format!("{error:?}")
-        .split(['{', '(', ' '])
-        .next()
-        .unwrap()
-        .to_owned()
+    format!("{error:?}").split(['{', '(', ' ']).next().unwrap().to_owned()
 }

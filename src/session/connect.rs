@@ -11,6 +11,7 @@ use zookeeper_client as zk;
 
 use super::probe::{self, Answer};
 use crate::error::{BoxError, Error};
+use crate::path;
 
 /// Opens ZooKeeper sessions, for a [`Session`](crate::Session) that outlives them.
 ///
@@ -89,11 +90,7 @@ impl Servers {
             given: connect_string.to_owned(),
             reason: reason.to_owned(),
         })?;
-        Ok(Self {
-            connect_string: connect_string.to_owned(),
-            connector: connector.with_fail_eagerly(),
-            tls,
-        })
+        Ok(Self { connect_string: connect_string.to_owned(), connector: connector.with_fail_eagerly(), tls })
     }
 
     /// What stands at the addresses, if no session could be opened.
@@ -141,10 +138,10 @@ impl Connect for Servers {
         };
         match outcome {
             Ok(client) => Ok(client),
-            Err(zk::Error::BadArguments(reason)) => Err(ConnectError::Fatal(Error::InvalidConnectString {
-                given: self.connect_string.clone(),
-                reason: reason.to_string(),
-            })),
+            Err(error @ (zk::Error::BadArguments(_) | zk::Error::Custom(_))) if explain => {
+                // The connect string has been checked: it is the certificates, or the session timeout.
+                Err(ConnectError::Fatal(Error::InvalidOptions { reason: error.to_string() }))
+            }
             Err(error @ (zk::Error::NoHosts | zk::Error::Timeout)) if explain => {
                 Err(self.diagnose(error).await)
             }
@@ -162,10 +159,7 @@ pub(super) struct Opened {
 impl Opened {
     /// A client whose task is the application's.
     pub(super) fn foreign(client: zk::Client) -> Self {
-        Self {
-            client,
-            tasks: Vec::new(),
-        }
+        Self { client, tasks: Vec::new() }
     }
 
     /// The client, and the tasks that serve it.
@@ -180,10 +174,7 @@ pub(super) async fn open(
     connect: &dyn Connect,
     resume: Option<zk::SessionInfo>,
 ) -> Result<Opened, ConnectError> {
-    let spawner = Spawner {
-        runtime: tokio::runtime::Handle::current(),
-        tasks: Mutex::default(),
-    };
+    let spawner = Spawner { runtime: tokio::runtime::Handle::current(), tasks: Mutex::default() };
     let mut connecting = pin!(connect.connect(resume));
     let outcome = std::future::poll_fn(|cx| {
         let _scope = spawns_core::enter(&spawner);
@@ -191,10 +182,7 @@ pub(super) async fn open(
     })
     .await;
     let tasks = spawner.tasks.into_inner().unwrap();
-    Ok(Opened {
-        client: outcome?,
-        tasks,
-    })
+    Ok(Opened { client: outcome?, tasks })
 }
 
 struct Spawner {
@@ -226,13 +214,11 @@ fn addresses(connect_string: &str) -> Vec<String> {
 }
 
 fn hosts(connect_string: &str) -> impl Iterator<Item = &str> {
-    connect_string.split(',').map(|part| {
-        let part = part
-            .strip_prefix("tcp://")
-            .or(part.strip_prefix("tcp+tls://"))
-            .unwrap_or(part);
-        part.split('/').next().unwrap_or_default()
-    })
+    connect_string.split(',').map(|part| without_scheme(part).split('/').next().unwrap_or_default())
+}
+
+fn without_scheme(part: &str) -> &str {
+    part.strip_prefix("tcp://").or(part.strip_prefix("tcp+tls://")).unwrap_or(part)
 }
 
 /// Refuses what the client would refuse with less to say.
@@ -243,8 +229,15 @@ fn check(connect_string: &str) -> Result<(), &'static str> {
     if connect_string.is_empty() {
         return Err("it is empty");
     }
+    let mut parts = connect_string.split(',').map(without_scheme).rev();
+    if let Some((_, chroot)) = parts.next().and_then(|last| last.split_once('/')) {
+        path::check(&format!("/{chroot}"))?;
+    }
+    if parts.any(|part| part.contains('/')) {
+        return Err("a chroot belongs behind the last host");
+    }
     for host in hosts(connect_string) {
-        if host.is_empty() {
+        if host.is_empty() || host.starts_with(':') {
             return Err("a host is missing");
         }
         let port = match host.rsplit_once(':') {
@@ -264,14 +257,8 @@ mod tests {
 
     #[test]
     fn connect_strings_are_checked_before_anything_is_sent() {
-        for good in [
-            "zk1",
-            "zk1:2181",
-            "zk1:2181,zk2:2182/app",
-            "tcp+tls://zk1:2281",
-            "[::1]:2181",
-            "[::1]",
-        ] {
+        for good in ["zk1", "zk1:2181", "zk1:2181,zk2:2182/app", "tcp+tls://zk1:2281", "[::1]:2181", "[::1]"]
+        {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         for bad in [
@@ -284,21 +271,16 @@ mod tests {
             "zk1,,zk2",
             "/app",
             ":2181",
+            "zk1/app,zk2",
+            "zk1/app/",
+            "tcp://zk1//app",
         ] {
-            let refused = check(bad).is_err() || zk_refuses(bad);
-            assert!(refused, "{bad}");
+            assert!(check(bad).is_err(), "{bad}");
         }
-    }
-
-    fn zk_refuses(connect_string: &str) -> bool {
-        connect_string.starts_with(':')
     }
 
     #[test]
     fn addresses_have_a_port() {
-        assert_eq!(
-            addresses("zk1,tcp://zk2:2182,[::1]/app/x"),
-            ["zk1:2181", "zk2:2182", "[::1]:2181"]
-        );
+        assert_eq!(addresses("zk1,tcp://zk2:2182,[::1]/app/x"), ["zk1:2181", "zk2:2182", "[::1]:2181"]);
     }
 }

@@ -79,11 +79,7 @@ impl Keeper {
             let info = client.session().clone();
             let timeout = client.session_timeout();
             let mut states = client.state_watcher();
-            let live = Live::new(
-                client,
-                self.request_timeout.unwrap_or(timeout),
-                self.claims.clone(),
-            );
+            let live = Live::new(client, self.request_timeout.unwrap_or(timeout), self.claims.clone());
             self.live = Some(live.clone());
             let served = self.serve(&live, &mut states, timeout).await;
             if let Served::Close(reply) = served {
@@ -187,8 +183,7 @@ impl Keeper {
         if state == SessionState::SyncConnected {
             self.connections += 1;
             telemetry::connected(live.session(), self.connections);
-            self.link
-                .send_replace(Link::Connected(live.clone(), self.connections));
+            self.link.send_replace(Link::Connected(live.clone(), self.connections));
         } else {
             // A read-only server is as good as none: it proves nothing and takes no writes.
             telemetry::suspended(live.session());
@@ -284,9 +279,7 @@ fn report_closed(reply: Option<Close>, result: Result<(), Error>) {
 async fn until_closed(states: &mut StateWatcher, deadline: Instant) -> Result<(), Error> {
     let mut state = states.peek_state();
     while !state.is_terminated() {
-        state = timeout_at(deadline, states.changed())
-            .await
-            .map_err(|_| Error::RemovalUnconfirmed)?;
+        state = timeout_at(deadline, states.changed()).await.map_err(|_| Error::RemovalUnconfirmed)?;
     }
     match state {
         SessionState::Closed => Ok(()),

@@ -14,7 +14,8 @@ use tokio::sync::{Notify, watch};
 use zookeeper_client as zk;
 
 use crate::error::{Error, Failure};
-use crate::types::{FencingToken, Node, SessionId, split};
+use crate::path::split;
+use crate::types::{FencingToken, Node, SessionId};
 
 /// The most bytes of path names that one session watches: a fifth below what its reconnection bears.
 const MAX_WATCHED_BYTES: usize = 100 * 1024;
@@ -109,38 +110,19 @@ impl Live {
 
     /// Creates a contender's znode. After `Failure::Unknown` there may be one: [`Live::claim_own`] tells.
     pub(crate) async fn create(&self, creation: Creation<'_>) -> Result<Node, Failure> {
-        let Creation {
-            path,
-            sequential,
-            data,
-            acl,
-        } = creation;
-        let mode = if sequential {
-            zk::CreateMode::EphemeralSequential
-        } else {
-            zk::CreateMode::Ephemeral
-        };
+        let Creation { path, sequential, data, acl } = creation;
+        let mode = if sequential { zk::CreateMode::EphemeralSequential } else { zk::CreateMode::Ephemeral };
         let options = mode.with_acls(zk::Acls::new(acl));
-        let request = self.run("create", path, async |client| {
-            client.create(path, data, &options).await
-        });
+        let request = self.run("create", path, async |client| client.create(path, data, &options).await);
         let (stat, sequence) = request.await?;
         if stat.is_invalid() {
-            return Err(Failure::Unknown(
-                "the server returned no stat of the new znode".into(),
-            ));
+            return Err(Failure::Unknown("the server returned no stat of the new znode".into()));
         }
-        let path = if sequential {
-            format!("{path}{sequence}")
-        } else {
-            path.to_owned()
-        };
+        let path = if sequential { format!("{path}{sequence}") } else { path.to_owned() };
         let token = FencingToken::from_zxid(stat.czxid);
         if !self.claims.lock().unwrap().insert(token) {
             // One of the same identity on this session was looking for its own, and took ours.
-            return Err(Failure::Unknown(
-                "another contender of this session took the znode".into(),
-            ));
+            return Err(Failure::Unknown("another contender of this session took the znode".into()));
         }
         Ok(Node { path, token })
     }
@@ -152,11 +134,7 @@ impl Live {
         container: bool,
         acl: &[zk::Acl],
     ) -> Result<(), Failure> {
-        let mode = if container {
-            zk::CreateMode::Container
-        } else {
-            zk::CreateMode::Persistent
-        };
+        let mode = if container { zk::CreateMode::Container } else { zk::CreateMode::Persistent };
         let options = mode.with_acls(zk::Acls::new(acl));
         let request = self.run("create", dir, async |client| match dir {
             "/" => Err(zk::Error::NoNode),
@@ -165,9 +143,9 @@ impl Live {
         match request.await {
             // Nothing but a chroot can be missing now.
             Err(Failure::NoNode) => Err(match self.client() {
-                Some(client) if client.path() != "/" => Failure::Refused(Error::ChrootMissing {
-                    chroot: client.path().to_owned(),
-                }),
+                Some(client) if client.path() != "/" => {
+                    Failure::Refused(Error::ChrootMissing { chroot: client.path().to_owned() })
+                }
                 _ => Failure::Rejected("the parents vanished while they were being created".into()),
             }),
             other => other,
@@ -184,13 +162,8 @@ impl Live {
         let mut found = Vec::new();
         for path in paths {
             // A stat needs no permission, and tells most of them apart.
-            let stat = self
-                .run("read", &path, async |client| client.check_stat(&path).await)
-                .await?;
-            let Some(origin) = stat
-                .as_ref()
-                .map(Origin::from)
-                .filter(|it| it.owner == Some(self.session))
+            let stat = self.run("read", &path, async |client| client.check_stat(&path).await).await?;
+            let Some(origin) = stat.as_ref().map(Origin::from).filter(|it| it.owner == Some(self.session))
             else {
                 continue;
             };
@@ -201,10 +174,7 @@ impl Live {
                 Err(failure) => return Err(failure),
             };
             if same {
-                found.push(Node {
-                    path,
-                    token: origin.token,
-                });
+                found.push(Node { path, token: origin.token });
             }
         }
         found.sort_by_key(|node| node.token);
@@ -216,8 +186,7 @@ impl Live {
     /// Has the server catch up with the ensemble: what is read afterwards shows the outcome of everything
     /// that was sent before.
     pub(crate) async fn sync(&self, path: &str) -> Result<(), Failure> {
-        self.run("read", path, async |client| client.sync(path).await)
-            .await
+        self.run("read", path, async |client| client.sync(path).await).await
     }
 
     /// Deletes a znode of ours. With `verify`, looks first whether it still is: the name may have been given
@@ -225,19 +194,14 @@ impl Live {
     pub(crate) async fn remove(&self, node: &Node, verify: bool) -> Result<(), Failure> {
         let path = node.path.as_str();
         if verify {
-            let stat = self
-                .run("read", path, async |client| client.check_stat(path).await)
-                .await?;
+            let stat = self.run("read", path, async |client| client.check_stat(path).await).await?;
             let origin = stat.map(|stat| Origin::from(&stat));
             if !origin.is_some_and(|it| it.token == node.token && it.owner == Some(self.session)) {
                 self.release(node);
                 return Ok(());
             }
         }
-        match self
-            .run("delete", path, async |client| client.delete(path, None).await)
-            .await
-        {
+        match self.run("delete", path, async |client| client.delete(path, None).await).await {
             Ok(()) | Err(Failure::NoNode) => {
                 self.release(node);
                 Ok(())
@@ -252,16 +216,12 @@ impl Live {
     }
 
     pub(crate) async fn list(&self, dir: &str) -> Result<Vec<String>, Failure> {
-        self.run("list", dir, async |client| client.list_children(dir).await)
-            .await
+        self.run("list", dir, async |client| client.list_children(dir).await).await
     }
 
     /// Reads a znode, `None` if there is none.
     pub(crate) async fn read(&self, path: &str) -> Result<Option<(Vec<u8>, Origin)>, Failure> {
-        match self
-            .run("read", path, async |client| client.get_data(path).await)
-            .await
-        {
+        match self.run("read", path, async |client| client.get_data(path).await).await {
             Ok((data, stat)) => Ok(Some((data, Origin::from(&stat)))),
             Err(Failure::NoNode) => Ok(None),
             Err(failure) => Err(failure),
@@ -272,9 +232,7 @@ impl Live {
     /// none, the watch waits for its creation.
     pub(crate) async fn watch(self: &Arc<Self>, path: &str) -> Result<(Option<Origin>, Watch), Failure> {
         let budget = self.reserve(path)?;
-        let request = self.run("read", path, async |client| {
-            client.check_and_watch_stat(path).await
-        });
+        let request = self.run("read", path, async |client| client.check_and_watch_stat(path).await);
         let (stat, watcher) = request.await?;
         Ok((stat.as_ref().map(Origin::from), self.watch_of(watcher, budget)))
     }
@@ -282,9 +240,7 @@ impl Live {
     /// Lists a directory and leaves a watch on its list of children; `Failure::NoNode` leaves none.
     pub(crate) async fn list_and_watch(self: &Arc<Self>, dir: &str) -> Result<(Vec<String>, Watch), Failure> {
         let budget = self.reserve(dir)?;
-        let request = self.run("list", dir, async |client| {
-            client.list_and_watch_children(dir).await
-        });
+        let request = self.run("list", dir, async |client| client.list_and_watch_children(dir).await);
         let (children, watcher) = request.await?;
         Ok((children, self.watch_of(watcher, budget)))
     }
@@ -304,10 +260,7 @@ impl Live {
     fn reserve(self: &Arc<Self>, path: &str) -> Result<Budget, Failure> {
         let bytes = path.len() + self.client().map_or(0, |client| client.path().len());
         let total = self.watched_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let budget = Budget {
-            live: self.clone(),
-            bytes,
-        };
+        let budget = Budget { live: self.clone(), bytes };
         if total > MAX_WATCHED_BYTES {
             return Err(Failure::Refused(Error::TooManyWatches { bytes: total }));
         }
@@ -336,10 +289,7 @@ impl Live {
                 }
                 Err(classify(error, operation, path))
             }
-            Err(_) => Err(Failure::Unknown(format!(
-                "no answer within {:?}",
-                self.request_timeout
-            ))),
+            Err(_) => Err(Failure::Unknown(format!("no answer within {:?}", self.request_timeout))),
         }
     }
 }
@@ -393,9 +343,9 @@ fn classify(error: zk::Error, operation: &'static str, path: &str) -> Failure {
         zk::Error::NodeExists => Failure::NodeExists,
         zk::Error::NoAuth => Failure::Refused(Error::NotAuthorized { operation, path }),
         zk::Error::InvalidAcl => Failure::Refused(Error::InvalidAcl { path }),
-        zk::Error::NoChildrenForEphemerals => Failure::Refused(Error::ParentEphemeral {
-            path: split(&path).0.to_owned(),
-        }),
+        zk::Error::NoChildrenForEphemerals => {
+            Failure::Refused(Error::ParentEphemeral { path: split(&path).0.to_owned() })
+        }
         zk::Error::QuotaExceeded => Failure::Refused(Error::QuotaExceeded { path }),
         zk::Error::SessionMoved | zk::Error::NotReadOnly | zk::Error::Throttled => {
             Failure::Rejected(error.to_string())
@@ -404,18 +354,12 @@ fn classify(error: zk::Error, operation: &'static str, path: &str) -> Failure {
         | zk::Error::BadVersion
         | zk::Error::NotEmpty
         | zk::Error::Unimplemented
-        | zk::Error::MarshallingError => Failure::Refused(Error::ZooKeeper {
-            operation,
-            path,
-            source: Arc::new(error),
-        }),
+        | zk::Error::MarshallingError => {
+            Failure::Refused(Error::ZooKeeper { operation, path, source: Arc::new(error) })
+        }
         // Errors of the API, as ZooKeeper calls those from -100 on, but for the time-out of a request.
         zk::Error::UnexpectedErrorCode(code) if code <= -100 && code != -122 => {
-            Failure::Refused(Error::ZooKeeper {
-                operation,
-                path,
-                source: Arc::new(error),
-            })
+            Failure::Refused(Error::ZooKeeper { operation, path, source: Arc::new(error) })
         }
         // Connection loss has many names, and an error not listed here proves nothing.
         error => Failure::Unknown(error.to_string()),

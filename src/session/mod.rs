@@ -136,22 +136,13 @@ impl Session {
         };
         let runtime = tokio::runtime::Handle::current();
         runtime.spawn(keeper.run(opened));
-        Self {
-            shared: Arc::new(Shared {
-                link,
-                commands,
-                guard: Mutex::new(Some(guard)),
-                runtime,
-            }),
-        }
+        Self { shared: Arc::new(Shared { link, commands, guard: Mutex::new(Some(guard)), runtime }) }
     }
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session")
-            .field("id", &self.id())
-            .finish_non_exhaustive()
+        f.debug_struct("Session").field("id", &self.id()).finish_non_exhaustive()
     }
 }
 
@@ -202,10 +193,7 @@ impl Shared {
             sleep(pause(attempts)).await;
             attempts += 1;
         }
-        Err(Error::Unavailable {
-            waited: started.elapsed(),
-            reason,
-        })
+        Err(Error::Unavailable { waited: started.elapsed(), reason })
     }
 }
 
@@ -312,20 +300,13 @@ impl SessionBuilder {
                 Ok(opened) => opened?,
                 Err(_) => {
                     let reason = attempts.reason().to_owned();
-                    return Err(Error::ConnectTimeout {
-                        waited: started.elapsed(),
-                        reason,
-                    });
+                    return Err(Error::ConnectTimeout { waited: started.elapsed(), reason });
                 }
             },
         };
         let session = Session::start(Some(connect), opened, self.request_timeout);
         // The keeper's first word is that there is a connection.
-        let _ = session
-            .shared
-            .link()
-            .wait_for(|link| !matches!(link, Link::Connecting))
-            .await;
+        let _ = session.shared.link().wait_for(|link| !matches!(link, Link::Connecting)).await;
         Ok(session)
     }
 }
@@ -337,9 +318,7 @@ async fn first_session(connect: &dyn Connect, log: &mut telemetry::Attempts) -> 
                 // A server accepts a chroot that does not exist, and then knows no path below it.
                 let chroot = opened.client.path();
                 if chroot != "/" && opened.client.check_stat("/").await == Ok(None) {
-                    return Err(Error::ChrootMissing {
-                        chroot: chroot.to_owned(),
-                    });
+                    return Err(Error::ChrootMissing { chroot: chroot.to_owned() });
                 }
                 return Ok(opened);
             }

@@ -20,9 +20,7 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Opens a session with the timeout that most tests use.
 pub async fn connect(servers: &str) -> Session {
-    let builder = Session::builder()
-        .session_timeout(SESSION_TIMEOUT)
-        .connect_timeout(PATIENCE);
+    let builder = Session::builder().session_timeout(SESSION_TIMEOUT).connect_timeout(PATIENCE);
     builder.connect(servers).await.expect("a session")
 }
 
@@ -42,18 +40,8 @@ impl Contender {
 
     /// The same on a session that is there.
     pub async fn join_on(session: Session, path: &str, mode: Mode, id: &str) -> Self {
-        let election = session
-            .election(path)
-            .mode(mode)
-            .identity(id)
-            .build()
-            .expect("an election");
-        let mut contender = Self {
-            id: id.into(),
-            session,
-            election: Arc::new(election),
-            campaign: None,
-        };
+        let election = session.election(path).mode(mode).identity(id).build().expect("an election");
+        let mut contender = Self { id: id.into(), session, election: Arc::new(election), campaign: None };
         contender.campaign();
         contender.placed().await;
         contender
@@ -76,17 +64,12 @@ impl Contender {
     pub async fn reaches(&self, what: &str, wanted: impl Fn(&Standing) -> bool) -> Standing {
         let what = format!("{} reaches {what}", self.id);
         let election = &self.election;
-        eventually(&what, PATIENCE, async || {
-            Some(election.standing()).filter(&wanted)
-        })
-        .await
+        eventually(&what, PATIENCE, async || Some(election.standing()).filter(&wanted)).await
     }
 
     /// Waits until the campaign has ended, with a leadership.
     pub async fn leads(&mut self) -> Leadership {
-        self.ended()
-            .await
-            .unwrap_or_else(|error| panic!("{} is to lead: {error}", self.id))
+        self.ended().await.unwrap_or_else(|error| panic!("{} is to lead: {error}", self.id))
     }
 
     /// Waits until the campaign has ended.
@@ -94,19 +77,13 @@ impl Contender {
         let campaign = self.campaign.take().expect("a campaign under way");
         match tokio::time::timeout(PATIENCE, campaign).await {
             Ok(ended) => ended.expect("the campaign does not panic"),
-            Err(_) => panic!(
-                "{}: the campaign goes on: {:?}",
-                self.id,
-                self.election.standing()
-            ),
+            Err(_) => panic!("{}: the campaign goes on: {:?}", self.id, self.election.standing()),
         }
     }
 
     /// Whether the campaign is still under way.
     pub fn campaigns(&self) -> bool {
-        self.campaign
-            .as_ref()
-            .is_some_and(|campaign| !campaign.is_finished())
+        self.campaign.as_ref().is_some_and(|campaign| !campaign.is_finished())
     }
 
     /// Ends the campaign by dropping it.
@@ -118,19 +95,13 @@ impl Contender {
 /// The names of the contenders' znodes, in their order.
 pub async fn queue(election: &Election) -> Vec<String> {
     let contenders = election.contenders().await.expect("the contenders");
-    contenders
-        .iter()
-        .map(|it| it.node.rsplit('/').next().unwrap().to_owned())
-        .collect()
+    contenders.iter().map(|it| it.node.rsplit('/').next().unwrap().to_owned()).collect()
 }
 
 /// The identities of the contenders, in their order.
 pub async fn identities(election: &Election) -> Vec<String> {
     let contenders = election.contenders().await.expect("the contenders");
-    contenders
-        .into_iter()
-        .map(|contender| contender.identity)
-        .collect()
+    contenders.into_iter().map(|contender| contender.identity).collect()
 }
 
 /// A process of the `contender` example.
@@ -157,29 +128,20 @@ impl ContenderProcess {
                 shared.lock().unwrap().push(line);
             }
         });
-        Self {
-            id: id.into(),
-            child,
-            lines,
-        }
+        Self { id: id.into(), child, lines }
     }
 
     /// What the process has printed, without time and id.
     pub fn said(&self) -> Vec<String> {
         let lines = self.lines.lock().unwrap();
-        lines
-            .iter()
-            .map(|line| line.splitn(3, ' ').nth(2).unwrap_or_default().to_owned())
-            .collect()
+        lines.iter().map(|line| line.splitn(3, ' ').nth(2).unwrap_or_default().to_owned()).collect()
     }
 
     /// Waits until the last line begins with `what`, and returns it.
     pub async fn says(&self, what: &str) -> String {
         let waiting_for = format!("{} says {what:?}", self.id);
-        eventually(&waiting_for, PATIENCE, async || {
-            self.said().pop().filter(|line| line.starts_with(what))
-        })
-        .await
+        eventually(&waiting_for, PATIENCE, async || self.said().pop().filter(|line| line.starts_with(what)))
+            .await
     }
 
     /// Kills it with SIGKILL.
@@ -197,9 +159,7 @@ impl ContenderProcess {
     pub async fn exits(&mut self) -> bool {
         let what = format!("{} exits", self.id);
         let child = &mut self.child;
-        eventually(&what, PATIENCE, async || child.try_wait().expect("a process"))
-            .await
-            .success()
+        eventually(&what, PATIENCE, async || child.try_wait().expect("a process")).await.success()
     }
 }
 
@@ -219,15 +179,8 @@ pub fn token_in(line: &str) -> FencingToken {
 /// The path of an example's program, beside the test's own.
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's path");
-    let directory = test
-        .parent()
-        .and_then(|deps| deps.parent())
-        .expect("target/<profile>");
+    let directory = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>");
     let program = directory.join("examples").join(name);
-    assert!(
-        program.exists(),
-        "{} is missing: cargo build --examples",
-        program.display()
-    );
+    assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
     program
 }

@@ -76,11 +76,7 @@ impl Control {
 
     /// Waits until bytes that go this way are not swallowed.
     pub async fn not_swallowing(&self, way: Way) {
-        let _ = self
-            .shapings
-            .subscribe()
-            .wait_for(|shapings| !shapings[way as usize].swallow)
-            .await;
+        let _ = self.shapings.subscribe().wait_for(|shapings| !shapings[way as usize].swallow).await;
     }
 
     /// Sets by how much to delay.
@@ -106,10 +102,7 @@ impl Control {
         let mut claim = None;
         self.faults.send_if_modified(|faults| {
             let fault = faults.armed.take_if(|fault| fault.on.contains(&request));
-            claim = fault.map(|fault| Claim {
-                fault,
-                number: faults.last_armed,
-            });
+            claim = fault.map(|fault| Claim { fault, number: faults.last_armed });
             claim.is_some()
         });
         claim

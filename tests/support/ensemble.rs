@@ -49,11 +49,7 @@ impl Ensemble {
     /// An ensemble of 1, 3 or 5 servers, to be configured and started.
     pub fn builder(servers: usize) -> EnsembleBuilder {
         assert!(matches!(servers, 1 | 3 | 5), "1, 3 or 5 servers, not {servers}");
-        EnsembleBuilder {
-            servers,
-            tick: Duration::from_millis(500),
-            config: Vec::new(),
-        }
+        EnsembleBuilder { servers, tick: Duration::from_millis(500), config: Vec::new() }
     }
 
     /// The addresses of all servers, running or not, as a client takes them: `127.0.0.1:p1,127.0.0.1:p2,…`.
@@ -136,12 +132,7 @@ impl Ensemble {
     async fn modes(&self) -> Vec<Option<Mode>> {
         let mut modes = vec![None; self.servers.len()];
         let mut probes = JoinSet::new();
-        for (i, server) in self
-            .servers
-            .iter()
-            .enumerate()
-            .filter(|(_, server)| server.is_running())
-        {
+        for (i, server) in self.servers.iter().enumerate().filter(|(_, server)| server.is_running()) {
             let address = server.socket_address();
             probes.spawn(async move { (i, server::probe(address).await) });
         }
@@ -198,11 +189,7 @@ impl EnsembleBuilder {
             };
             // Another program may have taken a port between its release here and the server's bind.
             let port_taken = ensemble.servers.iter().any(Server::found_port_taken);
-            assert!(
-                port_taken && attempts < 5,
-                "{failure:?} (attempt {attempts})\n{}",
-                ensemble.log_tails()
-            );
+            assert!(port_taken && attempts < 5, "{failure:?} (attempt {attempts})\n{}", ensemble.log_tails());
             attempts += 1;
         }
     }
@@ -218,12 +205,7 @@ impl EnsembleBuilder {
             write_files(&home, i + 1, &self.zoo_cfg(&home, member, &members));
             servers.push(Server::new(member.client, home));
         }
-        let mut ensemble = Ensemble {
-            servers,
-            home,
-            ports,
-            reported: AtomicBool::new(false),
-        };
+        let mut ensemble = Ensemble { servers, home, ports, reported: AtomicBool::new(false) };
         ensemble.ports.release();
         ensemble.servers.iter_mut().for_each(Server::start);
         ensemble
@@ -239,20 +221,8 @@ impl EnsembleBuilder {
         if members.len() == 1 {
             let _ = writeln!(text, "clientPortAddress=127.0.0.1\nclientPort={}", own.client);
         } else {
-            for (
-                i,
-                Member {
-                    client,
-                    quorum,
-                    election,
-                },
-            ) in members.iter().enumerate()
-            {
-                let _ = writeln!(
-                    text,
-                    "server.{}=127.0.0.1:{quorum}:{election};127.0.0.1:{client}",
-                    i + 1
-                );
+            for (i, Member { client, quorum, election }) in members.iter().enumerate() {
+                let _ = writeln!(text, "server.{}=127.0.0.1:{quorum}:{election};127.0.0.1:{client}", i + 1);
             }
         }
         for line in &self.config {
@@ -271,10 +241,7 @@ enum Failure {
     /// The process of the server with this index has ended without being killed.
     Ended { server: usize },
     /// Not all running servers serve, or there is not exactly one leader.
-    NotServing {
-        limit: Duration,
-        modes: Vec<Option<Mode>>,
-    },
+    NotServing { limit: Duration, modes: Vec<Option<Mode>> },
 }
 
 /// A server's ports.
@@ -286,11 +253,7 @@ struct Member {
 
 impl Member {
     fn new(ports: &mut Ports) -> Self {
-        Self {
-            client: ports.take(),
-            quorum: ports.take(),
-            election: ports.take(),
-        }
+        Self { client: ports.take(), quorum: ports.take(), election: ports.take() }
     }
 }
 

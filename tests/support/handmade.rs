@@ -28,11 +28,7 @@ impl Client {
         let mut connect = [[0; 12].as_slice(), &10_000_i32.to_be_bytes(), &[0; 8]].concat();
         connect.extend(prefixed(&[0; 16]));
         connect.push(0);
-        client
-            .0
-            .write_all(&prefixed(&connect))
-            .await
-            .expect("a connect request");
+        client.0.write_all(&prefixed(&connect)).await.expect("a connect request");
         client.receive().await.expect("a connect response");
         client
     }
@@ -51,10 +47,7 @@ impl Client {
 
     /// How the connection ends, which it must do without another frame.
     pub async fn end(&mut self) -> ErrorKind {
-        self.receive()
-            .await
-            .expect_err("the end of the connection")
-            .kind()
+        self.receive().await.expect_err("the end of the connection").kind()
     }
 
     /// Checks that there is neither a frame nor an end of the connection for a short time.
@@ -86,13 +79,7 @@ pub fn exists(path: &str) -> Vec<u8> {
 pub fn create(path: &str) -> Vec<u8> {
     let one_entry = 1_i32.to_be_bytes().to_vec();
     let all_permissions = 31_i32.to_be_bytes().to_vec();
-    let acl = [
-        one_entry,
-        all_permissions,
-        prefixed(b"world"),
-        prefixed(b"anyone"),
-    ]
-    .concat();
+    let acl = [one_entry, all_permissions, prefixed(b"world"), prefixed(b"anyone")].concat();
     let persistent = 0_i32.to_be_bytes().to_vec();
     [prefixed(path.as_bytes()), prefixed(b""), acl, persistent].concat()
 }

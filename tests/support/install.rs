@@ -13,11 +13,7 @@ use super::process::dying_with_us;
 pub fn server_command(config: &Path) -> Command {
     let java = env::var("JAVA_HOME").map_or_else(|_| "java".to_owned(), |home| format!("{home}/bin/java"));
     let mut command = dying_with_us(&java);
-    command
-        .args(JVM_OPTIONS)
-        .args(["-cp", &class_path()])
-        .arg(MAIN_CLASS)
-        .arg(config);
+    command.args(JVM_OPTIONS).args(["-cp", &class_path()]).arg(MAIN_CLASS).arg(config);
     command
 }
 
@@ -42,17 +38,11 @@ const JVM_OPTIONS: &[&str] = &[
     "-Dorg.slf4j.simpleLogger.showShortLogName=true",
 ];
 
-const DEBIAN_JARS: [&str; 2] = [
-    "/usr/share/java/slf4j-simple.jar",
-    "/usr/share/java/zookeeper.jar",
-];
+const DEBIAN_JARS: [&str; 2] = ["/usr/share/java/slf4j-simple.jar", "/usr/share/java/zookeeper.jar"];
 
 fn class_path() -> String {
     if let Ok(home) = env::var("ZOOKEEPER_HOME") {
-        assert!(
-            Path::new(&home).join("lib").is_dir(),
-            "ZOOKEEPER_HOME={home} has no directory `lib`"
-        );
+        assert!(Path::new(&home).join("lib").is_dir(), "ZOOKEEPER_HOME={home} has no directory `lib`");
         return format!("{home}/conf:{home}/*:{home}/lib/*");
     }
     assert!(

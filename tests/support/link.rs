@@ -96,18 +96,11 @@ impl<'a> Link<'a> {
             }
             while let Some(frame) = frames.take() {
                 let plain = std::mem::take(&mut connecting) || frames.unframed();
-                let verdict = if plain {
-                    self.plain(way)
-                } else {
-                    self.examine(way, &frame)
-                };
+                let verdict = if plain { self.plain(way) } else { self.examine(way, &frame) };
                 match verdict {
                     Verdict::Forward => {
                         if to.write_all(&frame).await.is_err() {
-                            return End {
-                                how: How::Reset,
-                                claim: None,
-                            };
+                            return End { how: How::Reset, claim: None };
                         }
                     }
                     Verdict::Drop => {}
@@ -116,10 +109,7 @@ impl<'a> Link<'a> {
                         self.control.has_fired(claim);
                     }
                     Verdict::Fire(claim) => {
-                        return End {
-                            how: claim.fault.how,
-                            claim: Some(claim),
-                        };
+                        return End { how: claim.fault.how, claim: Some(claim) };
                     }
                 }
             }
@@ -128,11 +118,7 @@ impl<'a> Link<'a> {
 
     /// What to do with bytes that are neither a request nor a reply.
     fn plain(&self, way: Way) -> Verdict {
-        if self.holds_back(way) {
-            Verdict::Drop
-        } else {
-            Verdict::Forward
-        }
+        if self.holds_back(way) { Verdict::Drop } else { Verdict::Forward }
     }
 
     /// What to do with a request or a reply.
@@ -165,9 +151,7 @@ impl<'a> Link<'a> {
 
     /// Takes the fault that waits for this reply.
     fn take_awaited(&self, reply: &[u8]) -> Option<Claim> {
-        let fault = self
-            .awaited()
-            .take_if(|(awaited, _)| xid(reply) == Some(*awaited));
+        let fault = self.awaited().take_if(|(awaited, _)| xid(reply) == Some(*awaited));
         fault.map(|(_, claim)| claim)
     }
 

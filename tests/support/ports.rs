@@ -28,10 +28,7 @@ impl Ports {
         let locks = env::temp_dir().join("zookeeper-election-ports");
         fs::create_dir_all(&locks).unwrap_or_else(|error| panic!("{}: {error}", locks.display()));
         let last = LAST.min(first_ephemeral_port());
-        assert!(
-            last >= FIRST + BLOCK,
-            "the range of outgoing ports leaves none above {FIRST}"
-        );
+        assert!(last >= FIRST + BLOCK, "the range of outgoing ports leaves none above {FIRST}");
         let blocks = u64::from((last - FIRST) / BLOCK);
         for _ in 0..200 {
             let first = FIRST + BLOCK * u16::try_from(random() % blocks).expect("less than 2^16");
@@ -44,12 +41,7 @@ impl Ports {
             }
             let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
             if let Ok(listeners) = (first..first + BLOCK).map(bind).collect() {
-                return Self {
-                    first,
-                    taken: 0,
-                    listeners,
-                    _lock: lock,
-                };
+                return Self { first, taken: 0, listeners, _lock: lock };
             }
         }
         panic!("no free block of ports between {FIRST} and {last}");
@@ -76,9 +68,5 @@ const BLOCK: u16 = 15;
 
 fn first_ephemeral_port() -> u16 {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    range
-        .split_whitespace()
-        .next()
-        .and_then(|lowest| lowest.parse().ok())
-        .unwrap_or(32_768)
+    range.split_whitespace().next().and_then(|lowest| lowest.parse().ok()).unwrap_or(32_768)
 }

@@ -20,10 +20,7 @@ impl Process {
         let (reply, child) = mpsc::sync_channel(1);
         SPAWNER.send((command, reply)).expect("the spawner thread runs");
         let child = child.recv().expect("the spawner thread answers")?;
-        Ok(Self {
-            id: child.id(),
-            child: Mutex::new(child),
-        })
+        Ok(Self { id: child.id(), child: Mutex::new(child) })
     }
 
     /// The process id.
@@ -96,10 +93,7 @@ static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
             let _ = reply.send(command.spawn());
         }
     };
-    thread::Builder::new()
-        .name("spawner".to_owned())
-        .spawn(spawn_all)
-        .expect("a thread");
+    thread::Builder::new().name("spawner".to_owned()).spawn(spawn_all).expect("a thread");
     orders
 });
 

@@ -72,11 +72,7 @@ impl Proxy {
         let address = listener.local_addr().expect("the port's address");
         let control = Arc::new(Control::new(upstream.into()));
         let accepting = tokio::spawn(accept(listener, Arc::clone(&control)));
-        Self {
-            address,
-            control,
-            accepting,
-        }
+        Self { address, control, accepting }
     }
 
     /// Its own address, `127.0.0.1:<port>`.
@@ -102,11 +98,7 @@ impl Proxy {
     /// When it has not within 30 s.
     pub async fn fired(&self) {
         let fired = timeout(Duration::from_secs(30), self.control.last_armed_has_fired()).await;
-        assert!(
-            fired.is_ok(),
-            "the armed fault has not fired; requests: {:?}",
-            self.requests()
-        );
+        assert!(fired.is_ok(), "the armed fault has not fired; requests: {:?}", self.requests());
     }
 
     /// Closes all connections, both sides, in an orderly way.

@@ -36,12 +36,7 @@ pub enum Mode {
 impl Server {
     /// A server that is not started yet, with its `zoo.cfg` and all its files in the directory `home`.
     pub(super) fn new(client_port: u16, home: PathBuf) -> Self {
-        Self {
-            client_port,
-            home,
-            process: None,
-            stopped: false,
-        }
+        Self { client_port, home, process: None, stopped: false }
     }
 
     /// The port that it serves clients on.
@@ -88,21 +83,11 @@ impl Server {
     ///
     /// When its process exists already.
     pub fn start(&mut self) {
-        assert!(
-            !self.process.as_ref().is_some_and(Process::is_alive),
-            "{} runs already",
-            self.address()
-        );
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_path())
-            .expect("the log file");
+        assert!(!self.process.as_ref().is_some_and(Process::is_alive), "{} runs already", self.address());
+        let log = File::options().create(true).append(true).open(self.log_path()).expect("the log file");
         let mut command = server_command(&self.home.join("zoo.cfg"));
         command.current_dir(&self.home).stdin(Stdio::null());
-        command
-            .stdout(log.try_clone().expect("a file handle"))
-            .stderr(log);
+        command.stdout(log.try_clone().expect("a file handle")).stderr(log);
         self.process = Some(Process::spawn(command).expect("setpriv (of util-linux) to run java"));
         self.stopped = false;
     }
@@ -164,18 +149,11 @@ impl Server {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let tail = &lines[lines.len().saturating_sub(40)..];
-        format!(
-            "--- {}, the end of {}:\n{}\n",
-            self.address(),
-            self.log_path().display(),
-            tail.join("\n")
-        )
+        format!("--- {}, the end of {}:\n{}\n", self.address(), self.log_path().display(), tail.join("\n"))
     }
 
     fn process(&self) -> &Process {
-        self.process
-            .as_ref()
-            .unwrap_or_else(|| panic!("{} is not started", self.address()))
+        self.process.as_ref().unwrap_or_else(|| panic!("{} is not started", self.address()))
     }
 
     fn log_path(&self) -> PathBuf {
