@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot, watch};
 use zookeeper_client::Acl;
@@ -19,7 +19,7 @@ use crate::types::{Node, SessionId, Standing};
 
 mod requests;
 
-use self::requests::{Outcome, send};
+use self::requests::{Glance, Outcome, recall, send};
 
 /// What a contender is configured with.
 pub(crate) struct Contest {
@@ -68,6 +68,7 @@ pub(crate) fn start(
         asks: FuturesUnordered::new(),
         own: None,
         ahead: None,
+        glance: None,
         campaign: None,
         deferred: false,
         removals: Vec::new(),
@@ -98,6 +99,8 @@ struct Driver {
     asks: FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>,
     own: Option<Watch>,
     ahead: Option<Watch>,
+    /// A look at the master's znode that came with the answer to a create.
+    glance: Option<Glance>,
 
     campaign: Option<CampaignReply>,
     /// The campaign begins when the znode of the last one is removed.
@@ -278,8 +281,14 @@ impl Driver {
             Outcome::Reply(reply) => reply,
             Outcome::Own(outcome) => Reply::Watched(keep(&mut self.own, outcome)),
             Outcome::Ahead(outcome) => Reply::Watched(keep(&mut self.ahead, outcome)),
+            Outcome::Tried(created, glance) => {
+                self.glance = glance;
+                Reply::Created(created)
+            }
         };
         self.feed(Event::Reply(ticket, reply));
+        // Good for what the machine asks on this reply; later it would be old.
+        self.glance = None;
     }
 
     fn feed(&mut self, event: Event) {
@@ -323,6 +332,8 @@ impl Driver {
             self.leading = Some(Leading { number: self.leaderships, lease, lost });
             // If nobody waits any more, the leadership is dropped here and resigns.
             let _ = reply.send(Ok(leadership));
+        } else {
+            self.machine.handle(clock::now(), Event::Withdraw(Lost::Resigned));
         }
     }
 
@@ -357,6 +368,9 @@ impl Driver {
     }
 
     fn ask(&mut self, ticket: Ticket, request: Request) {
+        if let Some(outcome) = recall(&request, &mut self.glance) {
+            return self.asks.push(Box::pin(ready((ticket, outcome))));
+        }
         let contest = self.contest.clone();
         let live = self.live.clone().expect("the machine asks only while it is connected");
         self.asks.push(Box::pin(async move { (ticket, send(&contest, live, request).await) }));

@@ -79,8 +79,13 @@ fn says(name: &str, error: &Error, expected: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_election_is_refused_with_an_error_that_says_what_is_wrong() {
+async fn each_mistake_is_answered_with_what_is_wrong_and_what_to_write_instead() {
     let ensemble = Ensemble::start(1).await;
+    wrong_elections(&ensemble).await;
+    wrong_sessions(&ensemble).await;
+}
+
+async fn wrong_elections(ensemble: &Ensemble) {
     let servers = ensemble.connect_string();
     let operator = Client::connect(&servers).await.unwrap();
     let only = |permission| [Acl::new(permission, AuthId::new("world", "anyone"))];
@@ -115,9 +120,7 @@ async fn a_wrong_election_is_refused_with_an_error_that_says_what_is_wrong() {
     election.campaign().await.unwrap().resign().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_session_is_refused_with_an_error_that_says_what_is_wrong() {
-    let ensemble = Ensemble::start(1).await;
+async fn wrong_sessions(ensemble: &Ensemble) {
     let server = ensemble.connect_string();
     let stranger = http_server().await;
     let long = Duration::from_secs(1 << 40);

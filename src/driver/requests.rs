@@ -6,7 +6,7 @@ use super::Contest;
 use crate::error::Failure;
 use crate::machine::{Plan, Reply, Request, Seen, naming};
 use crate::path::{join, split};
-use crate::session::{Creation, Live, Watch};
+use crate::session::{Creation, Live, Origin, Watch};
 use crate::telemetry;
 use crate::types::{Mode, Node};
 
@@ -15,7 +15,12 @@ pub(super) enum Outcome {
     Reply(Reply),
     Own(Result<(Seen, Option<Watch>), Failure>),
     Ahead(Result<(Seen, Option<Watch>), Failure>),
+    /// Master mode: the answer to the create, and a glance at the znode from right behind it.
+    Tried(Result<Node, Failure>, Option<Glance>),
 }
+
+/// A look at a znode that has left a watch.
+pub(super) type Glance = (Option<Origin>, Watch);
 
 /// Sends one request of the machine.
 pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -> Outcome {
@@ -26,15 +31,20 @@ pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -
     };
     let data = contest.identity.as_bytes();
     match request {
-        Request::Create => {
-            let name = join(path, prefix);
-            let (path, sequential) = match mode {
-                Mode::Sequential => (name.as_str(), true),
-                Mode::Master => (path.as_str(), false),
-            };
-            let creation = Creation { path, sequential, data, acl: &contest.acl };
-            Outcome::Reply(Reply::Created(log(live.create(creation).await)))
-        }
+        Request::Create => match mode {
+            Mode::Sequential => {
+                let path = &join(path, prefix);
+                let creation = Creation { path, sequential: true, data, acl: &contest.acl };
+                Outcome::Reply(Reply::Created(log(live.create(creation).await)))
+            }
+            Mode::Master => {
+                // Whoever wins, the next request is for a watch on this znode: it is sent along, and saves
+                // waiting for one answer after the other.
+                let creation = Creation { path, sequential: false, data, acl: &contest.acl };
+                let (created, glance) = tokio::join!(live.create(creation), live.watch(path));
+                Outcome::Tried(log(created), glance.ok())
+            }
+        },
         Request::CreateParents => {
             let created = live.create_parents(dir, contest.container_parents, &contest.acl).await;
             Outcome::Reply(Reply::ParentsCreated(log(created)))
@@ -42,22 +52,37 @@ pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -
         Request::FindOwn => Outcome::Reply(Reply::Found(log(find_own(contest, &live).await))),
         Request::List => Outcome::Reply(Reply::Listed(log(live.list(dir).await))),
         Request::WatchOwn(node) => {
-            Outcome::Own(log(live.watch(&node.path).await).map(|(origin, watch)| match origin {
-                None => (Seen::Nothing, None),
-                Some(origin) if origin.token == node.token => (Seen::Standing, Some(watch)),
-                Some(_) => (Seen::Other, None),
-            }))
+            Outcome::Own(log(live.watch(&node.path).await).map(|glance| own_seen(&node, glance)))
         }
-        Request::WatchAhead(path) => {
-            Outcome::Ahead(log(live.watch(&path).await).map(|(origin, watch)| match origin {
-                None => (Seen::Nothing, None),
-                Some(origin) if origin.owner.is_some() => (Seen::Standing, Some(watch)),
-                Some(_) => (Seen::Other, Some(watch)),
-            }))
-        }
+        Request::WatchAhead(path) => Outcome::Ahead(log(live.watch(&path).await).map(ahead_seen)),
         Request::Remove { node, verify } => {
             Outcome::Reply(Reply::Removed(log(live.remove(&node, verify).await)))
         }
+    }
+}
+
+/// Answers a request from a glance that is there already, if there is one and the request is for one.
+pub(super) fn recall(request: &Request, glance: &mut Option<Glance>) -> Option<Outcome> {
+    match request {
+        Request::WatchOwn(node) => glance.take().map(|glance| Outcome::Own(Ok(own_seen(node, glance)))),
+        Request::WatchAhead(_) => glance.take().map(|glance| Outcome::Ahead(Ok(ahead_seen(glance)))),
+        _ => None,
+    }
+}
+
+fn own_seen(node: &Node, (origin, watch): Glance) -> (Seen, Option<Watch>) {
+    match origin {
+        None => (Seen::Nothing, None),
+        Some(origin) if origin.token == node.token => (Seen::Standing, Some(watch)),
+        Some(_) => (Seen::Other, None),
+    }
+}
+
+fn ahead_seen((origin, watch): Glance) -> (Seen, Option<Watch>) {
+    match origin {
+        None => (Seen::Nothing, None),
+        Some(origin) if origin.owner.is_some() => (Seen::Standing, Some(watch)),
+        Some(_) => (Seen::Other, Some(watch)),
     }
 }
 
