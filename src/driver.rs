@@ -63,7 +63,7 @@ pub(crate) fn start(
         own_commands: commands.downgrade(),
         standing,
         live: None,
-        connection: None,
+        connected: false,
         session: None,
         asks: FuturesUnordered::new(),
         own: None,
@@ -93,8 +93,8 @@ struct Driver {
     standing: watch::Sender<Standing>,
 
     live: Option<Arc<Live>>,
-    /// The connection that the machine knows of.
-    connection: Option<u64>,
+    /// What the machine knows.
+    connected: bool,
     session: Option<SessionId>,
     asks: FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>,
     own: Option<Watch>,
@@ -171,15 +171,15 @@ impl Driver {
     fn on_link(&mut self) {
         let link = self.link.borrow_and_update().clone();
         match link {
-            Link::Connected(live, connection) => {
+            Link::Connected(live) => {
                 // Only the latest state is seen: this may be the first word of a disconnection, too.
-                if self.connection.take().is_some() {
+                if std::mem::take(&mut self.connected) {
                     self.feed(Event::Suspended);
                 }
                 if self.session.is_some_and(|known| known != live.session()) {
                     self.lose_session(true);
                 }
-                self.connection = Some(connection);
+                self.connected = true;
                 self.session = Some(live.session());
                 self.live = Some(live);
                 // The machine looks at everything again.
@@ -187,7 +187,7 @@ impl Driver {
                 self.feed(Event::Connected);
             }
             Link::Suspended => {
-                if self.connection.take().is_some() {
+                if std::mem::take(&mut self.connected) {
                     self.feed(Event::Suspended);
                 }
             }
@@ -216,7 +216,7 @@ impl Driver {
     }
 
     fn lose_session(&mut self, reopening: bool) {
-        self.connection = None;
+        self.connected = false;
         self.session = None;
         self.live = None;
         self.asks.clear();

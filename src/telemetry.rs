@@ -69,7 +69,7 @@ pub(crate) fn leading(node: &Node) {
 
 pub(crate) fn stepped_down(reason: Lost) {
     match reason {
-        Lost::Resigned => info!(target: TARGET, "stepped down: {reason}"),
+        Lost::Resigned | Lost::SessionClosed => info!(target: TARGET, "stepped down: {reason}"),
         _ => warn!(target: TARGET, "stepped down: {reason}"),
     }
 }

@@ -32,8 +32,8 @@ use crate::types::SessionId;
 pub(crate) enum Link {
     /// There is no ZooKeeper session, and none of before is left.
     Connecting,
-    /// A server answers. The number grows with every connection.
-    Connected(Arc<Live>, u64),
+    /// A server answers, since a moment ago: each connection is announced anew.
+    Connected(Arc<Live>),
     /// No server answers; the ZooKeeper session may live.
     Suspended,
     /// The application closes the session: everybody is to clean up and leave.
@@ -183,7 +183,7 @@ impl Keeper {
         if state == SessionState::SyncConnected {
             self.connections += 1;
             telemetry::connected(live.session(), self.connections);
-            self.link.send_replace(Link::Connected(live.clone(), self.connections));
+            self.link.send_replace(Link::Connected(live.clone()));
         } else {
             // A read-only server is as good as none: it proves nothing and takes no writes.
             telemetry::suspended(live.session());

@@ -94,7 +94,7 @@ impl Session {
     /// The ZooKeeper session at present; `None` while there is no connection.
     pub fn id(&self) -> Option<SessionId> {
         match &*self.shared.link.borrow() {
-            Link::Connected(live, _) => Some(live.session()),
+            Link::Connected(live) => Some(live.session()),
             _ => None,
         }
     }
@@ -165,7 +165,7 @@ impl Shared {
         let mut link = self.link();
         loop {
             match &*link.borrow_and_update() {
-                Link::Connected(live, _) => return Ok(live.clone()),
+                Link::Connected(live) => return Ok(live.clone()),
                 Link::Closing | Link::Closed => return Err(Error::SessionClosed),
                 Link::Lost => return Err(Error::SessionLost),
                 Link::Connecting | Link::Suspended => {}
@@ -315,11 +315,7 @@ async fn first_session(connect: &dyn Connect, log: &mut telemetry::Attempts) -> 
     for attempts in 0.. {
         match open(connect, None).await {
             Ok(opened) => {
-                // A server accepts a chroot that does not exist, and then knows no path below it.
-                let chroot = opened.client.path();
-                if chroot != "/" && opened.client.check_stat("/").await == Ok(None) {
-                    return Err(Error::ChrootMissing { chroot: chroot.to_owned() });
-                }
+                check_chroot(&opened.client).await?;
                 return Ok(opened);
             }
             Err(ConnectError::Fatal(error)) => return Err(error),
@@ -328,4 +324,17 @@ async fn first_session(connect: &dyn Connect, log: &mut telemetry::Attempts) -> 
         sleep(pause(attempts)).await;
     }
     unreachable!("attempts do not run out")
+}
+
+/// A server accepts a chroot that does not exist, and then knows no path below it.
+async fn check_chroot(client: &zk::Client) -> Result<(), Error> {
+    let chroot = client.path();
+    if chroot == "/" {
+        return Ok(());
+    }
+    match timeout(client.session_timeout(), client.check_stat("/")).await {
+        Ok(Ok(None)) => Err(Error::ChrootMissing { chroot: chroot.to_owned() }),
+        // Or there is no telling now: a campaign will find out.
+        _ => Ok(()),
+    }
 }
