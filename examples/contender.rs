@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Start three of them with different ids. The first one leads, each other one waits behind the one before.
-//! Kill the leader (`kill -9`): the next one leads when the session timeout has passed since its last sign of life. Stop it with Ctrl-C or
-//! SIGTERM: it resigns, and the next one leads at once. A line is printed for each change: the time, the id,
-//! and what the contender is now.
+//! Kill the leader (`kill -9`): the next one leads when the session timeout has passed since its last sign of
+//! life. Stop it with Ctrl-C or SIGTERM: it resigns, and the next one leads at once. A line is printed for each
+//! change: the time, the id, and what the contender is now.
 //!
 //! `RUST_LOG=zookeeper_election=debug` shows what the library does.
 
@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use zookeeper_election::{BoxError, Election, Error, Leadership, Mode, Session, Standing};
+use zookeeper_election::{BoxError, Election, Error, Leadership, Lost, Mode, Session, Standing};
 
 #[derive(Parser)]
 struct Options {
@@ -83,7 +83,12 @@ async fn contend(options: Options) -> Result<(), BoxError> {
         };
         say(&format!("leading with token {}", leadership.token()));
         tokio::select! {
-            lost = leadership.lost() => say(&format!("stepped down: {lost}")),
+            lost = leadership.lost() => {
+                say(&format!("stepped down: {lost}"));
+                if lost == Lost::Disconnected {
+                    say("connecting");
+                }
+            }
             () = &mut stopped => break,
         }
     }

@@ -1,4 +1,4 @@
-//! The one place where a clock is read.
+//! The clock that leadership is measured with.
 
 use crate::types::Timestamp;
 

@@ -1,6 +1,8 @@
-//! The task of a contender: feeds the machine, and does what the machine says. It decides nothing.
+//! The task of a contender: feeds the machine, and does what the machine says. About the election itself it
+//! decides nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -51,6 +53,7 @@ pub(crate) fn start(
     shared: Arc<Shared>,
     guard: Guard,
     standing: watch::Sender<Standing>,
+    removed: Arc<AtomicBool>,
 ) -> Commands {
     let (commands, commands_rx) = mpsc::unbounded_channel();
     let span = telemetry::contender(&contest.plan.path, &contest.identity);
@@ -62,6 +65,8 @@ pub(crate) fn start(
         commands: commands_rx,
         own_commands: commands.downgrade(),
         standing,
+        removed,
+        unconfirmed: false,
         live: None,
         connected: false,
         session: None,
@@ -77,11 +82,16 @@ pub(crate) fn start(
         abandoned: false,
         refused: false,
         over: None,
-        _shared: shared,
+        shared,
         _guard: guard,
     };
     runtime.spawn(tracing::Instrument::instrument(driver.run(), span));
     commands
+}
+
+/// What became of the znodes of a contender whose task has ended.
+pub(crate) fn removed(removed: &AtomicBool) -> Result<(), Error> {
+    if removed.load(Ordering::Acquire) { Ok(()) } else { Err(Error::RemovalUnconfirmed) }
 }
 
 struct Driver {
@@ -91,6 +101,10 @@ struct Driver {
     commands: mpsc::UnboundedReceiver<Command>,
     own_commands: mpsc::WeakUnboundedSender<Command>,
     standing: watch::Sender<Standing>,
+    /// Whether no znode is left, for certain; for those who ask when the task has ended.
+    removed: Arc<AtomicBool>,
+    /// The removal of this campaign's znode has failed, or nobody knows.
+    unconfirmed: bool,
 
     live: Option<Arc<Live>>,
     /// What the machine knows.
@@ -115,7 +129,7 @@ struct Driver {
     /// The session takes no more campaigns, for this reason.
     over: Option<fn() -> Error>,
 
-    _shared: Arc<Shared>,
+    shared: Arc<Shared>,
     _guard: Guard,
 }
 
@@ -158,7 +172,8 @@ impl Driver {
         }
     }
 
-    /// Nothing is left to do; or nobody would profit from it, and the session takes the znode with it.
+    /// Nobody can ask for anything any more and the znode is removed; or its removal is refused, and whoever had
+    /// a handle has dropped it.
     fn is_done(&self) -> bool {
         (self.is_idle() && (self.abandoned || self.over.is_some())) || (self.abandoned && self.refused)
     }
@@ -170,9 +185,15 @@ impl Driver {
     /// Tells the machine what the session's state means for it.
     fn on_link(&mut self) {
         let link = self.link.borrow_and_update().clone();
+        // Only the latest state is seen, and this one may have been overtaken.
+        if self.shared.is_closing() && self.over.is_none() {
+            self.over = Some(|| Error::SessionClosed);
+            self.fail_campaign(Error::SessionClosed);
+            self.feed(Event::Withdraw(Lost::SessionClosed));
+        }
         match link {
             Link::Connected(live) => {
-                // Only the latest state is seen: this may be the first word of a disconnection, too.
+                // This may be the first word of a disconnection, too.
                 if std::mem::take(&mut self.connected) {
                     self.feed(Event::Suspended);
                 }
@@ -196,11 +217,7 @@ impl Driver {
                     self.lose_session(true);
                 }
             }
-            Link::Closing => {
-                self.over = Some(|| Error::SessionClosed);
-                self.fail_campaign(Error::SessionClosed);
-                self.feed(Event::Withdraw(Lost::SessionClosed));
-            }
+            Link::Closing => {}
             Link::Closed => {
                 self.over = Some(|| Error::SessionClosed);
                 self.fail_campaign(Error::SessionClosed);
@@ -272,6 +289,8 @@ impl Driver {
     fn start_campaign(&mut self) {
         if self.deferred && self.is_idle() {
             self.deferred = false;
+            self.unconfirmed = false;
+            self.removed.store(false, Ordering::Release);
             self.feed(Event::Campaign);
         }
     }
@@ -298,6 +317,7 @@ impl Driver {
         }
         if self.is_idle() {
             self.refused = false;
+            self.removed.store(!self.unconfirmed, Ordering::Release);
             for reply in self.removals.drain(..) {
                 let _ = reply.send(Ok(()));
             }
@@ -327,8 +347,9 @@ impl Driver {
         let lost = watch::Sender::new(None);
         // A campaign holds a handle, and so does whoever holds the reply's receiver.
         if let (Some(commands), Some(reply)) = (self.own_commands.upgrade(), self.campaign.take()) {
+            let removed = self.removed.clone();
             let leadership =
-                Leadership::new(self.leaderships, node, lease.clone(), lost.subscribe(), commands);
+                Leadership::new(self.leaderships, node, lease.clone(), lost.subscribe(), removed, commands);
             self.leading = Some(Leading { number: self.leaderships, lease, lost });
             // If nobody waits any more, the leadership is dropped here and resigns.
             let _ = reply.send(Ok(leadership));
@@ -355,6 +376,7 @@ impl Driver {
 
     fn removal_failed(&mut self, error: Error) {
         telemetry::removal_failed(&error);
+        self.unconfirmed = true;
         for reply in self.removals.drain(..) {
             let _ = reply.send(Err(error.clone()));
         }

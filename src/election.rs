@@ -1,5 +1,6 @@
 //! An election, as one contender sees it: campaign, run, withdraw, and look at the others.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 pub use self::builder::{ElectionBuilder, Parents};
 use crate::driver::{self, Command, Commands, Contest};
-use crate::error::{BoxError, Error, Lost};
+use crate::error::{BoxError, Error};
 use crate::leadership::Leadership;
 use crate::observer::LeaderWatch;
 use crate::roster;
@@ -32,6 +33,10 @@ pub struct Election {
     /// To the contender's task, which the first campaign starts.
     commands: OnceLock<Commands>,
     standing: watch::Sender<Standing>,
+    /// Whether no znode of this contender is left, for certain.
+    removed: Arc<AtomicBool>,
+    /// How often the application has withdrawn: ends `run` wherever it is.
+    withdrawals: watch::Sender<u64>,
 }
 
 /// What a leader does, for [`Election::run`].
@@ -51,6 +56,8 @@ impl Election {
             shared,
             commands: OnceLock::new(),
             standing: watch::Sender::new(Standing::Idle),
+            removed: Arc::new(AtomicBool::new(true)),
+            withdrawals: watch::Sender::new(0),
         }
     }
 
@@ -91,8 +98,9 @@ impl Election {
     /// To stop it from outside, [`withdraw`](Self::withdraw), or drop the future and close the session.
     /// [`standings`](Self::standings) tells when the lead was won and lost.
     ///
-    /// A task that fails gives up the lead at once. It campaigns again after a pause, from half of 500 ms on,
-    /// doubling up to 30 s until it has led for longer than that, so that others get their turn.
+    /// A task that fails gives up the lead at once, and campaigns again after a random pause between one half
+    /// and the whole of 500 ms, so that others get their turn. That doubles with each further failure up to
+    /// 30 s, until the task has led for longer than that.
     ///
     /// # Errors
     /// As [`campaign`](Self::campaign) and [`Leadership::resign`].
@@ -103,6 +111,15 @@ impl Election {
     /// # Connection loss
     /// The task's work is dropped at the first sign of it.
     pub async fn run(&self, task: &mut (impl LeaderTask + ?Sized)) -> Result<(), Error> {
+        let mut withdrawn = self.withdrawals.subscribe();
+        tokio::select! {
+            biased;
+            Ok(()) = withdrawn.changed() => Err(Error::Withdrawn),
+            ended = self.lead_again_and_again(task) => ended,
+        }
+    }
+
+    async fn lead_again_and_again(&self, task: &mut (impl LeaderTask + ?Sized)) -> Result<(), Error> {
         let mut failures = 0u32;
         loop {
             let leadership = self.campaign().await?;
@@ -120,14 +137,14 @@ impl Election {
                     drop(leadership);
                     tokio::time::sleep(rest).await;
                 }
-                Err(Lost::Resigned) => return Err(Error::Withdrawn),
                 Err(_) => {}
             }
         }
     }
 
     /// Ends the campaign or the leadership of this contender, and waits until its znode is gone. A campaign
-    /// that is under way ends with [`Error::Withdrawn`], a leadership with [`Lost::Resigned`].
+    /// or [`run`](Self::run) that is under way ends with [`Error::Withdrawn`], a leadership with
+    /// [`Lost::Resigned`](crate::Lost::Resigned).
     ///
     /// # Errors
     /// As [`Leadership::resign`].
@@ -139,14 +156,11 @@ impl Election {
     /// Waits until there is a connection again, or until the session is over, however long that takes:
     /// [`Session::close`](crate::Session::close) has a limit.
     pub async fn withdraw(&self) -> Result<(), Error> {
+        self.withdrawals.send_modify(|count| *count += 1);
         let (reply, removed) = oneshot::channel();
-        let Some(commands) = self.commands.get() else {
-            return Ok(());
-        };
-        if commands.send(Command::Withdraw(reply)).is_err() {
-            return Ok(());
-        }
-        removed.await.unwrap_or(Err(Error::SessionClosed))
+        let Some(commands) = self.commands.get() else { return Ok(()) };
+        let _ = commands.send(Command::Withdraw(reply));
+        removed.await.unwrap_or_else(|_| driver::removed(&self.removed))
     }
 
     /// Who leads at present, as the server knows that this session is connected to; `None` if nobody does or
@@ -209,7 +223,8 @@ impl Election {
         }
         let guard = self.shared.guard().ok_or(Error::SessionClosed)?;
         Ok(self.commands.get_or_init(|| {
-            driver::start(self.contest.clone(), self.shared.clone(), guard, self.standing.clone())
+            let (standing, removed) = (self.standing.clone(), self.removed.clone());
+            driver::start(self.contest.clone(), self.shared.clone(), guard, standing, removed)
         }))
     }
 

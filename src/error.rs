@@ -6,14 +6,16 @@ use std::time::Duration;
 /// The largest identity that a contender may publish, in bytes.
 pub const MAX_IDENTITY_BYTES: usize = 64 * 1024;
 
-/// An error of another crate, kept as the source of one of ours.
+/// An error of the application's, as a [`LeaderTask`](crate::LeaderTask) or [`Connect`](crate::Connect) returns it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call failed.
 ///
-/// Each message (`Display`) says what is wrong and what to do instead; returned from `main`, an error shows its
-/// `Debug` form, so print it. Unless a variant says otherwise, the contender
-/// holds no place in the queue when a call has failed: its znode is being removed, or goes with its session.
+/// Each message (`Display`) says what is wrong and what to do instead. Returned from `main`, an error shows its
+/// `Debug` form: print it instead.
+///
+/// When a campaign has failed, the contender holds no place in the queue: its znode is being removed, or goes
+/// with its session.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -31,11 +33,18 @@ pub enum Error {
 
     /// The ZooKeeper client refuses the options of the session. Nothing was sent.
     #[error(
-        "invalid options for the session: {reason}; with TLS, give the certificate authority of the servers"
+        "invalid options for the session: {reason}; with TLS, look at the certificate authority and the identity"
     )]
     InvalidOptions {
         /// What the client says.
         reason: String,
+    },
+
+    /// The application's own [`Connect`](crate::Connect) cannot open a session, whatever is tried.
+    #[error("no ZooKeeper session can be opened: {source}")]
+    Connect {
+        /// Why.
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
 
     /// The session timeout is zero or beyond what ZooKeeper can express. Nothing was sent.
@@ -48,7 +57,7 @@ pub enum Error {
         given: Duration,
     },
 
-    /// The time-out of requests is zero. Nothing was sent.
+    /// The timeout of requests is zero. Nothing was sent.
     #[error("invalid request timeout 0: no answer would come in time; leave it out for the session timeout")]
     InvalidRequestTimeout,
 
@@ -101,13 +110,13 @@ pub enum Error {
 
     /// The ensemble does not permit the operation to this session.
     #[error(
-        "no permission to {operation} {path}: give the session credentials that its ACL admits, or have the ACL \
-         extended"
+        "no permission to {operation} {path}: give the session credentials that the ACL admits, or have the ACL \
+         extended (to create or delete a znode, that of its parent)"
     )]
     NotAuthorized {
         /// The operation: `create`, `list`, `read` or `delete`.
         operation: &'static str,
-        /// The znode whose ACL refused it.
+        /// The znode. To create and to delete one, it is the ACL of its parent that decides.
         path: String,
     },
 
@@ -146,13 +155,6 @@ pub enum Error {
         waited: Duration,
         /// What the last attempt met.
         reason: String,
-    },
-
-    /// A text names no mode, see [`Mode`](crate::Mode).
-    #[error("unknown mode {given:?}: write \"sequential\" or \"master\"")]
-    UnknownMode {
-        /// The text.
-        given: String,
     },
 
     /// In master mode, a znode stands at the election's path that is no contender's: it is not ephemeral.
@@ -273,6 +275,13 @@ pub enum Lost {
     /// The application closed the session, or the runtime of the session's tasks was shut down.
     #[error("the session was closed")]
     SessionClosed,
+}
+
+/// A text that names no [`Mode`](crate::Mode).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown mode {given:?}: write \"sequential\" or \"master\"")]
+pub struct ParseModeError {
+    pub(crate) given: String,
 }
 
 /// How a request to ZooKeeper failed, by what follows from it.

@@ -4,13 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 
 use tokio::sync::{oneshot, watch};
 
 use crate::clock;
-use crate::driver::{Command, Commands};
+use crate::driver::{self, Command, Commands};
 use crate::error::{Error, Lost};
 use crate::machine::Lease;
 use crate::types::{FencingToken, Node, Timestamp};
@@ -34,6 +34,7 @@ pub struct Leadership {
     node: Node,
     lease: Arc<LeaseCell>,
     lost: watch::Receiver<Option<Lost>>,
+    removed: Arc<AtomicBool>,
     commands: Commands,
 }
 
@@ -60,9 +61,10 @@ impl Leadership {
         node: Node,
         lease: Arc<LeaseCell>,
         lost: watch::Receiver<Option<Lost>>,
+        removed: Arc<AtomicBool>,
         commands: Commands,
     ) -> Self {
-        Self { number, node, lease, lost, commands }
+        Self { number, node, lease, lost, removed, commands }
     }
 
     /// The fencing token of this leadership: greater than that of every leadership of this election before.
@@ -82,6 +84,7 @@ impl Leadership {
     /// In this version the end is not known in advance but set by what is heard of. A process that was paused
     /// hears late, and so does one whose server was cut off from the others; see the crate's documentation for
     /// what follows, and for the fencing token, which protects all the same.
+    #[must_use]
     pub fn is_valid(&self) -> bool {
         clock::now() < self.lease.end()
     }
@@ -93,7 +96,7 @@ impl Leadership {
     pub async fn lost(&self) -> Lost {
         let mut lost = self.lost.clone();
         let ended = lost.wait_for(Option::is_some).await;
-        // Whoever writes the reason writes one before it goes.
+        // The driver sets a reason before it drops the sender.
         ended.ok().and_then(|reason| *reason).unwrap_or(Lost::SessionClosed)
     }
 
@@ -128,10 +131,10 @@ impl Leadership {
     /// once. The leadership is invalid from the call on. After it was lost, waits until its znode is gone.
     ///
     /// # Errors
-    /// [`Error::RemovalUnconfirmed`] if the session ended before: the znode goes with it.
+    /// [`Error::RemovalUnconfirmed`] if the session has ended, or was closed, before the ensemble could confirm
+    /// it: the znode goes with the session.
     /// [`Error::NotAuthorized`] if the ACL of the directory does not permit to delete: the removal is tried
     /// again and again in the background, and the znode goes with the session at the latest.
-    /// [`Error::SessionClosed`] if the session was closed before, which has told what became of the znode.
     ///
     /// # Cancel safety
     /// The resignation goes on when the future is dropped.
@@ -142,7 +145,7 @@ impl Leadership {
     pub async fn resign(self) -> Result<(), Error> {
         let (reply, removed) = oneshot::channel();
         self.leave(Some(reply));
-        removed.await.unwrap_or(Err(Error::SessionClosed))
+        removed.await.unwrap_or_else(|_| driver::removed(&self.removed))
     }
 
     fn leave(&self, reply: Option<oneshot::Sender<Result<(), Error>>>) {

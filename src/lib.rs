@@ -29,7 +29,7 @@ pub use async_trait::async_trait;
 pub use zookeeper_client;
 
 pub use self::election::{Election, ElectionBuilder, LeaderTask, Parents};
-pub use self::error::{BoxError, Error, Lost, MAX_IDENTITY_BYTES};
+pub use self::error::{BoxError, Error, Lost, MAX_IDENTITY_BYTES, ParseModeError};
 pub use self::leadership::Leadership;
 pub use self::observer::LeaderWatch;
 pub use self::session::{Connect, ConnectError, Session, SessionBuilder};

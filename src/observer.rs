@@ -18,6 +18,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 ///
 /// It looks when asked, and keeps one watch on the present leader's znode in between: no task, no queue.
 /// Leaderships that begin and end between two looks are not seen.
+#[must_use = "it looks when `next` is awaited"]
 pub struct LeaderWatch {
     contest: Arc<Contest>,
     shared: Arc<Shared>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 
 use crate::driver::Contest;
-use crate::error::Failure;
+use crate::error::{Error, Failure};
 use crate::machine::{Plan, naming};
 use crate::path::{join, split};
 use crate::session::{Live, Origin, Watch};
@@ -94,8 +94,11 @@ pub(crate) async fn contenders(contest: &Contest, live: &Arc<Live>) -> Result<Ve
 }
 
 async fn contender(contest: &Contest, live: &Arc<Live>, path: &str) -> Result<Option<Contender>, Failure> {
-    let read = live.read(path).await?;
-    Ok(read.map(|(data, origin)| describe(contest, path, data, origin)))
+    let Some((data, origin)) = live.read(path).await? else { return Ok(None) };
+    if contest.plan.mode == Mode::Master && origin.owner.is_none() {
+        return Err(Failure::Refused(Error::PathOccupied { path: path.to_owned() }));
+    }
+    Ok(Some(describe(contest, path, data, origin)))
 }
 
 fn describe(contest: &Contest, path: &str, data: Vec<u8>, origin: Origin) -> Contender {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::{Error, Lost};
+use crate::error::{Lost, ParseModeError};
 
 /// A number that grows with every new leadership of an election.
 ///
@@ -23,7 +23,7 @@ impl FencingToken {
         Self(zxid)
     }
 
-    /// The transaction id, never negative.
+    /// The transaction id.
     pub const fn zxid(self) -> i64 {
         self.0
     }
@@ -114,7 +114,7 @@ impl fmt::Debug for Sequence {
 }
 
 /// One participant of an election, as its znode tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Contender {
     /// The path of the contender's znode, below the session's chroot: `/app/leader_election/guid_0000000001`.
@@ -126,12 +126,12 @@ pub struct Contender {
     pub identity: String,
     /// The token that a leadership on this znode has.
     pub token: FencingToken,
-    /// The session that owns the znode.
+    /// The session that owns the znode; `0x0` if it is not ephemeral, and so no contender's.
     pub session: SessionId,
 }
 
 /// Where a contender stands in its election, see [`Election::standing`](crate::Election::standing).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Standing {
     /// Takes no part: no campaign is under way and no znode of this contender is left.
@@ -161,7 +161,8 @@ pub enum Standing {
         /// The token of this leadership.
         token: FencingToken,
     },
-    /// Does not campaign any more, and its znode is being removed.
+    /// Has given up its place, and its znode is being removed. A campaign that was begun meanwhile starts after
+    /// that.
     Leaving,
 }
 
@@ -191,13 +192,13 @@ impl fmt::Display for Mode {
 }
 
 impl std::str::FromStr for Mode {
-    type Err = Error;
+    type Err = ParseModeError;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, ParseModeError> {
         match text {
             "sequential" => Ok(Self::Sequential),
             "master" => Ok(Self::Master),
-            given => Err(Error::UnknownMode { given: given.to_owned() }),
+            given => Err(ParseModeError { given: given.to_owned() }),
         }
     }
 }

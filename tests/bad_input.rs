@@ -114,6 +114,10 @@ async fn wrong_elections(ensemble: &Ensemble) {
     let stat = operator.check_stat("/unreadable").await.unwrap().unwrap();
     assert_eq!(stat.num_children, 0, "the znode that could not be listed is removed");
 
+    let election = session.election("/occupied").mode(Mode::Master).build().unwrap();
+    let error = election.leader().await.expect_err("a persistent znode is no master");
+    says("a look at it", &error, &["/occupied is not an ephemeral znode"]);
+
     // The session has lost nothing by all that.
     let path = unique_path("good");
     let election = session.election(&path).identity("x".repeat(MAX_IDENTITY_BYTES)).build().unwrap();

@@ -291,3 +291,14 @@ fn process_exists(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status"));
     status.is_ok_and(|status| !status.contains("State:\tZ"))
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_servers_survive_the_loss_of_two() {
+    let mut ensemble = Ensemble::start(5).await;
+    for _ in 0..2 {
+        let leader = ensemble.leader().await;
+        ensemble.server_mut(leader).kill();
+    }
+    ensemble.wait_until_serving().await;
+    assert_eq!(ensemble.servers().iter().filter(|server| server.is_running()).count(), 3);
+}

@@ -48,6 +48,7 @@ fn each_part_uses_only_what_it_may() {
             .unwrap_or_else(|| panic!("{part} is new: say in this test what it may use"));
         let allows = |other: &str| allowed.split(' ').any(|name| name == other);
         for (file, text) in files {
+            assert!(!text.contains("use crate::{"), "{}: one `use` for each part, please", file.display());
             for other in sources.keys().filter(|other| *other != part && *other != "lib") {
                 let named =
                     text.contains(&format!("crate::{other}::")) || text.contains(&format!("crate::{other};"));

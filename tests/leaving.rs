@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use support::{
@@ -44,9 +46,12 @@ async fn an_election_dropped_while_it_waits_leaves_no_znode() {
     let a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
     let mut b = Contender::join(&servers, &path, Mode::Sequential, "b").await;
     assert_eq!(identities(&a.election).await, ["a", "b"]);
+    // The session stays: nothing goes with it.
+    let session = b.session.clone();
     b.drop_campaign();
     drop(b);
     eventually("b is gone", PATIENCE, async || (identities(&a.election).await == ["a"]).then_some(())).await;
+    assert!(session.id().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,4 +221,64 @@ async fn many_elections_share_a_session() {
     assert!(b.campaigns(), "the znode of the own session is not the own znode");
     master.resign().await.unwrap();
     assert!(b.leads().await.is_valid());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_vanishes_under_those_who_campaign_is_created_again() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("vanishing");
+    let servers = ensemble.connect_string();
+    let operator = Client::connect(&servers).await.unwrap();
+    let a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
+    let mut b = Contender::join(&servers, &path, Mode::Sequential, "b").await;
+    let before = operator.check_stat(&path).await.unwrap().unwrap().czxid;
+    // Somebody may join again before the directory is empty: then once more.
+    eventually("the directory is gone for a moment", PATIENCE, async || {
+        for child in children(&operator, &path).await {
+            let _ = operator.delete(&format!("{path}/{child}"), None).await;
+        }
+        operator.delete(&path, None).await.ok()
+    })
+    .await;
+    drop(a);
+    let leadership = b.leads().await;
+    // It may be one that was won and lost with the first directory.
+    if !leadership.is_valid() {
+        drop(leadership);
+        b.campaign();
+        assert!(b.leads().await.is_valid());
+    }
+    let after = operator.check_stat(&path).await.unwrap().unwrap().czxid;
+    assert!(after > before, "another directory");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn withdrawing_ends_a_run_wherever_it_is() {
+    use zookeeper_election::{BoxError, LeaderTask, Leadership, async_trait};
+    /// Fails each time, so that the run rests most of the time.
+    struct Failing(Arc<AtomicUsize>);
+    #[async_trait]
+    impl LeaderTask for Failing {
+        async fn lead(&mut self, _: &Leadership) -> Result<(), BoxError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Err("always".into())
+        }
+    }
+    let ensemble = Ensemble::start(1).await;
+    let session = connect(&ensemble.connect_string()).await;
+    let election = Arc::new(session.election(&unique_path("run")).build().unwrap());
+    for wait in [0, 50, 400, 900] {
+        let led = Arc::new(AtomicUsize::new(0));
+        let (it, mut task) = (election.clone(), Failing(led.clone()));
+        let run = tokio::spawn(async move { it.run(&mut task).await });
+        eventually("the first term", PATIENCE, async || (led.load(Ordering::SeqCst) > 0).then_some(())).await;
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        election.withdraw().await.unwrap();
+        let ended = tokio::time::timeout(PATIENCE, run).await.expect("an end").unwrap();
+        assert!(matches!(ended, Err(Error::Withdrawn)), "{ended:?}");
+        let count = led.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert_eq!(led.load(Ordering::SeqCst), count, "it does not lead again");
+        assert_eq!(election.leader().await.unwrap(), None);
+    }
 }

@@ -103,3 +103,21 @@ fn shutting_down_the_session_s_runtime_ends_everything_on_it() {
         bounded.await.expect("nothing hangs");
     });
 }
+
+#[test]
+fn a_leader_on_a_client_whose_runtime_is_shut_down_steps_down() {
+    let build =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (client_s, application_s) = (build(), build());
+    let ensemble = application_s.block_on(Ensemble::start(1));
+    let servers = ensemble.connect_string();
+    let client = client_s.block_on(zookeeper_election::zookeeper_client::Client::connect(&servers)).unwrap();
+    application_s.block_on(async {
+        let election = Session::from_client(client).election(&unique_path("foreign")).build().unwrap();
+        let leadership = election.campaign().await.unwrap();
+        client_s.shutdown_background();
+        let lost = tokio::time::timeout(PATIENCE, leadership.lost()).await.expect("the leadership ends");
+        assert_eq!(lost, Lost::SessionExpired);
+        assert!(matches!(election.campaign().await, Err(Error::SessionLost)));
+    });
+}

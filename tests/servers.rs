@@ -2,10 +2,11 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use support::{Contender, Ensemble, PATIENCE, SESSION_TIMEOUT, connect, eventually, identities, unique_path};
-use zookeeper_election::{Election, Lost, Mode, Session, Standing};
+use zookeeper_election::{Election, FencingToken, Lost, Mode, Session, Standing};
 
 /// Three contenders that campaign again whenever they have lost the lead, each at its own first server.
 async fn three(ensemble: &Ensemble, path: &str) -> Vec<Contender> {
@@ -32,12 +33,13 @@ async fn serves(ensemble: &Ensemble, session: &Session, server: usize) -> bool {
     sessions.contains(&format!("sid={id},"))
 }
 
-/// Keeps a contender in the race, as an application does.
-fn keep_campaigning(mut contender: Contender) -> Runner {
+/// Keeps a contender in the race, as an application does, and notes its leaderships.
+fn keep_campaigning(mut contender: Contender, terms: Terms) -> Runner {
     let election = contender.election.clone();
     let task = tokio::spawn(async move {
         loop {
             let leadership = contender.leads().await;
+            terms.lock().unwrap().push((contender.id.clone(), leadership.token()));
             leadership.lost().await;
             contender.campaign();
         }
@@ -45,8 +47,11 @@ fn keep_campaigning(mut contender: Contender) -> Runner {
     Runner { election, task }
 }
 
+/// Who has led, with which token.
+type Terms = Arc<Mutex<Vec<(String, FencingToken)>>>;
+
 struct Runner {
-    election: std::sync::Arc<Election>,
+    election: Arc<Election>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -56,16 +61,22 @@ impl Drop for Runner {
     }
 }
 
-/// One leads, two wait, and there is no znode but theirs.
-async fn settled(runners: &[Runner]) {
+/// One leads, with the token noted last, two wait, and there is no znode but theirs.
+async fn settled(runners: &[Runner], terms: &Terms) {
     let what = "one leader, two who wait, three znodes";
     eventually(what, 2 * PATIENCE, async || {
-        let standings: Vec<Standing> = runners.iter().map(|it| it.election.standing()).collect();
-        let leading = standings.iter().filter(|it| matches!(it, Standing::Leading { .. })).count();
-        let waiting = standings.iter().filter(|it| matches!(it, Standing::Waiting { .. })).count();
-        let mut names = identities(&runners[0].election).await;
+        let contenders = runners[0].election.contenders().await.ok()?;
+        let mut names: Vec<&str> = contenders.iter().map(|it| it.identity.as_str()).collect();
         names.sort();
-        (leading == 1 && waiting == 2 && names == ["a", "b", "c"]).then_some(())
+        let standings: Vec<Standing> = runners.iter().map(|it| it.election.standing()).collect();
+        let waiting = standings.iter().filter(|it| matches!(it, Standing::Waiting { .. })).count();
+        let leading = standings.iter().find_map(|it| match it {
+            Standing::Leading { token, .. } => Some(*token),
+            _ => None,
+        })?;
+        let last = terms.lock().unwrap().last()?.1;
+        (waiting == 2 && names == ["a", "b", "c"] && leading == last && contenders[0].token == last)
+            .then_some(())
     })
     .await;
 }
@@ -74,24 +85,36 @@ async fn settled(runners: &[Runner]) {
 async fn the_server_of_the_leader_dies_then_the_leading_server_then_all_restart() {
     let mut ensemble = Ensemble::start(3).await;
     let path = unique_path("servers");
-    let runners: Vec<Runner> = three(&ensemble, &path).await.into_iter().map(keep_campaigning).collect();
-    settled(&runners).await;
+    let terms = Terms::default();
+    let contenders = three(&ensemble, &path).await;
+    let runners: Vec<Runner> =
+        contenders.into_iter().map(|contender| keep_campaigning(contender, terms.clone())).collect();
+    settled(&runners, &terms).await;
+    assert_eq!(terms.lock().unwrap()[0].0, "a", "a came first");
 
-    // a leads, and is connected to the first server.
+    // a is connected to the first server: it steps down, and somebody takes over.
     ensemble.server_mut(0).kill();
-    settled(&runners).await;
+    eventually("another leader", PATIENCE, async || (terms.lock().unwrap().len() > 1).then_some(())).await;
+    assert_ne!(terms.lock().unwrap()[1].0, "a", "whoever leads next stood before a's new place");
+    settled(&runners, &terms).await;
     ensemble.server_mut(0).restart().await;
 
+    // All connections break when the ensemble has to elect a leading server of its own.
     let leading = ensemble.leader().await;
+    let before = terms.lock().unwrap().len();
     ensemble.server_mut(leading).kill();
-    settled(&runners).await;
+    eventually("another leader", PATIENCE, async || (terms.lock().unwrap().len() > before).then_some(()))
+        .await;
+    settled(&runners, &terms).await;
     ensemble.server_mut(leading).restart().await;
 
     for server in 0..3 {
         ensemble.server_mut(server).restart().await;
         ensemble.wait_until_serving().await;
     }
-    settled(&runners).await;
+    settled(&runners, &terms).await;
+    let terms = terms.lock().unwrap();
+    assert!(terms.windows(2).all(|two| two[0].1 < two[1].1), "tokens grow: {terms:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join as join_all_in_order;
+
 use super::Contest;
 use crate::error::Failure;
 use crate::machine::{Plan, Reply, Request, Seen, naming};
@@ -39,9 +41,10 @@ pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -
             }
             Mode::Master => {
                 // Whoever wins, the next request is for a watch on this znode: it is sent along, and saves
-                // waiting for one answer after the other.
+                // waiting for one answer after the other. The create has to be the first, and `join` polls in
+                // this order.
                 let creation = Creation { path, sequential: false, data, acl: &contest.acl };
-                let (created, glance) = tokio::join!(live.create(creation), live.watch(path));
+                let (created, glance) = join_all_in_order(live.create(creation), live.watch(path)).await;
                 Outcome::Tried(log(created), glance.ok())
             }
         },

@@ -27,6 +27,7 @@ pub enum Parents {
 }
 
 /// Options of an [`Election`].
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ElectionBuilder {
     shared: Arc<Shared>,
@@ -125,6 +126,16 @@ impl ElectionBuilder {
             container_parents: parents == Parents::Container,
         };
         Ok(Election::new(contest, shared))
+    }
+}
+
+impl std::fmt::Debug for ElectionBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ElectionBuilder")
+            .field("path", &self.path)
+            .field("mode", &self.mode)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
     }
 }
 

@@ -89,6 +89,7 @@ pub(crate) enum Seen {
     Nothing,
     /// The znode that the request named, or (for the one ahead) an ephemeral one.
     Standing,
-    /// A znode of that name, but for the own one: not the same; for the one ahead: not ephemeral.
+    /// Something else has the name. Asked for the own znode: another one. Asked for the one ahead: a znode that
+    /// is not ephemeral.
     Other,
 }

@@ -4,7 +4,7 @@ use super::event::Seen;
 
 /// What a look at the master's znode says to a contender that could not create it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Verdict {
     /// It went in the meantime: try again.
     Free,
     /// Somebody is master.
@@ -14,10 +14,10 @@ pub(crate) enum Place {
 }
 
 /// Decides what to do after a create was answered with "exists".
-pub(crate) fn place(seen: Seen) -> Place {
+pub(crate) fn judge(seen: Seen) -> Verdict {
     match seen {
-        Seen::Nothing => Place::Free,
-        Seen::Standing => Place::Taken,
-        Seen::Other => Place::Occupied,
+        Seen::Nothing => Verdict::Free,
+        Seen::Standing => Verdict::Taken,
+        Seen::Other => Verdict::Occupied,
     }
 }

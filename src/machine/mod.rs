@@ -18,7 +18,7 @@
 //! Call order: feed one [`Event`] to [`Machine::handle`], then take [`Action`]s from
 //! [`Machine::poll_action`] until there are none, and carry them out in this order. Feed [`Event::Tick`]
 //! when [`Machine::poll_timeout`] has come. Every [`Action::Ask`] is answered once, at the latest by a
-//! time-out, except after [`Event::SessionLost`], which ends all that are under way.
+//! timeout, except after [`Event::SessionLost`], which ends all that are under way.
 //!
 //! A failed request leads to another attempt (after a pause that doubles, with jitter), or back to the last
 //! thing known for certain. Only [`Failure::Refused`] ends a campaign.
@@ -38,10 +38,10 @@ use std::time::Duration;
 
 pub(crate) use self::event::{Action, Event, Reply, Request, Seen, Ticket};
 pub(crate) use self::lease::Lease;
-use self::state::{Ahead, Held, OwnWatch, Place};
+use self::state::{Ahead, Held, OwnWatch, Place, Removal};
 use crate::error::{Error, Failure, Lost};
 use crate::path::join;
-use crate::types::{Mode, Node, Standing, Timestamp};
+use crate::types::{Mode, Standing, Timestamp};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -64,10 +64,10 @@ pub(crate) struct Machine {
     /// A server answers.
     connected: bool,
     place: Place,
-    /// Znodes of ours that are to be removed, and whether to look before deleting.
-    stale: VecDeque<(Node, bool)>,
+    /// Znodes of ours that are to be removed.
+    stale: VecDeque<Removal>,
     /// The request under way, but for looks at the own znode, which run beside it.
-    asked: Option<Asked>,
+    pending: Option<Pending>,
     tickets: u64,
     failures: u32,
     retry_at: Option<Timestamp>,
@@ -78,7 +78,7 @@ pub(crate) struct Machine {
 }
 
 /// A request under way.
-struct Asked {
+struct Pending {
     ticket: Ticket,
     /// It may leave a znode.
     creates: bool,
@@ -93,7 +93,7 @@ impl Machine {
             connected: false,
             place: Place::Nowhere,
             stale: VecDeque::new(),
-            asked: None,
+            pending: None,
             tickets: 0,
             failures: 0,
             retry_at: None,
@@ -137,13 +137,13 @@ impl Machine {
         }
         self.retry_at = None;
         self.watch_own();
-        if self.asked.is_some() {
+        if self.pending.is_some() {
             return;
         }
         if let Place::Unsure = self.place {
             return self.ask(Request::FindOwn);
         }
-        if let Some((node, verify)) = self.stale.front() {
+        if let Some(Removal { node, verify }) = self.stale.front() {
             let request = Request::Remove { node: node.clone(), verify: *verify };
             return self.ask(request);
         }
@@ -188,7 +188,7 @@ impl Machine {
     fn ask(&mut self, request: Request) {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.asked = Some(Asked { ticket, creates: matches!(request, Request::Create) });
+        self.pending = Some(Pending { ticket, creates: matches!(request, Request::Create) });
         self.actions.push_back(Action::Ask(ticket, request));
     }
 
@@ -204,11 +204,12 @@ impl Machine {
                 if held.leading {
                     self.step_down(reason);
                 }
-                // A watch that is set and did not fire says that the znode is the same as ever, but for what is
-                // on its way to us. In master mode another one's would have the same name.
+                // While its watch is set and has not fired, the znode can be deleted by name: in a directory the
+                // name is not given out twice. In master mode the next master's znode has the same name, and
+                // the event may still be on its way.
                 let watched = self.connected && matches!(held.own, OwnWatch::Set);
                 let verify = !watched || self.plan.mode == Mode::Master;
-                self.stale.push_back((held.node, verify));
+                self.stale.push_back(Removal { node: held.node, verify });
                 self.retry_at = None;
             }
             Place::Unsure => self.place = Place::Unsure,
@@ -262,13 +263,13 @@ impl Machine {
         if let Place::Held(Held { leading: true, .. }) = self.place {
             self.leave_place(Lost::Disconnected);
         }
-        self.stale.iter_mut().for_each(|(_, verify)| *verify = true);
+        self.stale.iter_mut().for_each(|removal| removal.verify = true);
     }
 
     fn on_session_lost(&mut self, reopening: bool) {
         self.connected = false;
         self.retry_at = None;
-        let creating = self.asked.take().is_some_and(|asked| asked.creates);
+        let creating = self.pending.take().is_some_and(|pending| pending.creates);
         let unconfirmed = creating || !self.stale.is_empty() || matches!(self.place, Place::Unsure);
         match std::mem::replace(&mut self.place, Place::Nowhere) {
             Place::Held(Held { leading: true, .. }) => self.step_down(Lost::SessionExpired),
@@ -338,7 +339,7 @@ impl Machine {
         if !self.wanted {
             let nothing_left = matches!(self.place, Place::Nowhere | Place::NoParent | Place::Blocked { .. })
                 && self.stale.is_empty()
-                && self.asked.is_none();
+                && self.pending.is_none();
             return if nothing_left { Standing::Idle } else { Standing::Leaving };
         }
         if !self.connected {

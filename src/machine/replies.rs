@@ -1,14 +1,14 @@
 //! What the answers to requests lead to.
 
 use super::event::{Action, Reply, Seen, Ticket};
-use super::state::{Ahead, Held, OwnWatch, Place};
+use super::state::{Ahead, Held, OwnWatch, Place, Removal};
 use super::{Machine, master, sequential};
 use crate::error::{Error, Failure};
 use crate::types::{Mode, Node, Timestamp};
 
 impl Machine {
     pub(super) fn on_reply(&mut self, now: Timestamp, ticket: Ticket, reply: Reply) {
-        if self.asked.as_ref().is_none_or(|asked| asked.ticket != ticket) {
+        if self.pending.as_ref().is_none_or(|pending| pending.ticket != ticket) {
             if let (Place::Held(held), Reply::Watched(seen)) = (&self.place, reply)
                 && matches!(held.own, OwnWatch::Asked(own) if own == ticket)
             {
@@ -16,7 +16,7 @@ impl Machine {
             }
             return;
         }
-        self.asked = None;
+        self.pending = None;
         match reply {
             Reply::Created(outcome) => self.on_created(now, outcome),
             Reply::Found(outcome) => self.on_found(now, outcome),
@@ -59,7 +59,8 @@ impl Machine {
             self.place = Place::Held(Held::new(node, self.plan.mode));
         } else {
             self.place = Place::Nowhere;
-            self.stale.push_back((node, false));
+            let verify = self.plan.mode == Mode::Master || !self.connected;
+            self.stale.push_back(Removal { node, verify });
         }
     }
 
@@ -71,11 +72,12 @@ impl Machine {
                 if let Some(node) = nodes.next() {
                     self.hold(node);
                 }
-                self.stale.extend(nodes.map(|extra| (extra, true)));
+                self.stale.extend(nodes.map(|node| Removal { node, verify: true }));
             }
             Err(Failure::Refused(error)) => {
                 // The znode, if there is one, can be neither found nor removed: it goes with the session.
                 self.place = Place::Nowhere;
+                self.actions.push_back(Action::RemovalFailed(error.clone()));
                 self.give_up(error);
             }
             Err(failure) => self.failed(now, failure),
@@ -87,10 +89,10 @@ impl Machine {
             return;
         };
         match outcome {
-            Ok(children) => match sequential::place(&self.plan.prefix, &children, held.node.name()) {
-                sequential::Place::Gone => self.on_own_gone(now),
-                sequential::Place::Lowest => held.ahead = Ahead::Nobody,
-                sequential::Place::Behind(name) => held.ahead = Ahead::Chosen(name),
+            Ok(children) => match sequential::judge(&self.plan.prefix, &children, held.node.name()) {
+                sequential::Verdict::Gone => self.on_own_gone(now),
+                sequential::Verdict::Lowest => held.ahead = Ahead::Nobody,
+                sequential::Verdict::Behind(name) => held.ahead = Ahead::Chosen(name),
             },
             Err(Failure::NoNode) => self.on_own_gone(now),
             Err(failure) => self.failed(now, failure),
@@ -106,7 +108,11 @@ impl Machine {
             Ok(Seen::Nothing | Seen::Other) => self.on_own_gone(now),
             Err(failure) => {
                 held.own = OwnWatch::Off;
-                self.failed(now, failure);
+                if held.leading {
+                    self.pause(now);
+                } else {
+                    self.failed(now, failure);
+                }
             }
         }
     }
@@ -126,13 +132,15 @@ impl Machine {
                     self.failures = 0;
                 }
             }
-            Place::Blocked { watched } => match master::place(seen) {
-                master::Place::Free => self.place = Place::Nowhere,
-                master::Place::Taken => {
+            Place::Blocked { watched } => match master::judge(seen) {
+                master::Verdict::Free => self.place = Place::Nowhere,
+                master::Verdict::Taken => {
                     *watched = true;
                     self.failures = 0;
                 }
-                master::Place::Occupied => self.give_up(Error::PathOccupied { path: self.plan.path.clone() }),
+                master::Verdict::Occupied => {
+                    self.give_up(Error::PathOccupied { path: self.plan.path.clone() })
+                }
             },
             _ => {}
         }
@@ -151,8 +159,8 @@ impl Machine {
                 self.stale.pop_front();
             }
             Err(failure) => {
-                if let Some((_, verify)) = self.stale.front_mut() {
-                    *verify = true;
+                if let Some(removal) = self.stale.front_mut() {
+                    removal.verify = true;
                 }
                 self.pause(now);
                 if let Failure::Refused(error) = failure {

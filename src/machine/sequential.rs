@@ -4,7 +4,7 @@ use super::naming;
 
 /// What a list of the directory says about the own znode.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Verdict {
     /// It is not there any more.
     Gone,
     /// No lower number is left.
@@ -15,14 +15,14 @@ pub(crate) enum Place {
 
 /// Finds the own znode's place. A list is never falsely favourable: whoever stands below us was created
 /// before us, and as our own create has been answered, the server that we read from knows of it.
-pub(crate) fn place(prefix: &str, children: &[String], own: &str) -> Place {
+pub(crate) fn judge(prefix: &str, children: &[String], own: &str) -> Verdict {
     let Some(sequence) = naming::parse(prefix, own).filter(|_| children.iter().any(|child| child == own))
     else {
-        return Place::Gone;
+        return Verdict::Gone;
     };
     match naming::predecessor(prefix, children, sequence) {
-        Some(name) => Place::Behind(name.to_owned()),
-        None => Place::Lowest,
+        Some(name) => Verdict::Behind(name.to_owned()),
+        None => Verdict::Lowest,
     }
 }
 
@@ -34,9 +34,9 @@ mod tests {
     fn a_list_tells_the_place() {
         let children: Vec<String> =
             ["guid_0000000004", "config", "guid_0000000002"].map(str::to_owned).into();
-        let place = |own| place("guid_", &children, own);
-        assert_eq!(place("guid_0000000002"), Place::Lowest);
-        assert_eq!(place("guid_0000000004"), Place::Behind("guid_0000000002".into()));
-        assert_eq!(place("guid_0000000003"), Place::Gone);
+        let judge = |own| judge("guid_", &children, own);
+        assert_eq!(judge("guid_0000000002"), Verdict::Lowest);
+        assert_eq!(judge("guid_0000000004"), Verdict::Behind("guid_0000000002".into()));
+        assert_eq!(judge("guid_0000000003"), Verdict::Gone);
     }
 }

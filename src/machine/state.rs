@@ -17,6 +17,13 @@ pub(super) enum Place {
     Held(Held),
 }
 
+/// A znode that is to be removed.
+pub(super) struct Removal {
+    pub(super) node: Node,
+    /// Whether to look first if it still is the same znode.
+    pub(super) verify: bool,
+}
+
 /// The own znode, and what is known around it.
 pub(super) struct Held {
     pub(super) node: Node,

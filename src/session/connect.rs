@@ -44,9 +44,8 @@ pub trait Connect: Send + Sync + 'static {
     /// when no server answers ([`with_fail_eagerly`](zk::Connector::with_fail_eagerly)) rather than wait, and
     /// is repeated with increasing pauses.
     ///
-    /// Open the client in the task that calls (`Client::connect` or a `Connector`, awaited, not spawned), and
-    /// keep no clone of it: the session must end with the last reference that the caller drops, and its task
-    /// with the caller's will.
+    /// Await `Client::connect` or a `Connector` right here, do not spawn it, and keep no clone of the client: the
+    /// session ends when this crate drops the client, and this crate aborts the task that serves it.
     async fn connect(&self, resume: Option<zk::SessionInfo>) -> Result<zk::Client, ConnectError>;
 }
 
@@ -61,7 +60,7 @@ pub enum ConnectError {
     #[error("the session expired")]
     SessionExpired,
     /// No attempt will succeed until something is changed. The first connect ends with this error; later
-    /// ones log it and try on.
+    /// ones log it and try on. For an error of the application's own there is [`Error::Connect`].
     #[error(transparent)]
     Fatal(Error),
 }
@@ -71,6 +70,9 @@ impl From<zk::Error> for ConnectError {
         match error {
             zk::Error::SessionExpired => Self::SessionExpired,
             zk::Error::AuthFailed => Self::Fatal(Error::AuthenticationFailed),
+            zk::Error::BadArguments(reason) => {
+                Self::Fatal(Error::InvalidOptions { reason: reason.to_string() })
+            }
             other => Self::Retry(Box::new(other)),
         }
     }
@@ -138,8 +140,8 @@ impl Connect for Servers {
         };
         match outcome {
             Ok(client) => Ok(client),
-            Err(error @ (zk::Error::BadArguments(_) | zk::Error::Custom(_))) if explain => {
-                // The connect string has been checked: it is the certificates, or the session timeout.
+            // The connect string has been checked: what is wrong is the certificates.
+            Err(error @ zk::Error::Custom(_)) if self.tls && explain => {
                 Err(ConnectError::Fatal(Error::InvalidOptions { reason: error.to_string() }))
             }
             Err(error @ (zk::Error::NoHosts | zk::Error::Timeout)) if explain => {
@@ -173,14 +175,19 @@ impl Opened {
 pub(super) async fn open(
     connect: &dyn Connect,
     resume: Option<zk::SessionInfo>,
+    session_timeout: Duration,
 ) -> Result<Opened, ConnectError> {
     let spawner = Spawner { runtime: tokio::runtime::Handle::current(), tasks: Mutex::default() };
     let mut connecting = pin!(connect.connect(resume));
-    let outcome = std::future::poll_fn(|cx| {
+    let attempt = std::future::poll_fn(|cx| {
         let _scope = spawns_core::enter(&spawner);
         connecting.as_mut().poll(cx)
-    })
-    .await;
+    });
+    // The client has limits of its own, well below this one; an application's `Connect` may have none.
+    let outcome = match tokio::time::timeout(session_timeout.saturating_mul(10), attempt).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(ConnectError::Retry("the attempt takes too long".into())),
+    };
     let tasks = spawner.tasks.into_inner().unwrap();
     Ok(Opened { client: outcome?, tasks })
 }

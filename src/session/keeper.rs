@@ -91,9 +91,9 @@ impl Keeper {
                 telemetry::session_lost(live.session());
                 return drop(self.link.send_replace(Link::Lost));
             };
-            opened = match self.reopen(&*connect, info).await {
+            opened = match self.reopen(&*connect, info, timeout).await {
                 Ok(opened) => opened,
-                Err(close) => return report_closed(close, Err(Error::RemovalUnconfirmed)),
+                Err(close) => return self.report_closed(close, Err(Error::RemovalUnconfirmed)),
             };
         }
     }
@@ -146,14 +146,15 @@ impl Keeper {
         &mut self,
         connect: &dyn Connect,
         session: zookeeper_client::SessionInfo,
+        session_timeout: Duration,
     ) -> Result<Opened, Option<Close>> {
         self.link.send_replace(Link::Suspended);
         let id = session.id();
         let mut resume = Some(session);
-        let mut attempts_log = telemetry::Attempts::default();
+        let mut failures = telemetry::Attempts::default();
         for attempts in 0.. {
             let attempt = async {
-                let outcome = open(connect, resume.clone()).await;
+                let outcome = open(connect, resume.clone(), session_timeout).await;
                 let expired = matches!(outcome, Err(ConnectError::SessionExpired)) && resume.is_some();
                 if outcome.is_err() && !expired {
                     sleep(pause(attempts)).await;
@@ -172,7 +173,7 @@ impl Keeper {
                     self.claims.lock().unwrap().clear();
                     self.link.send_replace(Link::Connecting);
                 }
-                Err(error) => attempts_log.failed(&error),
+                Err(error) => failures.failed(&error),
             }
         }
         unreachable!("attempts do not run out")
@@ -199,38 +200,50 @@ impl Keeper {
         states: &mut StateWatcher,
         session_timeout: Duration,
     ) {
-        let deadline = Instant::now() + session_timeout;
-        self.link.send_replace(Link::Closing);
-        let cleaned = timeout_at(deadline, self.clean_up(live, states)).await.is_ok();
-        let own = self.connect.is_some();
-        let result = if own {
+        let started = Instant::now();
+        let deadline = started + session_timeout;
+        // A client that was still catching up is connected and nobody was told.
+        let connected = states.peek_state() == SessionState::SyncConnected;
+        let told = matches!(self.link.send_replace(Link::Closing), Link::Connected(_)) == connected;
+        let result = if self.connect.is_some() {
+            // Ending the session removes the znodes as well: half of the time is kept for that.
+            let _ = timeout_at(started + session_timeout / 2, self.clean_up(live, states, told)).await;
             drop(live.end());
             until_closed(states, deadline).await
-        } else if cleaned {
-            Ok(())
         } else {
-            Err(Error::RemovalUnconfirmed)
+            let cleaned = timeout_at(deadline, self.clean_up(live, states, told)).await;
+            if cleaned == Ok(true) { Ok(()) } else { Err(Error::RemovalUnconfirmed) }
         };
-        report_closed(reply, result);
-        if !own && !cleaned {
+        let unconfirmed = result.is_err();
+        self.report_closed(reply, result);
+        if unconfirmed && self.connect.is_none() {
             // The application's session lives on, and so would the znodes: they are removed, however late.
-            self.commands.close();
-            self.clean_up(live, states).await;
+            self.clean_up(live, states, true).await;
         }
     }
 
-    /// Waits until nobody has a znode on the session any more, or the session is over.
-    async fn clean_up(&mut self, live: &Arc<Live>, states: &mut StateWatcher) {
-        loop {
+    /// Waits until nobody has a znode on the session any more, or the session is over: `false`. `told`: whether
+    /// everybody knows the present state.
+    async fn clean_up(&mut self, live: &Arc<Live>, states: &mut StateWatcher, told: bool) -> bool {
+        if !told {
+            self.publish(live, states.peek_state());
+        }
+        while !states.peek_state().is_terminated() {
             tokio::select! {
-                guard = self.guards.recv() => if guard.is_none() { return },
-                state = states.changed() => {
-                    if state.is_terminated() {
-                        return;
-                    }
-                    self.publish(live, state);
-                }
+                guard = self.guards.recv() => if guard.is_none() { return true },
+                state = states.changed() => if !state.is_terminated() { self.publish(live, state) },
             }
+        }
+        false
+    }
+
+    /// Tells everybody who asked for closing what came of it. Nobody can ask after that.
+    fn report_closed(&mut self, reply: Option<Close>, result: Result<(), Error>) {
+        telemetry::closed(&result);
+        self.commands.close();
+        let queued = std::iter::from_fn(|| self.commands.try_recv().ok());
+        for reply in reply.into_iter().chain(queued) {
+            let _ = reply.send(result.clone());
         }
     }
 }
@@ -268,14 +281,8 @@ async fn catch_up(live: &Live) {
     }
 }
 
-fn report_closed(reply: Option<Close>, result: Result<(), Error>) {
-    telemetry::closed(&result);
-    if let Some(reply) = reply {
-        let _ = reply.send(result);
-    }
-}
-
-/// Waits until the client says that the ensemble has closed the session. That it has expired may be a guess.
+/// Waits until the client says that the session is closed. `Expired` may be the client's own guess, and confirms
+/// nothing.
 async fn until_closed(states: &mut StateWatcher, deadline: Instant) -> Result<(), Error> {
     let mut state = states.peek_state();
     while !state.is_terminated() {

@@ -1,4 +1,4 @@
-//! Requests on one ZooKeeper client, each with a time-out and an error that says what follows from it.
+//! Requests on one ZooKeeper client, each with a timeout and an error that says what follows from it.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, try_join_all};
 use tokio::sync::{Notify, watch};
 use zookeeper_client as zk;
 
@@ -17,7 +17,7 @@ use crate::error::{Error, Failure};
 use crate::path::split;
 use crate::types::{FencingToken, Node, SessionId};
 
-/// The most bytes of path names that one session watches: a fifth below what its reconnection bears.
+/// The most bytes of path names that one session watches. Reconnecting fails above about 128 KiB.
 const MAX_WATCHED_BYTES: usize = 100 * 1024;
 
 /// The contender znodes of one session that somebody in this process answers for. They tell a znode that a
@@ -58,7 +58,7 @@ pub(crate) struct Watch {
     event: BoxFuture<'static, zk::WatchedEvent>,
     ended: watch::Receiver<bool>,
     end: BoxFuture<'static, ()>,
-    _budget: Budget,
+    budget: Budget,
 }
 
 /// What became of a watch.
@@ -66,7 +66,7 @@ pub(crate) struct Watch {
 pub(crate) enum Fired {
     Deleted,
     Changed,
-    /// The client is of no use any more; its session has told or will tell why.
+    /// The client is of no use any more. The state of the session tells why.
     Ended,
 }
 
@@ -160,9 +160,12 @@ impl Live {
         data: &[u8],
     ) -> Result<Vec<Node>, Failure> {
         let mut found = Vec::new();
-        for path in paths {
-            // A stat needs no permission, and tells most of them apart.
+        // A stat needs no permission, and tells most of them apart.
+        let stats = paths.into_iter().map(|path| async {
             let stat = self.run("read", &path, async |client| client.check_stat(&path).await).await?;
+            Ok::<_, Failure>((path, stat))
+        });
+        for (path, stat) in try_join_all(stats).await? {
             let Some(origin) = stat.as_ref().map(Origin::from).filter(|it| it.owner == Some(self.session))
             else {
                 continue;
@@ -253,7 +256,7 @@ impl Live {
             end: Box::pin(async move {
                 let _ = end.wait_for(|ended| *ended).await;
             }),
-            _budget: budget,
+            budget,
         }
     }
 
@@ -316,7 +319,10 @@ impl Future for Watch {
                 zk::EventType::Session => Fired::Ended,
                 _ => Fired::Changed,
             }),
-            Err(_) => Poll::Ready(Fired::Ended),
+            Err(_) => {
+                this.budget.live.suspect.notify_one();
+                Poll::Ready(Fired::Ended)
+            }
         }
     }
 }
@@ -357,7 +363,7 @@ fn classify(error: zk::Error, operation: &'static str, path: &str) -> Failure {
         | zk::Error::MarshallingError => {
             Failure::Refused(Error::ZooKeeper { operation, path, source: Arc::new(error) })
         }
-        // Errors of the API, as ZooKeeper calls those from -100 on, but for the time-out of a request.
+        // Errors of the API, as ZooKeeper calls those from -100 on, but for the timeout of a request.
         zk::Error::UnexpectedErrorCode(code) if code <= -100 && code != -122 => {
             Failure::Refused(Error::ZooKeeper { operation, path, source: Arc::new(error) })
         }

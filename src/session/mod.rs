@@ -1,4 +1,4 @@
-//! ZooKeeper sessions: opened, kept, opened again, closed. The only part that names the ZooKeeper client.
+//! ZooKeeper sessions: opened, kept, opened again, closed. The only part that sends requests.
 
 mod connect;
 mod keeper;
@@ -60,7 +60,7 @@ impl Session {
     /// limit. Prefer host names to addresses.
     ///
     /// # Errors
-    /// [`Error::InvalidConnectString`], [`Error::ChrootMissing`], [`Error::AuthenticationFailed`],
+    /// [`Error::InvalidConnectString`], [`Error::InvalidOptions`], [`Error::ChrootMissing`], [`Error::AuthenticationFailed`],
     /// [`Error::NotZooKeeper`] if something else answers at every address.
     ///
     /// # Cancel safety
@@ -156,6 +156,11 @@ impl Shared {
         self.guard.lock().unwrap().clone()
     }
 
+    /// Whether the application has closed the session.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.guard.lock().unwrap().is_none()
+    }
+
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
         &self.runtime
     }
@@ -164,6 +169,9 @@ impl Shared {
     pub(crate) async fn live(&self) -> Result<Arc<Live>, Error> {
         let mut link = self.link();
         loop {
+            if self.is_closing() {
+                return Err(Error::SessionClosed);
+            }
             match &*link.borrow_and_update() {
                 Link::Connected(live) => return Ok(live.clone()),
                 Link::Closing | Link::Closed => return Err(Error::SessionClosed),
@@ -198,6 +206,7 @@ impl Shared {
 }
 
 /// Options of a [`Session`].
+#[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `connect` is called"]
 pub struct SessionBuilder {
     connector: zk::Connector,
@@ -281,7 +290,7 @@ impl SessionBuilder {
         self.connect_with(servers).await
     }
 
-    /// Connects by the application's own means. Of the options, only the time-outs for connecting and for
+    /// Connects by the application's own means. Of the options, only the timeouts for connecting and for
     /// requests apply: the rest is up to `connect`.
     ///
     /// # Errors
@@ -293,7 +302,7 @@ impl SessionBuilder {
         let connect: Arc<dyn Connect> = Arc::new(connect);
         let started = Instant::now();
         let mut attempts = telemetry::Attempts::default();
-        let first = first_session(&*connect, &mut attempts);
+        let first = first_session(&*connect, &mut attempts, self.session_timeout);
         let opened = match self.connect_timeout {
             None => first.await?,
             Some(limit) => match timeout(limit, first).await {
@@ -311,9 +320,13 @@ impl SessionBuilder {
     }
 }
 
-async fn first_session(connect: &dyn Connect, log: &mut telemetry::Attempts) -> Result<Opened, Error> {
+async fn first_session(
+    connect: &dyn Connect,
+    log: &mut telemetry::Attempts,
+    session_timeout: Duration,
+) -> Result<Opened, Error> {
     for attempts in 0.. {
-        match open(connect, None).await {
+        match open(connect, None, session_timeout).await {
             Ok(opened) => {
                 check_chroot(&opened.client).await?;
                 return Ok(opened);

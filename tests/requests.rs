@@ -1,0 +1,56 @@
+//! How many requests it takes to lead, to wait and to take over: no more than the recipe needs.
+
+mod support;
+
+use support::{Contender, Ensemble, OpCode, Proxy, connect, unique_path};
+use zookeeper_election::Mode;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leading_takes_three_requests_and_taking_over_takes_one() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("requests");
+    let servers = ensemble.connect_string();
+    // The directory is there.
+    Contender::join(&servers, &path, Mode::Sequential, "first").await.leads().await.resign().await.unwrap();
+    let (one, two) = (Proxy::start(&servers).await, Proxy::start(&servers).await);
+    let (session_one, session_two) = (connect(&one.address()).await, connect(&two.address()).await);
+    one.clear_requests();
+    two.clear_requests();
+
+    let mut leader = Contender::join_on(session_one, &path, Mode::Sequential, "leader").await;
+    let leadership = leader.leads().await;
+    let mut start = one.requests();
+    start.sort_by_key(|request| request.0);
+    assert_eq!(start, [OpCode::EXISTS, OpCode::GET_CHILDREN, OpCode::CREATE2]);
+
+    let mut next = Contender::join_on(session_two, &path, Mode::Sequential, "next").await;
+    let mut wait = two.requests();
+    wait.sort_by_key(|request| request.0);
+    assert_eq!(wait, [OpCode::EXISTS, OpCode::EXISTS, OpCode::GET_CHILDREN, OpCode::CREATE2]);
+
+    one.clear_requests();
+    two.clear_requests();
+    leadership.resign().await.unwrap();
+    let leadership = next.leads().await;
+    assert_eq!(one.requests(), [OpCode::DELETE]);
+    assert_eq!(two.requests(), [OpCode::GET_CHILDREN]);
+    leadership.resign().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_sends_the_create_first_and_the_watch_along_with_it() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("requests");
+    let servers = ensemble.connect_string();
+    let mut first = Contender::join(&servers, &path, Mode::Master, "first").await;
+    let leadership = first.leads().await;
+    let proxy = Proxy::start(&servers).await;
+    let session = connect(&proxy.address()).await;
+    proxy.clear_requests();
+    let mut next = Contender::join_on(session, &path, Mode::Master, "next").await;
+    assert_eq!(proxy.requests(), [OpCode::CREATE2, OpCode::EXISTS]);
+    proxy.clear_requests();
+    leadership.resign().await.unwrap();
+    assert!(next.leads().await.is_valid());
+    assert_eq!(proxy.requests()[..2], [OpCode::CREATE2, OpCode::EXISTS]);
+}
