@@ -105,7 +105,7 @@ async fn whoever_leads_steps_down_and_can_campaign_again() {
     let leadership = a.leads().await;
     doomed.expire().await;
     // The disconnection comes first, and is enough.
-    assert_eq!(leadership.lost().await, Lost::Disconnected);
+    assert_eq!(support::lost(&leadership).await, Lost::Disconnected);
     assert!(b.leads().await.token() > leadership.token());
     a.campaign();
     a.reaches("its place", |standing| matches!(standing, Standing::Leading { .. })).await;
@@ -120,7 +120,7 @@ async fn a_resignation_without_a_connection_says_when_the_session_has_ended_befo
     let leadership = a.leads().await;
     doomed.proxy.refuse(true);
     doomed.proxy.cut_all();
-    leadership.lost().await;
+    support::lost(&leadership).await;
     let resigning = tokio::spawn(leadership.resign());
     doomed.expire().await;
     let resigned = tokio::time::timeout(PATIENCE, resigning).await.expect("an end").unwrap();
@@ -143,7 +143,7 @@ async fn the_session_of_the_application_s_own_client_cannot_be_opened_again() {
     proxy.cut_all();
     end_session(&ensemble.connect_string(), client.session().clone()).await;
     proxy.refuse(false);
-    leadership.lost().await;
+    support::lost(&leadership).await;
     let ended = waiter.ended().await;
     assert!(matches!(ended, Err(Error::SessionLost)), "{ended:?}");
     let again = leader.election.campaign().await;
@@ -161,7 +161,7 @@ async fn closing_leaves_the_application_s_own_client_open() {
     let mut a = Contender::join_on(session.clone(), &path, Mode::Sequential, "a").await;
     let leadership = a.leads().await;
     tokio::time::timeout(Duration::from_secs(10), session.close()).await.expect("an end").unwrap();
-    assert_eq!(leadership.lost().await, Lost::SessionClosed);
+    assert_eq!(support::lost(&leadership).await, Lost::SessionClosed);
     assert_eq!(client.state(), SessionState::SyncConnected);
     assert!(client.list_children(&path).await.unwrap().is_empty(), "its znodes are removed");
 }
@@ -170,7 +170,7 @@ async fn closing_leaves_the_application_s_own_client_open() {
 async fn closing_during_an_outage_leaves_no_ghost_on_the_application_s_own_client() {
     let mut ensemble = Ensemble::start(1).await;
     let path = unique_path("own-client");
-    let connector = Client::connector().with_session_timeout(3 * SESSION_TIMEOUT);
+    let connector = Client::connector().with_session_timeout(5 * SESSION_TIMEOUT);
     let client = connector.connect(&ensemble.connect_string()).await.unwrap();
     let session = Session::from_client(client.clone());
     let mut a = Contender::join_on(session.clone(), &path, Mode::Sequential, "a").await;
@@ -198,7 +198,7 @@ async fn closing_during_an_outage_comes_to_an_end() {
         let mut a = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "a").await;
         let leadership = a.leads().await;
         ensemble.server_mut(0).kill();
-        leadership.lost().await;
+        support::lost(&leadership).await;
         // At once, and when the session is being taken up again and again.
         tokio::time::sleep(pause).await;
         let closed = tokio::time::timeout(PATIENCE, a.session.close()).await.expect("an end");
@@ -207,4 +207,48 @@ async fn closing_during_an_outage_comes_to_an_end() {
         assert!(resigned.is_err(), "nobody knows: {resigned:?}");
         ensemble.server_mut(0).restart().await;
     }
+}
+
+/// Remembers how the last client stood when the next one was asked for.
+struct Watching {
+    servers: String,
+    last: Mutex<Option<zookeeper_election::zookeeper_client::StateWatcher>>,
+    stood: Arc<Mutex<Vec<SessionState>>>,
+}
+
+#[async_trait]
+impl Connect for Watching {
+    async fn connect(&self, resume: Option<SessionInfo>) -> Result<Client, ConnectError> {
+        if let Some(last) = self.last.lock().unwrap().take() {
+            self.stood.lock().unwrap().push(last.peek_state());
+        }
+        let mut connector = Client::connector().with_fail_eagerly().with_session_timeout(SESSION_TIMEOUT);
+        if let Some(session) = resume {
+            connector = connector.with_session(session);
+        }
+        let client = connector.connect(&self.servers).await?;
+        *self.last.lock().unwrap() = Some(client.state_watcher());
+        Ok(client)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_is_replaced_before_it_gives_the_session_up() {
+    let ensemble = Ensemble::start(1).await;
+    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let stood = Arc::default();
+    let watching = Watching { servers: proxy.address(), last: Mutex::default(), stood: Arc::clone(&stood) };
+    let session = Session::builder().connect_with(watching).await.expect("a session");
+    let id = session.id();
+    proxy.refuse(true);
+    proxy.cut_all();
+    let seen = eventually("another client is asked for", PATIENCE, async || {
+        let stood = stood.lock().unwrap();
+        (!stood.is_empty()).then(|| stood.clone())
+    })
+    .await;
+    assert_eq!(seen, [SessionState::Disconnected], "not one that has given up");
+    proxy.refuse(false);
+    let now = eventually("a session", PATIENCE, async || session.id()).await;
+    assert_eq!(Some(now), id);
 }

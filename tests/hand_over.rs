@@ -87,7 +87,8 @@ async fn the_work_is_dropped_when_the_leader_withdraws() {
     assert_eq!(leadership.hold(async { 7 }).await, Ok(7));
     let election = a.election.clone();
     let withdrawal = tokio::spawn(async move { election.withdraw().await });
-    assert_eq!(leadership.hold(std::future::pending::<()>()).await, Err(Lost::Resigned));
+    let held = tokio::time::timeout(support::PATIENCE, leadership.hold(std::future::pending::<()>()));
+    assert_eq!(held.await.expect("the work is dropped"), Err(Lost::Resigned));
     assert!(!leadership.is_valid());
     withdrawal.await.unwrap().unwrap();
     assert_eq!(leadership.hold(async { 7 }).await, Err(Lost::Resigned), "work is not begun any more");
@@ -158,4 +159,31 @@ async fn one_election_campaigns_once_at_a_time() {
     a.campaign();
     a.placed().await;
     assert!(second.is_valid());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_work_is_not_polled_after_the_end_by_a_task_that_has_used_up_its_budget() {
+    use std::task::Poll;
+    use tokio::task::coop::{has_budget_remaining, poll_proceed};
+    let ensemble = Ensemble::start(1).await;
+    let mut a =
+        Contender::join(&ensemble.connect_string(), &unique_path("budget"), Mode::Sequential, "a").await;
+    let leadership = a.leads().await;
+    a.election.withdraw().await.unwrap();
+    let mut worked = false;
+    {
+        let mut held = std::pin::pin!(leadership.hold(async { worked = true }));
+        // tokio's own futures are not ready then, whatever has happened.
+        std::future::poll_fn(|cx| {
+            while has_budget_remaining() {
+                if let Poll::Ready(step) = poll_proceed(cx) {
+                    step.made_progress();
+                }
+            }
+            let _ = held.as_mut().poll(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+    assert!(!worked);
 }

@@ -46,6 +46,11 @@ async fn an_election_dropped_while_it_waits_leaves_no_znode() {
     let a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
     let mut b = Contender::join(&servers, &path, Mode::Sequential, "b").await;
     assert_eq!(identities(&a.election).await, ["a", "b"]);
+    // The campaign alone first: the election lives.
+    b.drop_campaign();
+    eventually("b is gone", PATIENCE, async || (identities(&a.election).await == ["a"]).then_some(())).await;
+    b.campaign();
+    b.placed().await;
     // The session stays: nothing goes with it.
     let session = b.session.clone();
     b.drop_campaign();
@@ -82,7 +87,7 @@ async fn withdrawing_ends_what_is_under_way_and_waits_until_it_is_removed() {
     let leadership = a.leads().await;
     a.election.withdraw().await.unwrap();
     assert!(children(&operator, &path).await.is_empty());
-    assert_eq!(leadership.lost().await, Lost::Resigned);
+    assert_eq!(support::lost(&leadership).await, Lost::Resigned);
     // Nothing is under way any more.
     a.election.withdraw().await.unwrap();
     leadership.resign().await.unwrap();
@@ -102,7 +107,7 @@ async fn closing_a_session_ends_everything_on_it() {
 
     session.close().await.unwrap();
     assert!(!leadership.is_valid());
-    assert_eq!(leadership.lost().await, Lost::SessionClosed);
+    assert_eq!(support::lost(&leadership).await, Lost::SessionClosed);
     assert!(matches!(waiter.ended().await, Err(Error::SessionClosed)));
     assert_eq!(identities(&other.election).await, ["other"]);
     let dumps = ensemble.four_letter_all("dump").await;
@@ -155,7 +160,7 @@ async fn an_operator_deletes_znodes() {
 
     // That of the leader: it steps down, the next one leads.
     operator.delete(leadership.node(), None).await.unwrap();
-    assert_eq!(leadership.lost().await, Lost::NodeDeleted);
+    assert_eq!(support::lost(&leadership).await, Lost::NodeDeleted);
     assert!(!leadership.is_valid());
     c.reaches("the lead", |standing| matches!(standing, Standing::Leading { .. })).await;
     a.campaign();
@@ -281,4 +286,21 @@ async fn withdrawing_ends_a_run_wherever_it_is() {
         assert_eq!(led.load(Ordering::SeqCst), count, "it does not lead again");
         assert_eq!(election.leader().await.unwrap(), None);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_removes_the_znodes_before_it_ends_the_session() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("order");
+    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let session = connect(&proxy.address()).await;
+    let mut a = Contender::join_on(session.clone(), &path, Mode::Sequential, "a").await;
+    let leadership = a.leads().await;
+    proxy.clear_requests();
+    session.close().await.unwrap();
+    assert!(!leadership.is_valid());
+    let requests = proxy.requests();
+    let first = |op| requests.iter().position(|it| *it == op);
+    let (delete, close) = (first(OpCode::DELETE), first(OpCode::CLOSE));
+    assert!(delete.is_some() && delete < close, "{requests:?}");
 }

@@ -122,7 +122,7 @@ async fn a_leader_whose_connection_breaks_steps_down_and_its_znode_goes() {
     let leadership = a.leads().await;
     let session = a.session.id();
     proxy.cut_all();
-    assert_eq!(leadership.lost().await, Lost::Disconnected);
+    assert_eq!(support::lost(&leadership).await, Lost::Disconnected);
     assert!(!leadership.is_valid());
     // Reconnected, it removes its znode: nobody waits for the session timeout, and the session lives.
     assert!(b.leads().await.token() > leadership.token());
@@ -131,4 +131,37 @@ async fn a_leader_whose_connection_breaks_steps_down_and_its_znode_goes() {
     a.campaign();
     a.placed().await;
     assert_eq!(identities(&b.election).await.last().unwrap(), "a");
+}
+
+/// After a lost reply, a znode with the same identity is not the own one if another session owns it.
+async fn a_namesake_on_another_session_is_not_robbed(mode: Mode, when: When) {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("namesake");
+    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let mut first = Contender::join(&ensemble.connect_string(), &path, mode, "twin").await;
+    let leadership = first.leads().await;
+    let session = connect(&proxy.address()).await;
+    proxy.arm(Fault::on_create(when, How::Fin));
+    let mut second = Contender::join_on(session, &path, mode, "twin").await;
+    proxy.fired().await;
+    assert!(second.campaigns(), "two leaders on {}", leadership.node());
+    let node = match second.election.standing() {
+        Standing::Waiting { node, .. } => node,
+        other => panic!("{other:?}"),
+    };
+    assert_ne!(node.as_deref(), Some(leadership.node()));
+    assert!(leadership.is_valid());
+    let token = leadership.token();
+    leadership.resign().await.unwrap();
+    assert!(second.leads().await.token() > token);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namesake_in_the_queue_is_not_robbed() {
+    a_namesake_on_another_session_is_not_robbed(Mode::Sequential, When::Before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namesake_that_is_master_is_not_robbed() {
+    a_namesake_on_another_session_is_not_robbed(Mode::Master, When::After).await;
 }

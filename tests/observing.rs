@@ -99,3 +99,63 @@ async fn an_observer_survives_disconnections_and_misses_nothing_of_what_is_left(
     session.close().await.unwrap();
     assert!(matches!(watch.next().await, Err(Error::SessionClosed)));
 }
+
+/// A change between the observer's requests is seen: the watch is there before what it guards is read.
+async fn a_change_while_the_observer_looks_is_not_missed(mode: Mode) {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("between");
+    let servers = ensemble.connect_string();
+    let proxy = Proxy::start(&servers).await;
+    let session = connect(&proxy.address()).await;
+    let mut a = Contender::join(&servers, &path, mode, "a").await;
+    let mut b = Contender::join(&servers, &path, mode, "b").await;
+    let first = a.leads().await;
+    let mut watch = session.election(&path).mode(mode).build().unwrap().observe();
+    proxy.clear_requests();
+    proxy.delay(support::Direction::ToServer, Duration::from_millis(500));
+    let watching =
+        tokio::spawn(
+            async move { while next(&mut watch).await.is_none_or(|leader| leader.identity != "b") {} },
+        );
+    support::eventually("the reading", PATIENCE, async || {
+        proxy.requests().contains(&support::OpCode::GET_DATA).then_some(())
+    })
+    .await;
+    // Whatever the observer asks next arrives after this.
+    first.resign().await.unwrap();
+    let second = b.leads().await;
+    proxy.delay(support::Direction::ToServer, Duration::ZERO);
+    watching.await.expect("the observer sees b");
+    assert!(second.is_valid());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_changes_while_the_observer_looks_is_not_missed() {
+    a_change_while_the_observer_looks_is_not_missed(Mode::Sequential).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_changes_while_the_observer_looks_is_not_missed() {
+    a_change_while_the_observer_looks_is_not_missed(Mode::Master).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_observer_asks_nothing_while_nothing_changes() {
+    let ensemble = Ensemble::start(1).await;
+    let path = unique_path("quiet");
+    let servers = ensemble.connect_string();
+    let proxy = Proxy::start(&servers).await;
+    let session = connect(&proxy.address()).await;
+    let mut watch = session.election(&path).build().unwrap().observe();
+    assert_eq!(next(&mut watch).await, None);
+    let mut a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
+    let leadership = a.leads().await;
+    assert_eq!(next(&mut watch).await.unwrap().token, leadership.token());
+    // The first moment is for the watch to be left and for another look.
+    for allowed in [usize::MAX, 0] {
+        proxy.clear_requests();
+        let quiet = tokio::time::timeout(Duration::from_millis(500), watch.next()).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+        assert!(proxy.requests().len() <= allowed, "{:?}", proxy.requests());
+    }
+}

@@ -99,7 +99,15 @@ async fn a_session_with_many_watched_paths_survives_reconnections_and_refuses_to
     }
     for _ in 0..3 {
         let session = waiting.id();
+        proxy.clear_requests();
         proxy.cut_all();
+        eventually("all have looked again, or given up", PATIENCE, async || {
+            let lists = proxy.requests().iter().filter(|it| **it == support::OpCode::GET_CHILDREN).count();
+            let given_up = !contenders.iter().all(Contender::campaigns);
+            (lists >= contenders.len() || given_up).then_some(())
+        })
+        .await;
+        assert!(contenders.iter().all(Contender::campaigns), "an ordinary disconnection ends no campaign");
         for contender in &contenders {
             contender.reaches("a connection", |it| matches!(it, Standing::Waiting { .. })).await;
         }

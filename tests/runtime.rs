@@ -40,7 +40,7 @@ async fn every_future_can_be_spawned() {
     spawned(async move { it.withdraw().await }).await.unwrap();
     let lost = spawned(async move {
         let held = leadership.hold(std::future::pending::<()>()).await;
-        assert_eq!(held, Err(leadership.lost().await));
+        assert_eq!(held, Err(support::lost(&leadership).await));
         leadership.resign().await.unwrap();
         held
     });
@@ -63,7 +63,7 @@ async fn a_current_thread_runtime_is_enough() {
     // An outage beyond what the ZooKeeper client bears by itself does not freeze the thread.
     let leadership = election.campaign().await.unwrap();
     ensemble.server_mut(0).kill();
-    leadership.lost().await;
+    support::lost(&leadership).await;
     let asleep = std::time::Instant::now();
     tokio::time::sleep(3 * support::SESSION_TIMEOUT).await;
     assert!(asleep.elapsed() < 3 * support::SESSION_TIMEOUT + Duration::from_secs(10));
@@ -94,7 +94,7 @@ fn shutting_down_the_session_s_runtime_ends_everything_on_it() {
     assert!(!leadership.is_valid());
     application_s.block_on(async {
         let bounded = tokio::time::timeout(PATIENCE, async {
-            assert_eq!(leadership.lost().await, Lost::SessionClosed);
+            assert_eq!(support::lost(&leadership).await, Lost::SessionClosed);
             let seen = watching.await.expect("no panic reaches the application");
             assert!(matches!(seen, Err(Error::SessionClosed)), "{seen:?}");
             assert!(matches!(election.leader().await, Err(Error::SessionClosed)));

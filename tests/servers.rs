@@ -146,7 +146,7 @@ async fn contenders_keep_their_places_through_an_outage_longer_than_the_session_
     for server in 0..3 {
         ensemble.server_mut(server).kill();
     }
-    assert_eq!(leadership.lost().await, Lost::Disconnected);
+    assert_eq!(support::lost(&leadership).await, Lost::Disconnected);
     assert!(!leadership.is_valid());
     // Longer than the client by itself would keep the session.
     tokio::time::sleep(2 * SESSION_TIMEOUT).await;

@@ -170,8 +170,8 @@ impl Opened {
     }
 }
 
-/// Opens a session, and keeps hold of the task that serves it. The client offers no way to end that task
-/// while it is reconnecting, and one that has tried for too long and meets only refusals never yields again.
+/// Opens a session, and keeps hold of the task that serves it: the client offers no way to end that task while
+/// it is reconnecting.
 pub(super) async fn open(
     connect: &dyn Connect,
     resume: Option<zk::SessionInfo>,

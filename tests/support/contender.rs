@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::task::JoinHandle;
-use zookeeper_election::{Election, Error, FencingToken, Leadership, Mode, Session, Standing};
+use zookeeper_election::{Election, Error, FencingToken, Leadership, Lost, Mode, Session, Standing};
 
 use super::eventually;
 
@@ -89,6 +89,14 @@ impl Contender {
     /// Ends the campaign by dropping it.
     pub fn drop_campaign(&mut self) {
         self.campaign.take().expect("a campaign under way").abort();
+    }
+}
+
+/// Waits until a leadership is lost, and tells why.
+pub async fn lost(leadership: &Leadership) -> Lost {
+    match tokio::time::timeout(PATIENCE, leadership.lost()).await {
+        Ok(lost) => lost,
+        Err(_) => panic!("the leadership goes on: {leadership:?}"),
     }
 }
 
