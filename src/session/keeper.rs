@@ -263,12 +263,16 @@ impl Drop for Keeper {
 /// Lets go of a client and its session, without closing the session.
 async fn abandon(live: &Live, tasks: Vec<JoinHandle<()>>) {
     let client = live.end();
-    for task in tasks {
-        task.abort();
-        let _ = task.await;
-    }
-    // Dropped before its task has ended, the client would have the session closed.
-    drop(client);
+    tasks.iter().for_each(JoinHandle::abort);
+    let ended = tokio::spawn(async move {
+        for task in tasks {
+            let _ = task.await;
+        }
+        // Dropped before its task has ended, the client would have the session closed.
+        drop(client);
+    });
+    // A task that does not yield for so long ends when it does.
+    let _ = timeout(Duration::from_secs(1), ended).await;
 }
 
 /// Waits until the server has caught up with the ensemble.
