@@ -185,8 +185,8 @@ impl Driver {
     /// Tells the machine what the session's state means for it.
     fn on_link(&mut self) {
         let link = self.link.borrow_and_update().clone();
-        // Only the latest state is seen, and this one may have been overtaken.
-        if self.shared.is_closing() && self.over.is_none() {
+        // Only the latest state is seen: `Closing` may have been overtaken.
+        if self.over.is_none() && (self.shared.is_closing() || matches!(link, Link::Closed)) {
             self.over = Some(|| Error::SessionClosed);
             self.fail_campaign(Error::SessionClosed);
             self.feed(Event::Withdraw(Lost::SessionClosed));
@@ -218,12 +218,7 @@ impl Driver {
                 }
             }
             Link::Closing => {}
-            Link::Closed => {
-                self.over = Some(|| Error::SessionClosed);
-                self.fail_campaign(Error::SessionClosed);
-                self.feed(Event::Withdraw(Lost::SessionClosed));
-                self.lose_session(true);
-            }
+            Link::Closed => self.lose_session(true),
             Link::Lost => {
                 self.over = Some(|| Error::SessionLost);
                 self.fail_campaign(Error::SessionLost);

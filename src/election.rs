@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 pub use self::builder::{ElectionBuilder, Parents};
+use crate::backoff::Backoff;
 use crate::driver::{self, Command, Commands, Contest};
 use crate::error::{BoxError, Error};
 use crate::leadership::Leadership;
@@ -20,8 +21,8 @@ use crate::types::{Contender, Standing};
 
 mod builder;
 
-const FIRST_REST: Duration = Duration::from_millis(500);
-const LONGEST_REST: Duration = Duration::from_secs(30);
+/// How long a task that fails lets others lead.
+const REST: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
 
 /// One contender of an election, or one who only looks: made by [`Session::election`](crate::Session::election).
 ///
@@ -127,11 +128,10 @@ impl Election {
             match leadership.hold(task.lead(&leadership)).await {
                 Ok(Ok(())) => return leadership.resign().await,
                 Ok(Err(error)) => {
-                    if began.elapsed() > LONGEST_REST {
+                    if began.elapsed() > REST.longest {
                         failures = 0;
                     }
-                    let longest = FIRST_REST.saturating_mul(1 << failures.min(16)).min(LONGEST_REST);
-                    let rest = longest.mul_f64(0.5 + 0.5 * fastrand::f64());
+                    let rest = REST.pause(failures, fastrand::f64());
                     telemetry::task_failed(&*error, rest);
                     failures += 1;
                     drop(leadership);

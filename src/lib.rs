@@ -12,6 +12,7 @@
 //!   waits, and where this contender stands.
 //! - [`Error`] and [`Lost`]: why a call failed, and why a leadership ended.
 
+mod backoff;
 mod clock;
 mod driver;
 mod election;

@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 
 /// Each part, and the parts that it may name. `zookeeper_client` stands for the crate.
 const ALLOWED: &[(&str, &str)] = &[
+    ("backoff", ""),
     ("clock", "types"),
     ("path", ""),
     ("types", "error path"),
     ("error", ""),
-    ("machine", "error path types"),
+    ("machine", "backoff error path types"),
     ("telemetry", "error session types"),
-    ("session", "error path telemetry types zookeeper_client"),
+    ("session", "backoff error path telemetry types zookeeper_client"),
     ("driver", "clock error leadership machine path session telemetry types zookeeper_client"),
     ("leadership", "clock driver error machine types"),
     ("roster", "driver error machine path session types"),
     ("observer", "driver error roster session telemetry types"),
     (
         "election",
-        "driver error leadership machine observer path roster session telemetry types zookeeper_client",
+        "backoff driver error leadership machine observer path roster session telemetry types zookeeper_client",
     ),
 ];
 

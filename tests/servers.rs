@@ -13,13 +13,16 @@ async fn three(ensemble: &Ensemble, path: &str) -> Vec<Contender> {
     let mut contenders = Vec::new();
     for (i, id) in ["a", "b", "c"].into_iter().enumerate() {
         // The client shuffles the servers: connect to one, and know the others.
-        let session = loop {
+        let what = format!("a session at server {i}");
+        let session = eventually(&what, PATIENCE, async || {
             let session = connect(&ensemble.connect_string()).await;
             if serves(ensemble, &session, i).await {
-                break session;
+                return Some(session);
             }
             session.close().await.unwrap();
-        };
+            None
+        })
+        .await;
         let contender = Contender::join_on(session, path, Mode::Sequential, id).await;
         contenders.push(contender);
     }

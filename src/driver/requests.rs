@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join as join_all_in_order;
-
 use super::Contest;
 use crate::error::Failure;
 use crate::machine::{Plan, Reply, Request, Seen, naming};
@@ -44,7 +42,8 @@ pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -
                 // waiting for one answer after the other. The create has to be the first, and `join` polls in
                 // this order.
                 let creation = Creation { path, sequential: false, data, acl: &contest.acl };
-                let (created, glance) = join_all_in_order(live.create(creation), live.watch(path)).await;
+                let (created, glance) =
+                    futures_util::future::join(live.create(creation), live.watch(path)).await;
                 Outcome::Tried(log(created), glance.ok())
             }
         },

@@ -39,12 +39,12 @@ use std::time::Duration;
 pub(crate) use self::event::{Action, Event, Reply, Request, Seen, Ticket};
 pub(crate) use self::lease::Lease;
 use self::state::{Ahead, Held, OwnWatch, Place, Removal};
+use crate::backoff::Backoff;
 use crate::error::{Error, Failure, Lost};
 use crate::path::join;
 use crate::types::{Mode, Standing, Timestamp};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(5) };
 
 /// What the machine has to know about its election.
 #[derive(Clone, Debug)]
@@ -311,11 +311,10 @@ impl Machine {
         }
     }
 
-    /// Waits before the next attempt: from half of 50 ms on, doubling, up to 5 s.
+    /// Waits before the next attempt.
     fn pause(&mut self, now: Timestamp) {
-        let longest = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(LONGEST_PAUSE);
+        self.retry_at = Some(now + BACKOFF.pause(self.failures, self.rng.f64()));
         self.failures += 1;
-        self.retry_at = Some(now + longest.mul_f64(0.5 + 0.5 * self.rng.f64()));
     }
 
     fn report(&mut self) {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use zookeeper_client as zk;
 
 use super::probe::{self, Answer};
+use crate::backoff::Backoff;
 use crate::error::{BoxError, Error};
 use crate::path;
 
@@ -204,10 +205,10 @@ impl spawns_core::Spawn for Spawner {
     }
 }
 
-/// The pause before the next attempt: from 100 ms on, doubling, up to 2 s, and a random part of it less.
+/// The pause before the next attempt.
 pub(super) fn pause(attempts: u32) -> Duration {
-    let longest = Duration::from_millis(100 << attempts.min(5)).min(Duration::from_secs(2));
-    longest.mul_f64(0.5 + 0.5 * fastrand::f64())
+    const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(2) };
+    BACKOFF.pause(attempts, fastrand::f64())
 }
 
 /// `host:port` of each server in a connect string.

@@ -28,6 +28,7 @@ pub(crate) type Claims = Mutex<HashSet<FencingToken>>;
 pub(crate) struct Live {
     client: Mutex<Option<zk::Client>>,
     session: SessionId,
+    chroot: String,
     request_timeout: Duration,
     ended: watch::Sender<bool>,
     watched_bytes: AtomicUsize,
@@ -80,6 +81,7 @@ impl Live {
     pub(super) fn new(client: zk::Client, request_timeout: Duration, claims: Arc<Claims>) -> Arc<Self> {
         Arc::new(Self {
             session: SessionId::from_raw(client.session_id().0),
+            chroot: client.path().to_owned(),
             client: Mutex::new(Some(client)),
             request_timeout,
             ended: watch::Sender::new(false),
@@ -142,12 +144,12 @@ impl Live {
         });
         match request.await {
             // Nothing but a chroot can be missing now.
-            Err(Failure::NoNode) => Err(match self.client() {
-                Some(client) if client.path() != "/" => {
-                    Failure::Refused(Error::ChrootMissing { chroot: client.path().to_owned() })
-                }
-                _ => Failure::Rejected("the parents vanished while they were being created".into()),
-            }),
+            Err(Failure::NoNode) if self.chroot != "/" => {
+                Err(Failure::Refused(Error::ChrootMissing { chroot: self.chroot.clone() }))
+            }
+            Err(Failure::NoNode) => {
+                Err(Failure::Rejected("the parents vanished while they were being created".into()))
+            }
             other => other,
         }
     }
@@ -162,14 +164,11 @@ impl Live {
         let mut found = Vec::new();
         // A stat needs no permission, and tells most of them apart.
         let stats = paths.into_iter().map(|path| async {
-            let stat = self.run("read", &path, async |client| client.check_stat(&path).await).await?;
-            Ok::<_, Failure>((path, stat))
+            let origin = self.stat(&path).await?;
+            Ok::<_, Failure>((path, origin))
         });
-        for (path, stat) in try_join_all(stats).await? {
-            let Some(origin) = stat.as_ref().map(Origin::from).filter(|it| it.owner == Some(self.session))
-            else {
-                continue;
-            };
+        for (path, origin) in try_join_all(stats).await? {
+            let Some(origin) = origin.filter(|it| it.owner == Some(self.session)) else { continue };
             let same = match self.read(&path).await {
                 Ok(read) => read.is_some_and(|(content, it)| content == data && it.token == origin.token),
                 // Our own ACL may forbid us to read.
@@ -197,8 +196,7 @@ impl Live {
     pub(crate) async fn remove(&self, node: &Node, verify: bool) -> Result<(), Failure> {
         let path = node.path.as_str();
         if verify {
-            let stat = self.run("read", path, async |client| client.check_stat(path).await).await?;
-            let origin = stat.map(|stat| Origin::from(&stat));
+            let origin = self.stat(path).await?;
             if !origin.is_some_and(|it| it.token == node.token && it.owner == Some(self.session)) {
                 self.release(node);
                 return Ok(());
@@ -214,12 +212,17 @@ impl Live {
     }
 
     /// Answers for the znode no longer.
-    pub(crate) fn release(&self, node: &Node) {
+    fn release(&self, node: &Node) {
         self.claims.lock().unwrap().remove(&node.token);
     }
 
     pub(crate) async fn list(&self, dir: &str) -> Result<Vec<String>, Failure> {
         self.run("list", dir, async |client| client.list_children(dir).await).await
+    }
+
+    async fn stat(&self, path: &str) -> Result<Option<Origin>, Failure> {
+        let stat = self.run("read", path, async |client| client.check_stat(path).await).await?;
+        Ok(stat.as_ref().map(Origin::from))
     }
 
     /// Reads a znode, `None` if there is none.
@@ -261,7 +264,7 @@ impl Live {
     }
 
     fn reserve(self: &Arc<Self>, path: &str) -> Result<Budget, Failure> {
-        let bytes = path.len() + self.client().map_or(0, |client| client.path().len());
+        let bytes = path.len() + self.chroot.len();
         let total = self.watched_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let budget = Budget { live: self.clone(), bytes };
         if total > MAX_WATCHED_BYTES {

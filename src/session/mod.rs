@@ -60,8 +60,8 @@ impl Session {
     /// limit. Prefer host names to addresses.
     ///
     /// # Errors
-    /// [`Error::InvalidConnectString`], [`Error::InvalidOptions`], [`Error::ChrootMissing`], [`Error::AuthenticationFailed`],
-    /// [`Error::NotZooKeeper`] if something else answers at every address.
+    /// [`Error::InvalidConnectString`], [`Error::InvalidOptions`], [`Error::ChrootMissing`],
+    /// [`Error::AuthenticationFailed`], [`Error::NotZooKeeper`] if something else answers at every address.
     ///
     /// # Cancel safety
     /// Dropping the future may leave an unused session on the ensemble until it expires there.
