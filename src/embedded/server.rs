@@ -1,83 +1,172 @@
-//! The server's handle.
+//! The server's handle, and the one task behind it that accepts connections and keeps the time.
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 
+use super::connection;
 use super::faults::Clients;
+use super::state::Shared;
 use crate::types::SessionId;
 
-/// A running server. Dropping it stops it.
+/// A running server. Dropping it ends it: the listener and all connections are closed soon after.
 #[derive(Debug)]
-pub struct Server(());
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    /// Dropped or sent: the task ends.
+    end: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
 
 /// How to start a [`Server`]; made by [`Server::builder`].
 #[derive(Clone, Debug)]
-pub struct ServerBuilder(());
+pub struct ServerBuilder {
+    tick: Duration,
+}
 
 impl Server {
-    /// Starts a server on a free port of 127.0.0.1 with the default options.
+    /// Starts a server with the default options on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    ///
+    /// When no port can be had.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is started when the future is dropped.
     pub async fn start() -> io::Result<Self> {
         Self::builder().start(TcpListener::bind("127.0.0.1:0").await?)
     }
 
     /// A server, to be configured and started.
-    pub fn builder() -> ServerBuilder {
-        todo!()
+    pub const fn builder() -> ServerBuilder {
+        ServerBuilder { tick: Duration::from_millis(500) }
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        todo!()
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
-    /// Where it listens, as a client takes it: `127.0.0.1:2181`.
+    /// Where it listens, as a client takes it: `127.0.0.1:2181`. A listener on every address is reached at this
+    /// machine's own.
     pub fn connect_string(&self) -> String {
-        self.address().to_string()
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() {
+                [127, 0, 0, 1].into()
+            } else {
+                [0, 0, 0, 0, 0, 0, 0, 1].into()
+            });
+        }
+        address.to_string()
     }
 
     /// Faults for all clients, present and future.
     pub fn clients(&self) -> Clients {
-        todo!()
+        Clients::new(self.shared.clone(), None)
     }
 
-    /// Faults for one client: the connections that belong to its session.
-    pub fn client(&self, _session: SessionId) -> Clients {
-        todo!()
+    /// Faults for the client of one session. A session that does not exist is no error: nothing happens to it.
+    pub fn client(&self, session: SessionId) -> Clients {
+        Clients::new(self.shared.clone(), Some(session))
     }
 
     /// The sessions that are alive, in the order in which they were opened.
     pub fn sessions(&self) -> Vec<SessionId> {
-        todo!()
+        self.shared.lock().engine.sessions.alive().collect()
     }
 
-    /// Stops as a process does that was sent SIGSTOP: it reads and answers nothing; connections stay open.
+    /// Stands still until [`resume`](Self::resume), like a process that was sent SIGSTOP: nothing is read, answered
+    /// or expired. Connections stay open, and new ones are taken by the operating system.
     pub fn stop(&self) {
-        todo!()
+        self.shared.set_stopped(true);
     }
 
-    /// Continues after [`stop`](Self::stop).
+    /// Goes on after [`stop`](Self::stop). Sessions whose timeout has passed meanwhile expire first, then what their
+    /// clients have sent is read: the worse of the two orders that are possible with a real server.
     pub fn resume(&self) {
-        todo!()
+        self.shared.set_stopped(false);
     }
 
-    /// Ends the server: closes the listener and all connections, and returns when that is done.
-    pub async fn shutdown(self) {
-        todo!()
+    /// Ends the server, and returns when the listener and all connections are closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// The server ends also when the future is dropped.
+    pub async fn shutdown(mut self) {
+        drop(self.end.take());
+        // A panic in the task ended the server as well.
+        let _ = (&mut self.task).await;
     }
 }
 
 impl ServerBuilder {
-    /// The tick, by default 500 ms: session timeouts lie between 2 and 20 ticks.
+    /// The length of ZooKeeper's tick, in whole milliseconds; by default 500 ms, at least 1 ms.
+    ///
+    /// Session timeouts lie between 2 and 20 ticks, whatever clients ask for: by default between 1 s and 10 s. A
+    /// session expires at the end of the tick in which its timeout ends. Shorter ticks make tests of expiry quicker.
     #[must_use]
-    pub fn tick(self, _tick: Duration) -> Self {
-        todo!()
+    pub const fn tick(mut self, tick: Duration) -> Self {
+        self.tick = tick;
+        self
     }
 
-    /// Starts serving on this listener, in tasks of the current tokio runtime.
-    pub fn start(self, _listener: TcpListener) -> io::Result<Server> {
-        todo!()
+    /// Starts to serve on this listener, by tasks of the current tokio runtime. Give it one that is bound to a loopback
+    /// address: whoever can connect may do whatever the ACLs allow.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] for a tick shorter than 1 ms or longer than an hour; what the listener says when
+    /// its address cannot be had.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start(self, listener: TcpListener) -> io::Result<Server> {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let Self { tick } = self;
+        if !(Duration::from_millis(1)..=HOUR).contains(&tick) {
+            let message = format!("the server's tick is {tick:?}: give it between 1 ms and 1 h");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(tick));
+        let (end, ended) = oneshot::channel();
+        let task = tokio::spawn(run(shared.clone(), listener, tick, ended));
+        Ok(Server { address, shared, end: Some(end), task })
     }
+}
+
+/// Accepts connections and ends what has to end, until told to end itself.
+async fn run(shared: Arc<Shared>, listener: TcpListener, tick: Duration, mut ended: oneshot::Receiver<()>) {
+    let mut connections = JoinSet::new();
+    let mut ticks = tokio::time::interval(tick);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut refused = false;
+    loop {
+        tokio::select! {
+            _ = &mut ended => break,
+            accepted = listener.accept(), if !refused => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(connection::serve(shared.clone(), stream))),
+                // No file descriptor or no memory: those that are open go on, and new ones wait.
+                Err(_) => refused = true,
+            },
+            () = async { if refused { sleep(Duration::from_millis(50)).await } else { pending().await } } => {
+                refused = false;
+            }
+            _ = ticks.tick() => shared.lock().tick(),
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
 }

@@ -1,0 +1,116 @@
+//! One connection: cuts what comes into frames, and sends what the outbox holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::ReadHalf;
+use tokio::time::timeout;
+
+use super::engine::ConnectionId;
+use super::outbox::Outbox;
+use super::state::{Handled, Shared};
+use super::words;
+
+/// The longest frame that a client may send: ZooKeeper's default `jute.maxbuffer`.
+const LONGEST: usize = 0xf_ffff;
+/// How long a connection may be open without sending anything that makes sense.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How much is read at once.
+const CHUNK: usize = 4096;
+
+/// Serves one connection until it ends, and cleans up after it even when dropped.
+pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
+    let Ok(address) = stream.peer_addr() else {
+        return;
+    };
+    let _ = stream.set_nodelay(true);
+    let (connection, outbox) = shared.lock().opened(address);
+    let _open = Open { shared: &shared, connection };
+    let (mut reading, writing) = stream.split();
+    let word = tokio::select! {
+        word = read(&shared, connection, &outbox, &mut reading) => word,
+        () = outbox.drain(writing, &shared) => None,
+    };
+    if let Some(word) = word {
+        let answer = words::answer(word, &shared.lock());
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.shutdown().await;
+    }
+}
+
+/// Reads frames until the connection ends. Returns the four-letter word if it was one instead.
+async fn read(
+    shared: &Shared,
+    connection: ConnectionId,
+    outbox: &Outbox,
+    socket: &mut ReadHalf<'_>,
+) -> Option<[u8; 4]> {
+    let mut buffer = Vec::new();
+    if !matches!(timeout(PATIENCE, fill(shared, socket, &mut buffer, 4)).await, Ok(true)) {
+        return None;
+    }
+    if let Some(word) = buffer.first_chunk().copied().filter(words::is_known) {
+        return Some(word);
+    }
+    let mut greeted = false;
+    loop {
+        let mut used = 0;
+        while let Some((length, rest)) = buffer[used..].split_first_chunk() {
+            let length = usize::try_from(i32::from_be_bytes(*length)).ok().filter(|it| *it <= LONGEST)?;
+            let Some(frame) = rest.get(..length) else {
+                break;
+            };
+            // A statement of its own: the lock must not be held while the server stands still.
+            let handled = shared.lock().handle(connection, frame);
+            match handled {
+                Handled::Done => {
+                    used += 4 + length;
+                    greeted = true;
+                }
+                Handled::NotNow => shared.running().await,
+                Handled::Refused => return None,
+            }
+        }
+        buffer.drain(..used);
+        if buffer.is_empty() && buffer.capacity() > CHUNK {
+            buffer = Vec::new();
+        }
+        outbox.not_full().await;
+        let more = buffer.len() + 1;
+        let filled = fill(shared, socket, &mut buffer, more);
+        let filled = if greeted { filled.await } else { timeout(PATIENCE, filled).await.unwrap_or(false) };
+        if !filled {
+            return None;
+        }
+    }
+}
+
+/// Reads until there are this many bytes; false at the end of the connection.
+async fn fill(shared: &Shared, socket: &mut ReadHalf<'_>, buffer: &mut Vec<u8>, wanted: usize) -> bool {
+    while buffer.len() < wanted {
+        // No memory for those that say nothing.
+        if socket.readable().await.is_err() {
+            return false;
+        }
+        shared.running().await;
+        buffer.reserve(CHUNK);
+        if !matches!(socket.read_buf(buffer).await, Ok(1..)) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Takes the connection off the server's books.
+struct Open<'a> {
+    shared: &'a Shared,
+    connection: ConnectionId,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().closed(self.connection);
+    }
+}

@@ -1,0 +1,188 @@
+//! Looks whether writes are possible, as ZooKeeper does before it commits them: one alone, or several as a whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::acl::{self, Acl, Id};
+use super::code::Code;
+use super::request::{CreateAnswer, Data, Write, create};
+use super::tree::{Node, Owner, Tree};
+use crate::path;
+use crate::types::SessionId;
+
+/// A write that is possible: what it does to the tree.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Create { path: String, data: Data, acl: Arc<[Acl]>, owner: Owner, answer: CreateAnswer },
+    Delete { path: String },
+    SetData { path: String, data: Data, version: i32 },
+    SetAcl { path: String, acl: Arc<[Acl]>, version: i32 },
+    Check,
+}
+
+/// A transaction under preparation: the tree, and what the writes before would have changed in it.
+///
+/// Give it one [`Write`] after another, and apply the [`Change`]s if all of them are possible.
+#[derive(Debug)]
+pub(crate) struct Draft<'a> {
+    tree: &'a Tree,
+    session: SessionId,
+    /// Who the client has proven to be.
+    ids: &'a [Id],
+    /// Znodes as the writes before left them; `None` for those that they deleted.
+    changed: HashMap<String, Option<Record>>,
+}
+
+/// What matters of a znode to the writes that follow.
+#[derive(Clone, Debug)]
+struct Record {
+    acl: Arc<[Acl]>,
+    owner: Owner,
+    version: i32,
+    acl_version: i32,
+    creations: i32,
+    children: usize,
+}
+
+impl<'a> Draft<'a> {
+    /// Nothing yet, of a client with this session that has proven these ids.
+    pub(crate) fn new(tree: &'a Tree, session: SessionId, ids: &'a [Id]) -> Self {
+        Self { tree, session, ids, changed: HashMap::new() }
+    }
+
+    /// Looks whether a write is possible after those before. The order of the checks is ZooKeeper's: it decides
+    /// which error a client sees of several.
+    pub(crate) fn add(&mut self, write: Write) -> Result<Change, Code> {
+        match write {
+            Write::Create { path, data, acl, flags, answer } => self.create(path, data, &acl, flags, answer),
+            Write::Delete { path, version } => self.delete(path, version),
+            Write::SetData { path, data, version } => {
+                check_path(&path)?;
+                let record = self.record(&path)?;
+                acl::check(&record.acl, acl::WRITE, self.ids)?;
+                let version = next_version(record.version, version)?;
+                self.changed.insert(path.clone(), Some(Record { version, ..record }));
+                Ok(Change::SetData { path, data, version })
+            }
+            Write::SetAcl { path, acl, version } => {
+                check_path(&path)?;
+                let acl = acl::resolve(&acl, self.ids)?;
+                let record = self.record(&path)?;
+                acl::check(&record.acl, acl::ADMIN, self.ids)?;
+                let version = next_version(record.acl_version, version)?;
+                Ok(Change::SetAcl { path, acl, version })
+            }
+            Write::Check { path, version } => {
+                check_path(&path)?;
+                let record = self.record(&path)?;
+                acl::check(&record.acl, acl::READ, self.ids)?;
+                next_version(record.version, version)?;
+                Ok(Change::Check)
+            }
+        }
+    }
+
+    fn create(
+        &mut self,
+        mut path: String,
+        data: Data,
+        acl: &[Acl],
+        flags: i32,
+        answer: CreateAnswer,
+    ) -> Result<Change, Code> {
+        let (ephemeral, sequential) = match flags {
+            create::PERSISTENT | create::CONTAINER => (false, false),
+            create::EPHEMERAL => (true, false),
+            create::PERSISTENT_SEQUENTIAL => (false, true),
+            create::EPHEMERAL_SEQUENTIAL => (true, true),
+            create::TTL | create::TTL_SEQUENTIAL => return Err(Code::UNIMPLEMENTED),
+            _ => return Err(Code::BAD_ARGUMENTS),
+        };
+        let directory = directory(&path)?;
+        let acl = acl::resolve(acl, self.ids)?;
+        let parent = self.record(&directory)?;
+        acl::check(&parent.acl, acl::CREATE, self.ids)?;
+        if sequential {
+            path = format!("{path}{:010}", parent.creations);
+        }
+        check_path(&path)?;
+        if self.record(&path).is_ok() {
+            return Err(Code::NODE_EXISTS);
+        }
+        if matches!(parent.owner, Owner::Session(_)) {
+            return Err(Code::NO_CHILDREN_FOR_EPHEMERALS);
+        }
+        let owner = match answer {
+            CreateAnswer::PathAndStatOfContainer => Owner::Container,
+            _ if ephemeral => Owner::Session(self.session),
+            _ => Owner::Nobody,
+        };
+        let creations = parent.creations.wrapping_add(1);
+        let children = parent.children + 1;
+        self.changed.insert(directory, Some(Record { creations, children, ..parent }));
+        let record =
+            Record { acl: acl.clone(), owner, version: 0, acl_version: 0, creations: 0, children: 0 };
+        self.changed.insert(path.clone(), Some(record));
+        Ok(Change::Create { path, data, acl, owner, answer })
+    }
+
+    fn delete(&mut self, path: String, version: i32) -> Result<Change, Code> {
+        if ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"].contains(&path.as_str()) {
+            return Err(Code::BAD_ARGUMENTS);
+        }
+        let directory = directory(&path)?;
+        let parent = self.record(&directory)?;
+        acl::check(&parent.acl, acl::DELETE, self.ids)?;
+        let record = self.record(&path)?;
+        next_version(record.version, version)?;
+        if record.children > 0 {
+            return Err(Code::NOT_EMPTY);
+        }
+        let children = parent.children - 1;
+        self.changed.insert(directory, Some(Record { children, ..parent }));
+        self.changed.insert(path.clone(), None);
+        Ok(Change::Delete { path })
+    }
+
+    /// The znode at a path, after the writes before.
+    fn record(&self, path: &str) -> Result<Record, Code> {
+        match self.changed.get(path) {
+            Some(changed) => changed.clone(),
+            None => self.tree.node(path).map(Record::of),
+        }
+        .ok_or(Code::NO_NODE)
+    }
+}
+
+impl Record {
+    fn of(node: &Node) -> Self {
+        let stat = node.stat();
+        Self {
+            acl: node.acl().clone(),
+            owner: node.owner(),
+            version: stat.version,
+            acl_version: stat.aversion,
+            creations: node.creations(),
+            children: node.child_count(),
+        }
+    }
+}
+
+/// The directory of a path that has one. It may not exist, and the path may yet turn out to be invalid.
+fn directory(path: &str) -> Result<String, Code> {
+    match path.rsplit_once('/') {
+        Some((directory, _)) if !path.contains('\0') => {
+            Ok(if directory.is_empty() { "/" } else { directory }.to_owned())
+        }
+        _ => Err(Code::BAD_ARGUMENTS),
+    }
+}
+
+fn check_path(path: &str) -> Result<(), Code> {
+    path::check(path).map_err(|_| Code::BAD_ARGUMENTS)
+}
+
+/// The version after a write that expected `expected`; -1 expects any.
+const fn next_version(current: i32, expected: i32) -> Result<i32, Code> {
+    if expected == -1 || expected == current { Ok(current.wrapping_add(1)) } else { Err(Code::BAD_VERSION) }
+}

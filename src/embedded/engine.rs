@@ -1,0 +1,401 @@
+//! What a ZooKeeper server does with connections and requests, without sockets, clocks and tasks.
+//!
+//! ```text
+//!  opened(connection)          ─┐                        ┌─ Connected: the connect request's answer
+//!  connect(connection, request) │                        │  Reply: to a request
+//!  request(connection, request) ├─► Engine ─► Output[] ──┤  Event: of a watch, to whoever left it
+//!  tick(), expire(session)      │                        └─ Close: end this connection
+//!  closed(connection)          ─┘
+//! ```
+//!
+//! Outputs are to be sent in their order. Whatever happened to the tree by a call is visible to the next call,
+//! and an event is put out before the reply to the write that caused it, as ZooKeeper promises. Instants are
+//! durations since the server's start. After [`Message::Close`] the connection is unknown; calls for it do nothing.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::acl::{self, Id};
+use super::code::Code;
+use super::draft::{Change, Draft};
+use super::jute::Reader;
+use super::reply::{Body, ConnectResponse, Event, EventKind, Outcome, Reply};
+use super::request::{ConnectRequest, CreateAnswer, Request, Unsupported, Write};
+use super::sessions::Sessions;
+use super::tree::{Stamp, Tree};
+use super::watches::Watches;
+use crate::types::SessionId;
+
+/// How often containers without children are looked for.
+const CONTAINER_CHECK: Duration = Duration::from_secs(60);
+/// The `xid` of a heartbeat's answer.
+const PING: i32 = -2;
+
+/// A connection, by a number that no other connection has had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ConnectionId(u64);
+
+/// The state of a server.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(super) tree: Tree,
+    pub(super) sessions: Sessions,
+    pub(super) watches: Watches,
+    pub(super) connections: HashMap<ConnectionId, Connection>,
+    zxid: i64,
+    /// The wall clock at the server's start, in milliseconds since 1970.
+    started: i64,
+    container_check: Duration,
+    passwords: fastrand::Rng,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    address: IpAddr,
+    /// Who the client has proven to be; its address first.
+    pub(super) ids: Vec<Id>,
+    pub(super) session: Option<SessionId>,
+    timeout: Duration,
+}
+
+/// Something to be sent over a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Output {
+    pub(crate) to: ConnectionId,
+    pub(crate) message: Message,
+}
+
+/// What is to be sent, or done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    Connected(ConnectResponse),
+    Reply(Reply),
+    Event(Event),
+    /// Close the connection once everything before is sent.
+    Close,
+}
+
+impl Engine {
+    /// A server without znodes but ZooKeeper's own.
+    ///
+    /// Ids of sessions are made from `started` (milliseconds since 1970), their passwords from `seed`.
+    pub(crate) fn new(tick: Duration, started: i64, seed: u64) -> Self {
+        // As ZooKeeper: the time in the upper bits, so that two servers do not give out the same ids.
+        let first_session = (started << 24) as u64 >> 8;
+        Self {
+            tree: Tree::new(),
+            sessions: Sessions::new(tick, first_session as i64),
+            watches: Watches::default(),
+            connections: HashMap::new(),
+            zxid: 0,
+            started,
+            container_check: CONTAINER_CHECK,
+            passwords: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// The last transaction that was carried out.
+    pub(crate) const fn zxid(&self) -> i64 {
+        self.zxid
+    }
+
+    /// A client has connected from this address.
+    pub(crate) fn opened(&mut self, connection: ConnectionId, address: IpAddr) {
+        let ids = vec![Id::of_address(address)];
+        let opened = Connection { address, ids, session: None, timeout: Duration::ZERO };
+        self.connections.insert(connection, opened);
+    }
+
+    /// A connection is gone, and its watches with it. Its session lives on.
+    pub(crate) fn closed(&mut self, connection: ConnectionId) {
+        self.watches.forget(connection);
+        let session = self.connections.remove(&connection).and_then(|closed| closed.session);
+        if let Some(session) = session.and_then(|session| self.sessions.find(session)) {
+            session.connection = session.connection.filter(|current| *current != connection);
+        }
+    }
+
+    /// The first frame of a connection.
+    pub(crate) fn connect(
+        &mut self,
+        now: Duration,
+        connection: ConnectionId,
+        request: &ConnectRequest,
+        out: &mut Vec<Output>,
+    ) {
+        let ConnectRequest { last_zxid, timeout, session, ref password, knows_read_only } = *request;
+        if !self.connections.contains_key(&connection) {
+            return;
+        }
+        if last_zxid > self.zxid {
+            // Whatever this client has seen, it was another server's.
+            return self.close(connection, out);
+        }
+        let timeout = self.sessions.negotiate(timeout);
+        let (session, password) = if session.raw() == 0 {
+            self.zxid += 1;
+            let password = self.passwords.u128(..).to_be_bytes();
+            (self.sessions.open(now, timeout, password, connection), password)
+        } else if let Some(found) = self.sessions.find(session).filter(|found| found.accepts(password)) {
+            let password = found.password();
+            if let Some(before) = found.connection.replace(connection) {
+                self.close(before, out);
+            }
+            self.sessions.touch(session, now, timeout);
+            (session, password)
+        } else {
+            let expired = ConnectResponse::expired(knows_read_only);
+            out.push(Output { to: connection, message: Message::Connected(expired) });
+            return self.close(connection, out);
+        };
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.session = Some(session);
+            connection.timeout = timeout;
+        }
+        let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        let response = ConnectResponse { timeout, session, password, knows_read_only };
+        out.push(Output { to: connection, message: Message::Connected(response) });
+    }
+
+    /// A request: its number, its op code, and its record.
+    pub(crate) fn request(
+        &mut self,
+        now: Duration,
+        connection: ConnectionId,
+        (xid, op_code): (i32, i32),
+        record: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        let Some(Connection { session: Some(session), timeout, .. }) = self.connections.get(&connection)
+        else {
+            return;
+        };
+        let session = *session;
+        self.sessions.touch(session, now, *timeout);
+        let Some(request) = Request::decode(op_code, Reader::new(record)) else {
+            let result = Err(Code::UNIMPLEMENTED);
+            out.push(Output { to: connection, message: Message::Reply(Reply { xid, zxid: 0, result }) });
+            return self.close(connection, out);
+        };
+        let (xid, result) = match request {
+            Request::Ping => (PING, Ok(Body::Empty)),
+            Request::Auth { scheme, credentials } => {
+                return self.authenticate(connection, xid, &scheme, &credentials, out);
+            }
+            Request::Write(write) => (xid, self.write(now, connection, session, write, out)),
+            Request::Multi(writes) => (xid, Ok(self.multi(now, connection, session, writes, out))),
+            Request::UnsupportedWrite(unsupported) => {
+                self.zxid += 1;
+                let code = match unsupported {
+                    Unsupported::Ttl => Code::UNIMPLEMENTED,
+                    Unsupported::Reconfig => Code::RECONFIG_DISABLED,
+                };
+                (xid, Err(code))
+            }
+            Request::MalformedWrite => {
+                self.zxid += 1;
+                (xid, Err(Code::MARSHALLING_ERROR))
+            }
+            Request::CloseSession => {
+                self.end(now, session, out);
+                (xid, Ok(Body::Empty))
+            }
+            read => (xid, self.read(connection, session, read, out)),
+        };
+        out.push(Output { to: connection, message: Message::Reply(Reply { xid, zxid: self.zxid, result }) });
+        if self.sessions.find(session).is_none() {
+            self.close(connection, out);
+        }
+    }
+
+    /// Ends what has to end by now: sessions that were not heard of, containers that are empty.
+    pub(crate) fn tick(&mut self, now: Duration, out: &mut Vec<Output>) {
+        while let Some(session) = self.sessions.expired(now) {
+            self.expire(now, session, out);
+        }
+        if now >= self.container_check {
+            self.container_check = now + CONTAINER_CHECK;
+            for path in self.tree.empty_containers() {
+                let stamp = self.next_stamp(now);
+                self.delete(&path, stamp, out);
+            }
+        }
+    }
+
+    /// Ends a session and its connection, as when the session was not heard of.
+    pub(crate) fn expire(&mut self, now: Duration, session: SessionId, out: &mut Vec<Output>) {
+        if let Some(Some(connection)) = self.end(now, session, out) {
+            self.close(connection, out);
+        }
+    }
+
+    /// Closes a connection.
+    pub(crate) fn close(&mut self, connection: ConnectionId, out: &mut Vec<Output>) {
+        self.closed(connection);
+        out.push(Output { to: connection, message: Message::Close });
+    }
+
+    /// Ends a session and deletes its ephemeral znodes in one transaction. Tells which connection it had.
+    fn end(
+        &mut self,
+        now: Duration,
+        session: SessionId,
+        out: &mut Vec<Output>,
+    ) -> Option<Option<ConnectionId>> {
+        let ended = self.sessions.end(session)?;
+        let stamp = self.next_stamp(now);
+        let ephemerals: Vec<String> = self.tree.ephemerals(session).map(str::to_owned).collect();
+        for path in ephemerals {
+            self.delete(&path, stamp, out);
+        }
+        Some(ended.connection)
+    }
+
+    fn authenticate(
+        &mut self,
+        to: ConnectionId,
+        xid: i32,
+        scheme: &str,
+        credentials: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        let Some(connection) = self.connections.get_mut(&to) else {
+            return;
+        };
+        let id = Id::authenticate(scheme, credentials, connection.address);
+        let result = id.clone().map(|_| Body::Empty).ok_or(Code::AUTH_FAILED);
+        out.push(Output { to, message: Message::Reply(Reply { xid, zxid: 0, result }) });
+        match id {
+            Some(id) if !connection.ids.contains(&id) => connection.ids.push(id),
+            Some(_) => {}
+            None => self.close(to, out),
+        }
+    }
+
+    fn write(
+        &mut self,
+        now: Duration,
+        connection: ConnectionId,
+        session: SessionId,
+        write: Write,
+        out: &mut Vec<Output>,
+    ) -> Result<Body, Code> {
+        let stamp = self.next_stamp(now);
+        let change = Draft::new(&self.tree, session, self.ids(connection)).add(write)?;
+        Ok(match self.apply(change, stamp, out) {
+            Outcome::Created(path) => Body::Path(path),
+            Outcome::CreatedWithStat(path, stat) => Body::PathAndStat(path, stat),
+            Outcome::Set(stat) => Body::Stat(stat),
+            _ => Body::Empty,
+        })
+    }
+
+    fn multi(
+        &mut self,
+        now: Duration,
+        connection: ConnectionId,
+        session: SessionId,
+        writes: Vec<Write>,
+        out: &mut Vec<Output>,
+    ) -> Body {
+        let stamp = self.next_stamp(now);
+        let count = writes.len();
+        let mut draft = Draft::new(&self.tree, session, self.ids(connection));
+        let mut changes = Vec::new();
+        for write in writes {
+            match draft.add(write) {
+                Ok(change) => changes.push(change),
+                Err(code) => {
+                    let mut outcomes = vec![Outcome::Failed(Some(Code::RUNTIME_INCONSISTENCY)); count];
+                    outcomes[..changes.len()].fill(Outcome::Failed(None));
+                    outcomes[changes.len()] = Outcome::Failed(Some(code));
+                    return Body::Multi(outcomes);
+                }
+            }
+        }
+        Body::Multi(changes.into_iter().map(|change| self.apply(change, stamp, out)).collect())
+    }
+
+    fn apply(&mut self, change: Change, stamp: Stamp, out: &mut Vec<Output>) -> Outcome {
+        match change {
+            Change::Create { path, data, acl, owner, answer } => {
+                self.tree.create(&path, data, acl, owner, stamp);
+                let stat = self.tree.node(&path).map(|node| node.stat()).unwrap_or_default();
+                self.watches.created(&path, tell(out));
+                match answer {
+                    CreateAnswer::Path => Outcome::Created(path),
+                    CreateAnswer::PathAndStat | CreateAnswer::PathAndStatOfContainer => {
+                        Outcome::CreatedWithStat(path, stat)
+                    }
+                }
+            }
+            Change::Delete { path } => {
+                self.delete(&path, stamp, out);
+                Outcome::Deleted
+            }
+            Change::SetData { path, data, version } => {
+                self.tree.set_data(&path, data, version, stamp);
+                self.watches.data_set(&path, tell(out));
+                self.set(&path)
+            }
+            Change::SetAcl { path, acl, version } => {
+                self.tree.set_acl(&path, acl, version);
+                self.set(&path)
+            }
+            Change::Check => Outcome::Checked,
+        }
+    }
+
+    fn set(&self, path: &str) -> Outcome {
+        Outcome::Set(self.tree.node(path).map(|node| node.stat()).unwrap_or_default())
+    }
+
+    fn delete(&mut self, path: &str, stamp: Stamp, out: &mut Vec<Output>) {
+        self.tree.delete(path, stamp);
+        self.watches.deleted(path, tell(out));
+    }
+
+    /// Who a client has proven to be.
+    pub(super) fn ids(&self, connection: ConnectionId) -> &[Id] {
+        self.connections.get(&connection).map_or(&[], |connection| &connection.ids)
+    }
+
+    /// Refuses with `NoAuth` what the client may not do.
+    pub(super) fn permit(
+        &self,
+        connection: ConnectionId,
+        acl: &[acl::Acl],
+        permissions: i32,
+    ) -> Result<(), Code> {
+        acl::check(acl, permissions, self.ids(connection))
+    }
+
+    fn next_stamp(&mut self, now: Duration) -> Stamp {
+        self.zxid += 1;
+        Stamp { zxid: self.zxid, time: self.started + i64::try_from(now.as_millis()).unwrap_or(i64::MAX) }
+    }
+}
+
+impl ConnectionId {
+    /// The connection with this number.
+    pub(crate) const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Puts out events.
+pub(super) fn tell(out: &mut Vec<Output>) -> impl FnMut(ConnectionId, EventKind, &str) {
+    |to, kind, path| {
+        let event = Event { kind, path: path.to_owned() };
+        out.push(Output { to, message: Message::Event(event) });
+    }
+}

@@ -1,0 +1,308 @@
+//! What all tasks of a server share: the engine, the links to its connections, and the faults that are set.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::engine::{ConnectionId, Engine, Message, Output};
+use super::faults::{Armed, Operation, Shaping, When};
+use super::jute::Reader;
+use super::outbox::Outbox;
+use super::request::{ConnectRequest, op};
+use crate::types::SessionId;
+
+/// How many connections may be open without a session; the oldest gives way to one more.
+pub(super) const WITHOUT_SESSION: usize = 4096;
+
+/// What all tasks of a server share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Whether the server stands still.
+    pub(super) stopped: watch::Sender<bool>,
+}
+
+/// The engine, and what surrounds it. Whoever holds it is the only one who acts.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) engine: Engine,
+    pub(super) links: HashMap<ConnectionId, Link>,
+    /// Connections without a session, oldest first.
+    strangers: BTreeSet<ConnectionId>,
+    pub(super) shapings: HashMap<Option<SessionId>, Shaping>,
+    pub(super) armed: Vec<Armed>,
+    pub(super) traffic: Traffic,
+    started: Instant,
+    connections: u64,
+    stopped: bool,
+}
+
+/// A connection, as the other tasks know it.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) address: SocketAddr,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) session: Option<SessionId>,
+    pub(super) traffic: Traffic,
+    /// Something was swallowed, perhaps its end: no client could go on over this connection.
+    pub(super) broken: bool,
+}
+
+/// Frames in and out, and how long requests took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    pub(super) last_op: i32,
+    pub(super) last_xid: i32,
+    pub(super) slowest: Duration,
+    pub(super) total: Duration,
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handled {
+    /// It is dealt with.
+    Done,
+    /// The server stands still: offer it again later.
+    NotNow,
+    /// No client sends such a frame: end the connection.
+    Refused,
+}
+
+impl Shared {
+    /// A server that starts now.
+    pub(super) fn new(tick: Duration) -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let engine = Engine::new(tick, i64::try_from(wall.as_millis()).unwrap_or(0), fastrand::u64(..));
+        let state = State {
+            engine,
+            links: HashMap::new(),
+            strangers: BTreeSet::new(),
+            shapings: HashMap::new(),
+            armed: Vec::new(),
+            traffic: Traffic::default(),
+            started: Instant::now(),
+            connections: 0,
+            stopped: false,
+        };
+        Self { state: Mutex::new(state), stopped: watch::Sender::new(false) }
+    }
+
+    /// The state, for as long as the guard lives.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stands still, or goes on.
+    pub(super) fn set_stopped(&self, stopped: bool) {
+        let mut state = self.lock();
+        if state.stopped && !stopped {
+            // Time has passed, whatever waits to be read: sessions that were not heard of expire first.
+            state.act(Engine::tick);
+        }
+        state.stopped = stopped;
+        self.stopped.send_replace(stopped);
+    }
+
+    /// Waits while the server stands still.
+    pub(super) async fn running(&self) {
+        // The sender lives in `self`: waiting ends only when the value changes.
+        let _ = self.stopped.subscribe().wait_for(|stopped| !stopped).await;
+    }
+}
+
+impl State {
+    /// Does something with the engine at the present instant, and sends what comes of it.
+    pub(super) fn act<T>(&mut self, act: impl FnOnce(&mut Engine, Duration, &mut Vec<Output>) -> T) -> T {
+        let mut out = Vec::new();
+        let result = act(&mut self.engine, self.started.elapsed(), &mut out);
+        self.send(out);
+        result
+    }
+
+    /// Ends what has to end by now, unless the server stands still.
+    pub(super) fn tick(&mut self) {
+        if !self.stopped {
+            self.act(Engine::tick);
+        }
+    }
+
+    /// How long the server has run.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// A client has connected.
+    pub(super) fn opened(&mut self, address: SocketAddr) -> (ConnectionId, Arc<Outbox>) {
+        self.connections += 1;
+        let connection = ConnectionId::new(self.connections);
+        let outbox = Arc::new(Outbox::default());
+        let link = Link {
+            address,
+            outbox: outbox.clone(),
+            session: None,
+            traffic: Traffic::default(),
+            broken: false,
+        };
+        self.links.insert(connection, link);
+        self.engine.opened(connection, address.ip());
+        self.strangers.insert(connection);
+        if self.strangers.len() > WITHOUT_SESSION
+            && let Some(oldest) = self.strangers.pop_first()
+        {
+            self.act(|engine, _, out| engine.close(oldest, out));
+        }
+        (connection, outbox)
+    }
+
+    /// A connection is gone.
+    pub(super) fn closed(&mut self, connection: ConnectionId) {
+        self.links.remove(&connection);
+        self.strangers.remove(&connection);
+        self.engine.closed(connection);
+    }
+
+    /// A frame has come.
+    pub(super) fn handle(&mut self, connection: ConnectionId, frame: &[u8]) -> Handled {
+        if self.stopped {
+            return Handled::NotNow;
+        }
+        let Some(link) = self.links.get_mut(&connection) else {
+            return Handled::Refused;
+        };
+        link.traffic.received += 1;
+        self.traffic.received += 1;
+        let begun = Instant::now();
+        let handled = match link.session {
+            None => self.connect(connection, frame),
+            Some(session) => self.request(connection, session, frame),
+        };
+        let taken = begun.elapsed();
+        let link = self.links.get_mut(&connection).map(|link| &mut link.traffic);
+        for traffic in link.into_iter().chain([&mut self.traffic]) {
+            traffic.total += taken;
+            traffic.slowest = traffic.slowest.max(taken);
+        }
+        handled
+    }
+
+    fn connect(&mut self, connection: ConnectionId, frame: &[u8]) -> Handled {
+        let Ok(request) = ConnectRequest::decode(frame) else {
+            return Handled::Refused;
+        };
+        let asked = Some(request.session).filter(|session| session.raw() != 0);
+        let shaping = self.shaping(asked);
+        if shaping.refuse {
+            return Handled::Refused;
+        }
+        // Known by the session that it asks for, so that what is set for the session goes for the answer as well.
+        if let Some(link) = self.links.get_mut(&connection) {
+            link.session = asked;
+            link.broken |= shaping.swallow_to_server;
+        }
+        if !shaping.swallow_to_server {
+            self.strangers.remove(&connection);
+            self.act(|engine, now, out| engine.connect(now, connection, &request, out));
+        }
+        Handled::Done
+    }
+
+    fn request(&mut self, connection: ConnectionId, session: SessionId, frame: &[u8]) -> Handled {
+        let mut record = Reader::new(frame);
+        let (Ok(xid), Ok(op_code)) = (record.int(), record.int()) else {
+            return Handled::Refused;
+        };
+        if self.shaping(Some(session)).swallow_to_server {
+            if let Some(link) = self.links.get_mut(&connection) {
+                link.broken = true;
+            }
+            return Handled::Done;
+        }
+        if let Some(link) = self.links.get_mut(&connection) {
+            link.traffic.last_op = op_code;
+            link.traffic.last_xid = xid;
+        }
+        let operation = Operation::of(op_code);
+        let fires = |armed: &mut Armed| armed.fires(session, operation);
+        let armed = self.armed.extract_if(.., fires).next();
+        self.act(|engine, now, out| {
+            if armed.as_ref().is_none_or(|armed| armed.when == When::After) {
+                engine.request(now, connection, (xid, op_code), record.rest(), out);
+            }
+            if armed.is_some() {
+                out.retain(|output| output.to != connection);
+                engine.close(connection, out);
+            }
+        });
+        if let Some(armed) = armed {
+            armed.done.send_replace(true);
+        }
+        Handled::Done
+    }
+
+    /// What is set for a session, or for connections that have none.
+    pub(super) fn shaping(&self, session: Option<SessionId>) -> Shaping {
+        let all = self.shapings.get(&None).copied().unwrap_or_default();
+        match session.and_then(|session| self.shapings.get(&Some(session))) {
+            Some(own) => all.and(*own),
+            None => all,
+        }
+    }
+
+    /// Hands outputs to the connections' outboxes.
+    fn send(&mut self, out: Vec<Output>) {
+        for Output { to, message } in out {
+            let Some(link) = self.links.get_mut(&to) else {
+                continue;
+            };
+            if let Message::Connected(response) = &message {
+                link.session = Some(response.session).filter(|session| session.raw() != 0).or(link.session);
+            }
+            let session = link.session;
+            let shaping = self.shaping(session);
+            let Some(link) = self.links.get_mut(&to) else {
+                continue;
+            };
+            if shaping.swallow_to_client {
+                link.broken = true;
+                continue;
+            }
+            let delay = shaping.delay;
+            match message {
+                Message::Connected(response) => link.outbox.push(delay, |out| response.encode(out)),
+                Message::Reply(reply) => link.outbox.push(delay, |out| reply.encode(out)),
+                Message::Event(event) => link.outbox.push(delay, |out| event.encode(out)),
+                Message::Close => {
+                    link.outbox.close(delay);
+                    continue;
+                }
+            }
+            link.traffic.sent += 1;
+            self.traffic.sent += 1;
+        }
+    }
+}
+
+impl Operation {
+    /// The operation with this op code; heartbeats and what the engine does not know are none.
+    fn of(op_code: i32) -> Option<Self> {
+        Some(match op_code {
+            op::PING => return None,
+            op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Self::Create,
+            op::DELETE => Self::Delete,
+            op::EXISTS => Self::Exists,
+            op::GET_DATA => Self::GetData,
+            op::SET_DATA => Self::SetData,
+            op::GET_CHILDREN | op::GET_CHILDREN2 => Self::GetChildren,
+            op::SYNC => Self::Sync,
+            op::MULTI => Self::Multi,
+            op::CLOSE_SESSION => Self::CloseSession,
+            _ => Self::Any,
+        })
+    }
+}
