@@ -1,0 +1,1 @@
+//! The ways to connect, and how connections end.

@@ -1,0 +1,56 @@
+//! The two servers that are compared.
+
+use std::env;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use zookeeper_election::embedded;
+
+use crate::support::Ensemble;
+
+/// A real server, and the one that is compared with it.
+#[derive(Debug)]
+pub struct Servers {
+    real: Ensemble,
+    other: Other,
+}
+
+#[derive(Debug)]
+enum Other {
+    Embedded(embedded::Server),
+    Real(Ensemble),
+}
+
+impl Servers {
+    /// Starts both.
+    pub async fn start() -> Self {
+        match env::var("DIFFERENTIAL_AGAINST").as_deref() {
+            Ok("real") => {
+                let (real, other) = tokio::join!(real(), real());
+                Self { real, other: Other::Real(other) }
+            }
+            Ok(other) => panic!("DIFFERENTIAL_AGAINST={other}: it is `real` or not set"),
+            Err(_) => {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let embedded = embedded::Server::builder().tick(TICK).start(listener).expect("a server");
+                Self { real: real().await, other: Other::Embedded(embedded) }
+            }
+        }
+    }
+
+    /// The servers' names and addresses.
+    pub fn addresses(&self) -> [(&'static str, String); 2] {
+        let other = match &self.other {
+            Other::Embedded(server) => ("embedded", server.connect_string()),
+            Other::Real(ensemble) => ("also real", ensemble.connect_string()),
+        };
+        [("real", self.real.connect_string()), other]
+    }
+}
+
+async fn real() -> Ensemble {
+    Ensemble::builder(1).tick(TICK).start().await
+}
+
+/// Session timeouts lie between a second and ten.
+const TICK: Duration = Duration::from_millis(500);
