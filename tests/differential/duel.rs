@@ -82,42 +82,33 @@ impl Duel {
             return;
         }
         match self.generator.rng.u32(..100) {
-            0..3 => {
+            0..4 => {
                 coverage.count("a client dropped".to_owned());
                 self.step(client, Step::Drop, coverage).await;
             }
-            3 => {
+            4 => {
                 // On the new connection it has no watches.
                 self.clients[client].watches = Watches::default();
                 self.step(client, attach, coverage).await;
             }
-            4 => {
+            5 => {
                 let wrong = Step::Attach { session, last_zxid: zxid, right_password: false };
                 self.step(client, wrong, coverage).await;
             }
-            5..8 => {
+            6..10 => {
                 coverage.count("a session closed".to_owned());
                 self.step(client, Step::Close, coverage).await;
                 self.clients[client] = Client::default();
             }
             _ => {
-                let mut operations = self.generator.requests(LONGEST_GROUP.min(most));
-                while !operations.is_empty() && self.clients[client].connected {
-                    let rest = operations.split_off(self.sendable(&operations));
-                    self.step(client, Step::Requests(operations), coverage).await;
-                    operations = rest;
+                let operations = self.generator.requests(LONGEST_GROUP.min(most));
+                for operations in operations.chunks(self.pipeline) {
+                    if self.clients[client].connected {
+                        self.step(client, Step::Requests(operations.to_vec()), coverage).await;
+                    }
                 }
             }
         }
-    }
-
-    /// How many of these requests may be sent without waiting in between.
-    fn sendable(&self, operations: &[Operation]) -> usize {
-        if operations[0].is_solitary() {
-            return 1;
-        }
-        let solitary = operations.iter().position(Operation::is_solitary);
-        solitary.unwrap_or(operations.len()).min(self.pipeline)
     }
 
     /// Carries out a step on both servers and compares what came of it.
@@ -229,4 +220,4 @@ impl Duel {
 const CLIENTS: usize = 5;
 
 /// The most requests of one client before it is another's turn.
-const LONGEST_GROUP: usize = 60;
+const LONGEST_GROUP: usize = 40;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use fastrand::Rng;
 
-use crate::lists::{ACLS, CREDENTIALS, DATA, NAMES, ROOT_ACLS, odd_paths};
+use crate::lists::{ACLS, CREDENTIALS, DATA, NAMES, OPEN, ROOT_ACLS, odd_paths};
 use crate::operations::{Acl, Damage, Data, Operation};
 use crate::support::OpCode;
 
@@ -53,7 +53,7 @@ impl Generator {
                 code: OpCode::CREATE,
                 path: self.top.clone(),
                 data: None,
-                acl: ACLS[0].1(),
+                acl: OPEN(),
                 flags: 0,
                 ttl: 0,
             });
@@ -73,15 +73,15 @@ impl Generator {
             360..450 => self.read(&[OpCode::EXISTS]),
             450..530 => self.read(&[OpCode::GET_DATA]),
             530..620 => self.set_data(),
-            620..710 => self.read(&[OpCode::GET_CHILDREN, OpCode::GET_CHILDREN2]),
-            710..735 => self.path_only(OpCode::GET_ACL),
-            735..765 => self.set_acl(),
-            765..780 => self.path_only(OpCode::SYNC),
-            780..790 => Operation::Bare { code: OpCode::PING },
-            790..800 => self.failing_check(),
-            800..870 => self.multi(),
-            870..890 => self.multi_read(),
-            890..910 => self.numbered(OpCode::ADD_WATCH, &[0, 0, 0, 1, 1, 1, 1, 2, -1]),
+            620..700 => self.read(&[OpCode::GET_CHILDREN, OpCode::GET_CHILDREN2]),
+            700..720 => self.path_only(OpCode::GET_ACL),
+            720..750 => self.set_acl(),
+            750..760 => self.path_only(OpCode::SYNC),
+            760..770 => Operation::Bare { code: OpCode::PING },
+            770..780 => self.failing_check(),
+            780..860 => self.multi(),
+            860..880 => self.multi_read(),
+            880..910 => self.numbered(OpCode::ADD_WATCH, &[0, 0, 0, 1, 1, 1, 1, 2, -1]),
             910..930 => self.numbered(OpCode::REMOVE_WATCHES, &[1, 1, 2, 2, 3, 3, 3, 0, 4]),
             930..940 => self.set_watches(),
             940..948 => Operation::Bare { code: OpCode::WHO_AM_I },
@@ -116,7 +116,7 @@ impl Generator {
     }
 
     fn read(&mut self, codes: &[OpCode]) -> Operation {
-        Operation::Read { code: self.pick(codes), path: self.path(), watch: self.rng.u32(..5) < 2 }
+        Operation::Read { code: self.pick(codes), path: self.path(), watch: self.rng.u32(..5) < 3 }
     }
 
     fn set_data(&mut self) -> Operation {

@@ -49,9 +49,12 @@ pub const CREDENTIALS: &[(&str, Data)] = &[
     ("nonsense", Some("alice:secret")),
 ];
 
+/// The access control list that keeps nobody out.
+pub const OPEN: fn() -> Acl = || list(&[(ALL, "world", "anyone")]);
+
 /// Access control lists, and how often each is used.
 pub const ACLS: &[(u32, fn() -> Acl)] = &[
-    (900, || list(&[(ALL, "world", "anyone")])),
+    (900, OPEN),
     (20, || list(&[(ALL, "auth", "")])),
     (20, || list(&[(ALL, "auth", "whoever"), (READ, "world", "anyone")])),
     (20, || list(&[(ALL, "digest", ALICE)])),
@@ -97,8 +100,8 @@ pub const ACLS: &[(u32, fn() -> Acl)] = &[
 
 /// Access control lists for the root: everybody can create and delete there, and change the list.
 pub const ROOT_ACLS: &[fn() -> Acl] = &[
-    || list(&[(ALL, "world", "anyone")]),
-    || list(&[(ALL, "world", "anyone")]),
+    OPEN,
+    OPEN,
     || list(&[(CREATE | DELETE | ADMIN, "world", "anyone")]),
     || list(&[(ALL & !READ, "world", "anyone"), (ALL, "auth", "")]),
     || list(&[(ALL & !WRITE, "world", "anyone"), (WRITE, "digest", ALICE)]),

@@ -137,27 +137,29 @@ impl Side {
         format!("session {number}")
     }
 
-    /// Sends requests and receives until all of them are answered.
+    /// Sends requests, as many at a time as may be, and receives until all of them are answered.
     async fn request(&mut self, client: usize, xid: i32, operations: &[Operation]) {
-        let mut bytes = Vec::new();
-        for (operation, xid) in operations.iter().zip(xid..) {
-            bytes.extend(request(xid_of(operation, xid), operation.code().0, &operation.body()));
-        }
-        if let Some(connection) = &mut self.connections[client] {
-            connection.send(&bytes).await;
-        }
-        for (index, operation) in operations.iter().enumerate() {
-            let Some(answer) = self.reply(client, operation).await else {
-                return;
-            };
-            let text = answer.text.clone();
-            self.note(client, text, News::Answer(index, answer));
-        }
-        if let Some(Operation::Auth { .. }) = operations.last()
-            && let Some(Entry { news: News::Answer(_, answer), .. }) = self.entries.last()
-            && answer.error != 0
-        {
-            self.end(client).await;
+        let together = |a: &Operation, b: &Operation| !a.is_solitary() && !b.is_solitary();
+        let mut index = 0;
+        for operations in operations.chunk_by(together) {
+            let mut bytes = Vec::new();
+            for (operation, xid) in operations.iter().zip(xid + to_int(index)..) {
+                bytes.extend(request(xid_of(operation, xid), operation.code().0, &operation.body()));
+            }
+            if let Some(connection) = &mut self.connections[client] {
+                connection.send(&bytes).await;
+            }
+            for operation in operations {
+                let Some(answer) = self.reply(client, operation).await else {
+                    return;
+                };
+                let refused = operation.code() == OpCode::AUTH && answer.error != 0;
+                self.note(client, answer.text.clone(), News::Answer(index, answer));
+                index += 1;
+                if refused {
+                    return self.end(client).await;
+                }
+            }
         }
     }
 
@@ -216,6 +218,10 @@ impl Side {
     fn note(&mut self, client: usize, text: String, news: News) {
         self.entries.push(Entry { client, text, news });
     }
+}
+
+fn to_int(index: usize) -> i32 {
+    i32::try_from(index).expect("a short run")
 }
 
 /// The xid that clients use for such a request: some have their own.
