@@ -45,6 +45,9 @@ pub struct Answer {
     pub text: String,
 }
 
+/// In the text of an answer that does not have the form that it must have.
+pub const UNDECODABLE: &str = "undecodable";
+
 /// What the owner of an ephemeral node is called.
 pub type Owners<'a> = &'a dyn Fn(i64) -> String;
 
@@ -75,7 +78,7 @@ impl Reply<'_> {
             match record.read(operation.code()) {
                 Some(read) if record.reader.0.is_empty() => text.push_str(&read),
                 _ => {
-                    let _ = write!(text, " undecodable {body:02x?}");
+                    let _ = write!(text, " {UNDECODABLE} {body:02x?}");
                 }
             }
         }

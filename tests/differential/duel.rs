@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::time::Instant;
 
+use crate::answers::UNDECODABLE;
 use crate::coverage::Coverage;
 use crate::generator::Generator;
-use crate::operations::Operation;
 use crate::side::{Entry, News, Side, Step};
 use crate::watches::Watches;
 
@@ -19,6 +20,7 @@ pub struct Duel {
     /// The most requests that are sent without waiting in between.
     pipeline: usize,
     seed: u64,
+    started: Instant,
     done: usize,
     /// What was done last, in words.
     history: VecDeque<String>,
@@ -43,6 +45,7 @@ impl Duel {
             generator: Generator::new(seed),
             pipeline,
             seed,
+            started: Instant::now(),
             done: 0,
             history: VecDeque::new(),
         }
@@ -65,7 +68,7 @@ impl Duel {
     async fn act(&mut self, client: usize, most: usize, coverage: &mut Coverage) {
         let Client { session, connected, zxid, .. } = self.clients[client];
         let Some(session) = session else {
-            let timeout = [10_000, 60_000, i32::MAX][self.generator.rng.usize(..3)];
+            let timeout = [20_000, 60_000, i32::MAX][self.generator.rng.usize(..3)];
             coverage.count("a session opened".to_owned());
             return self.step(client, Step::Open { timeout }, coverage).await;
         };
@@ -155,6 +158,7 @@ impl Duel {
 
     /// Learns from what came of a step.
     fn take_in(&mut self, entry: &Entry, step: &Step, coverage: &mut Coverage) {
+        assert!(!entry.text.contains(UNDECODABLE), "after {:?}: {}", self.history.back(), entry.text);
         let client = &mut self.clients[entry.client];
         match &entry.news {
             News::Answer(index, answer) => {
@@ -186,7 +190,8 @@ impl Duel {
             News::Answer(index, _) => Some(index),
             _ => None,
         });
-        let mut report = format!("the servers differ, with seed {}, ", self.seed);
+        let mut report =
+            format!("the servers differ, with seed {}, after {:.0?}, ", self.seed, self.started.elapsed());
         let _ = match (step, index) {
             (Step::Requests(operations), Some(index)) => {
                 writeln!(report, "in operation {}:\n  {:?}", first + index, operations[index])

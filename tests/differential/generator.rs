@@ -201,7 +201,7 @@ impl Generator {
         let (code, lists) = self.pick(&[(OpCode::SET_WATCHES, 3), (OpCode::SET_WATCHES2, 5)]);
         let mut paths = || (0..self.rng.usize(..3)).map(|_| self.path()).collect();
         let paths: Vec<Vec<String>> = (0..lists).map(|_| paths()).collect();
-        Operation::SetWatches { code, relative_zxid: self.zxid - self.rng.i64(..200), paths }
+        Operation::SetWatches { code, relative_zxid: self.zxid - self.rng.i64(0..200), paths }
     }
 
     fn auth(&mut self) -> Operation {
@@ -283,4 +283,4 @@ impl Generator {
 }
 
 /// How many requests go to a subtree.
-const LIFETIME: usize = 400;
+const LIFETIME: usize = 1000;

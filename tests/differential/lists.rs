@@ -49,11 +49,14 @@ pub const CREDENTIALS: &[(&str, Data)] = &[
     ("nonsense", Some("alice:secret")),
 ];
 
+/// Makes an access control list.
+pub type MakeAcl = fn() -> Acl;
+
 /// The access control list that keeps nobody out.
-pub const OPEN: fn() -> Acl = || list(&[(ALL, "world", "anyone")]);
+pub const OPEN: MakeAcl = || list(&[(ALL, "world", "anyone")]);
 
 /// Access control lists, and how often each is used.
-pub const ACLS: &[(u32, fn() -> Acl)] = &[
+pub const ACLS: &[(u32, MakeAcl)] = &[
     (900, OPEN),
     (20, || list(&[(ALL, "auth", "")])),
     (20, || list(&[(ALL, "auth", "whoever"), (READ, "world", "anyone")])),
@@ -99,7 +102,7 @@ pub const ACLS: &[(u32, fn() -> Acl)] = &[
 ];
 
 /// Access control lists for the root: everybody can create and delete there, and change the list.
-pub const ROOT_ACLS: &[fn() -> Acl] = &[
+pub const ROOT_ACLS: &[MakeAcl] = &[
     OPEN,
     OPEN,
     || list(&[(CREATE | DELETE | ADMIN, "world", "anyone")]),

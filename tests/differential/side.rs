@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::mem;
 
-use crate::answers::{self, Answer, Event, Frame};
+use crate::answers::{self, Answer, Event, Frame, UNDECODABLE};
 use crate::operations::Operation;
 use crate::support::OpCode;
 use crate::wire::{ConnectRequest, ConnectResponse, Connection, Received, request};
@@ -200,7 +200,7 @@ impl Side {
                 Some(Frame::Event(event)) => self.note(client, event.text.clone(), News::Event(event)),
                 None => {
                     self.connections[client] = None;
-                    self.note(client, format!("undecodable {bytes:02x?}"), News::Closed);
+                    self.note(client, format!("{UNDECODABLE} {bytes:02x?}"), News::Closed);
                     return None;
                 }
             }
