@@ -54,12 +54,12 @@ impl Id {
         Self::new("ip", address.to_canonical().to_string())
     }
 
-    /// The id that credentials prove, if there is such a scheme.
-    pub(crate) fn authenticate(scheme: &str, credentials: &[u8], address: IpAddr) -> Option<Self> {
+    /// The id that credentials prove, if there is such a scheme and if it can be content with them.
+    pub(crate) fn authenticate(scheme: &str, credentials: Option<&[u8]>, address: IpAddr) -> Option<Self> {
         match scheme {
             "ip" => Some(Self::of_address(address)),
             "digest" => {
-                let credentials = String::from_utf8_lossy(credentials);
+                let credentials = String::from_utf8_lossy(credentials?);
                 let user = credentials.split(':').next().unwrap_or_default();
                 let hash = STANDARD.encode(Sha1::digest(credentials.as_bytes()));
                 Some(Self::new("digest", format!("{user}:{hash}")))
@@ -181,15 +181,15 @@ mod tests {
 
     #[test]
     fn a_digest_is_that_of_zookeeper() {
-        let id = Id::authenticate("digest", b"super:test", CLIENT).unwrap();
+        let id = Id::authenticate("digest", Some(b"super:test"), CLIENT).unwrap();
         assert_eq!(id, Id::new("digest", "super:D/InIHSb7yEEbrWz8b9l71RjZJU="));
         assert_eq!(id.user(), "super");
-        assert_eq!(Id::authenticate("kerberos", b"x", CLIENT), None);
+        assert_eq!(Id::authenticate("kerberos", Some(b"x"), CLIENT), None);
     }
 
     #[test]
     fn permission_is_given_to_whom_an_entry_means() {
-        let ids = [Id::of_address(CLIENT), Id::authenticate("digest", b"a:b", CLIENT).unwrap()];
+        let ids = [Id::of_address(CLIENT), Id::authenticate("digest", Some(b"a:b"), CLIENT).unwrap()];
         for network in ["10.1.2.3", "10.1.0.0/16", "10.255.0.0/8", "1.2.3.4/0"] {
             assert_eq!(check(&[acl(READ, "ip", network)], READ, &ids), Ok(()), "{network}");
         }
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn auth_becomes_what_the_client_has_proven() {
-        let digest = Id::authenticate("digest", b"a:b", CLIENT).unwrap();
+        let digest = Id::authenticate("digest", Some(b"a:b"), CLIENT).unwrap();
         let ids = [Id::of_address(CLIENT), digest.clone()];
         let resolved = resolve(&[acl(READ, "auth", "ignored"), acl(READ, "auth", "ignored")], &ids).unwrap();
         assert_eq!(*resolved, [Acl { permissions: READ, id: digest }]);

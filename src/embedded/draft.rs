@@ -54,7 +54,10 @@ impl<'a> Draft<'a> {
     /// which error a client sees of several.
     pub(crate) fn add(&mut self, write: Write) -> Result<Change, Code> {
         match write {
-            Write::Create { path, data, acl, flags, answer } => self.create(path, data, &acl, flags, answer),
+            Write::Create { path, data, acl, flags, time_to_live, answer } => {
+                let kind = Kind::of(flags, time_to_live)?;
+                self.create(path, data, &acl, kind, answer)
+            }
             Write::Delete { path, version } => self.delete(path, version),
             Write::SetData { path, data, version } => {
                 check_path(&path)?;
@@ -79,6 +82,7 @@ impl<'a> Draft<'a> {
                 next_version(record.version, version)?;
                 Ok(Change::Check)
             }
+            Write::WithoutTimeToLive => Err(Code::MARSHALLING_ERROR),
         }
     }
 
@@ -87,22 +91,14 @@ impl<'a> Draft<'a> {
         mut path: String,
         data: Data,
         acl: &[Acl],
-        flags: i32,
+        kind: Kind,
         answer: CreateAnswer,
     ) -> Result<Change, Code> {
-        let (ephemeral, sequential) = match flags {
-            create::PERSISTENT | create::CONTAINER => (false, false),
-            create::EPHEMERAL => (true, false),
-            create::PERSISTENT_SEQUENTIAL => (false, true),
-            create::EPHEMERAL_SEQUENTIAL => (true, true),
-            create::TTL | create::TTL_SEQUENTIAL => return Err(Code::UNIMPLEMENTED),
-            _ => return Err(Code::BAD_ARGUMENTS),
-        };
         let directory = directory(&path)?;
         let acl = acl::resolve(acl, self.ids)?;
         let parent = self.record(&directory)?;
         acl::check(&parent.acl, acl::CREATE, self.ids)?;
-        if sequential {
+        if kind.sequential {
             path = format!("{path}{:010}", parent.creations);
         }
         check_path(&path)?;
@@ -114,7 +110,7 @@ impl<'a> Draft<'a> {
         }
         let owner = match answer {
             CreateAnswer::PathAndStatOfContainer => Owner::Container,
-            _ if ephemeral => Owner::Session(self.session),
+            _ if kind.ephemeral => Owner::Session(self.session),
             _ => Owner::Nobody,
         };
         let creations = parent.creations.wrapping_add(1);
@@ -165,6 +161,27 @@ impl Record {
             creations: node.creations(),
             children: node.child_count(),
         }
+    }
+}
+
+/// What the flags of a create ask for.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    ephemeral: bool,
+    sequential: bool,
+}
+
+impl Kind {
+    fn of(flags: i32, time_to_live: i64) -> Result<Self, Code> {
+        let (ephemeral, sequential) = match flags {
+            create::PERSISTENT | create::CONTAINER => (false, false),
+            create::EPHEMERAL => (true, false),
+            create::PERSISTENT_SEQUENTIAL => (false, true),
+            create::EPHEMERAL_SEQUENTIAL => (true, true),
+            create::TTL | create::TTL_SEQUENTIAL => return Err(Code::UNIMPLEMENTED),
+            _ => return Err(Code::BAD_ARGUMENTS),
+        };
+        if time_to_live >= 0 { Err(Code::BAD_ARGUMENTS) } else { Ok(Self { ephemeral, sequential }) }
     }
 }
 

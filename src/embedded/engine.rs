@@ -22,7 +22,7 @@ use super::code::Code;
 use super::draft::{Change, Draft};
 use super::jute::Reader;
 use super::reply::{Body, ConnectResponse, Event, EventKind, Outcome, Reply};
-use super::request::{ConnectRequest, CreateAnswer, Request, Unsupported, Write};
+use super::request::{ConnectRequest, CreateAnswer, Request, Write};
 use super::sessions::Sessions;
 use super::tree::{Stamp, Tree};
 use super::watches::Watches;
@@ -139,12 +139,7 @@ impl Engine {
             self.zxid += 1;
             let password = self.passwords.u128(..).to_be_bytes();
             (self.sessions.open(now, timeout, password, connection), password)
-        } else if let Some(found) = self.sessions.find(session).filter(|found| found.accepts(password)) {
-            let password = found.password();
-            if let Some(before) = found.connection.replace(connection) {
-                self.close(before, out);
-            }
-            self.sessions.touch(session, now, timeout);
+        } else if let Some(password) = self.take_up(now, session, password, timeout, connection, out) {
             (session, password)
         } else {
             let expired = ConnectResponse::expired(knows_read_only);
@@ -158,6 +153,27 @@ impl Engine {
         let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         let response = ConnectResponse { timeout, session, password, knows_read_only };
         out.push(Output { to: connection, message: Message::Connected(response) });
+    }
+
+    /// Moves a session to another connection, if it is alive and the password is its own. The connection that it had
+    /// is closed in any case, as ZooKeeper does.
+    fn take_up(
+        &mut self,
+        now: Duration,
+        session: SessionId,
+        password: &[u8],
+        timeout: Duration,
+        connection: ConnectionId,
+        out: &mut Vec<Output>,
+    ) -> Option<[u8; 16]> {
+        if let Some(before) = self.sessions.find(session)?.connection.take() {
+            self.close(before, out);
+        }
+        let found = self.sessions.find(session).filter(|found| found.accepts(password))?;
+        found.connection = Some(connection);
+        let password = found.password();
+        self.sessions.touch(session, now, timeout);
+        Some(password)
     }
 
     /// A request: its number, its op code, and its record.
@@ -177,23 +193,20 @@ impl Engine {
         self.sessions.touch(session, now, *timeout);
         let Some(request) = Request::decode(op_code, Reader::new(record)) else {
             let result = Err(Code::UNIMPLEMENTED);
-            out.push(Output { to: connection, message: Message::Reply(Reply { xid, zxid: 0, result }) });
+            out.push(Output { to: connection, message: Message::Reply(Reply { xid, zxid: -1, result }) });
             return self.close(connection, out);
         };
         let (xid, result) = match request {
             Request::Ping => (PING, Ok(Body::Empty)),
             Request::Auth { scheme, credentials } => {
-                return self.authenticate(connection, xid, &scheme, &credentials, out);
+                return self.authenticate(connection, xid, &scheme, credentials.as_deref(), out);
             }
+            Request::MalformedAuth => return self.close(connection, out),
             Request::Write(write) => (xid, self.write(now, connection, session, write, out)),
-            Request::Multi(writes) => (xid, Ok(self.multi(now, connection, session, writes, out))),
-            Request::UnsupportedWrite(unsupported) => {
+            Request::Multi(writes) => (xid, self.multi(now, connection, session, writes, out)),
+            Request::Reconfig => {
                 self.zxid += 1;
-                let code = match unsupported {
-                    Unsupported::Ttl => Code::UNIMPLEMENTED,
-                    Unsupported::Reconfig => Code::RECONFIG_DISABLED,
-                };
-                (xid, Err(code))
+                (xid, Err(Code::RECONFIG_DISABLED))
             }
             Request::MalformedWrite => {
                 self.zxid += 1;
@@ -259,7 +272,7 @@ impl Engine {
         to: ConnectionId,
         xid: i32,
         scheme: &str,
-        credentials: &[u8],
+        credentials: Option<&[u8]>,
         out: &mut Vec<Output>,
     ) {
         let Some(connection) = self.connections.get_mut(&to) else {
@@ -300,7 +313,7 @@ impl Engine {
         session: SessionId,
         writes: Vec<Write>,
         out: &mut Vec<Output>,
-    ) -> Body {
+    ) -> Result<Body, Code> {
         let stamp = self.next_stamp(now);
         let count = writes.len();
         let mut draft = Draft::new(&self.tree, session, self.ids(connection));
@@ -308,15 +321,16 @@ impl Engine {
         for write in writes {
             match draft.add(write) {
                 Ok(change) => changes.push(change),
+                Err(Code::MARSHALLING_ERROR) => return Err(Code::MARSHALLING_ERROR),
                 Err(code) => {
                     let mut outcomes = vec![Outcome::Failed(Some(Code::RUNTIME_INCONSISTENCY)); count];
                     outcomes[..changes.len()].fill(Outcome::Failed(None));
                     outcomes[changes.len()] = Outcome::Failed(Some(code));
-                    return Body::Multi(outcomes);
+                    return Ok(Body::Multi(outcomes));
                 }
             }
         }
-        Body::Multi(changes.into_iter().map(|change| self.apply(change, stamp, out)).collect())
+        Ok(Body::Multi(changes.into_iter().map(|change| self.apply(change, stamp, out)).collect()))
     }
 
     fn apply(&mut self, change: Change, stamp: Stamp, out: &mut Vec<Output>) -> Outcome {

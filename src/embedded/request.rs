@@ -33,12 +33,14 @@ pub(crate) enum Request {
     Multi(Vec<Write>),
     /// Ends the session.
     CloseSession,
-    /// A write that this server does not do: it costs a zxid all the same.
-    UnsupportedWrite(Unsupported),
+    /// A change of the ensemble.
+    Reconfig,
     /// A write that cannot be decoded.
     MalformedWrite,
     /// A read that cannot be decoded.
     MalformedRead,
+    /// Credentials that cannot be decoded.
+    MalformedAuth,
     /// A heartbeat.
     Ping,
     /// Whether there is a znode, and its stat.
@@ -68,14 +70,14 @@ pub(crate) enum Request {
     /// The watches that a client had before it connected again.
     SetWatches(SetWatches),
     /// Credentials.
-    Auth { scheme: String, credentials: Vec<u8> },
+    Auth { scheme: String, credentials: Option<Vec<u8>> },
 }
 
 /// A write, alone or as a part of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Write {
     /// Creates a znode.
-    Create { path: String, data: Data, acl: Vec<Acl>, flags: i32, answer: CreateAnswer },
+    Create { path: String, data: Data, acl: Vec<Acl>, flags: i32, time_to_live: i64, answer: CreateAnswer },
     /// Deletes a znode that has this version, or any for -1.
     Delete { path: String, version: i32 },
     /// Sets the data of a znode that has this version, or any for -1.
@@ -84,6 +86,8 @@ pub(crate) enum Write {
     SetAcl { path: String, acl: Vec<Acl>, version: i32 },
     /// Nothing, if a znode has this version, or any for -1.
     Check { path: String, version: i32 },
+    /// A create in a transaction whose flags promise a time to live that its record does not have.
+    WithoutTimeToLive,
 }
 
 /// What a create answers with; the last one also makes the znode a container.
@@ -99,15 +103,6 @@ pub(crate) enum CreateAnswer {
 pub(crate) enum Read {
     Data(String),
     Children(String),
-}
-
-/// Writes that this server does not do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unsupported {
-    /// Znodes with a time to live, which ZooKeeper does not do either without an option.
-    Ttl,
-    /// Changes of the ensemble.
-    Reconfig,
 }
 
 /// Which watches on a path are meant.
@@ -153,6 +148,7 @@ impl Request {
             op::CREATE
             | op::CREATE2
             | op::CREATE_CONTAINER
+            | op::CREATE_TTL
             | op::DELETE
             | op::SET_DATA
             | op::SET_ACL
@@ -162,10 +158,8 @@ impl Request {
                 Multi::Reads(_) => Err(Malformed),
             }),
             op::CLOSE_SESSION => Ok(Self::CloseSession),
-            op::CREATE_TTL => {
-                decode_create_ttl(&mut record).map(|_| Self::UnsupportedWrite(Unsupported::Ttl))
-            }
-            op::RECONFIG => Ok(Self::UnsupportedWrite(Unsupported::Reconfig)),
+            op::RECONFIG => Ok(Self::Reconfig),
+            op::AUTH => Ok(decode_auth(record).unwrap_or(Self::MalformedAuth)),
             _ => return Self::decode_read(op_code, record).map(|read| read.unwrap_or(Self::MalformedRead)),
         };
         Some(decoded.unwrap_or(Self::MalformedWrite))
@@ -219,11 +213,6 @@ impl Request {
                     }
                     Some(Self::SetWatches(watches))
                 }
-                op::AUTH => {
-                    let _kind = record.int()?;
-                    let scheme = record.optional_string()?.unwrap_or_default();
-                    Some(Self::Auth { scheme, credentials: record.buffer()?.unwrap_or_default().to_vec() })
-                }
                 _ => None,
             })
         };
@@ -235,15 +224,16 @@ impl Write {
     fn decode(op_code: i32, record: &mut Reader<'_>) -> Result<Self, Malformed> {
         let path = record.string()?;
         Ok(match op_code {
-            op::CREATE | op::CREATE2 | op::CREATE_CONTAINER => Self::Create {
+            op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Self::Create {
                 path,
                 data: data(record)?,
                 acl: acl(record)?,
                 flags: record.int()?,
+                time_to_live: if op_code == op::CREATE_TTL { record.long()? } else { -1 },
                 answer: match op_code {
                     op::CREATE => CreateAnswer::Path,
-                    op::CREATE2 => CreateAnswer::PathAndStat,
-                    _ => CreateAnswer::PathAndStatOfContainer,
+                    op::CREATE_CONTAINER => CreateAnswer::PathAndStatOfContainer,
+                    _ => CreateAnswer::PathAndStat,
                 },
             },
             op::DELETE => Self::Delete { path, version: record.int()? },
@@ -276,21 +266,25 @@ fn decode_multi(mut record: Reader<'_>) -> Result<Multi, Malformed> {
                 let _watch = record.bool()?;
                 reads.push(if op_code == op::GET_DATA { Read::Data(path) } else { Read::Children(path) });
             }
-            op::CREATE | op::CREATE2 | op::CREATE_CONTAINER => {
-                // In a transaction the flags alone tell what is created.
-                let mut write = Write::decode(op::CREATE, &mut record)?;
+            op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => {
+                let mut write = Write::decode(op_code, &mut record)?;
+                // In a transaction the flags alone tell what is created, and what is answered.
                 match &mut write {
-                    Write::Create { flags: create::CONTAINER, answer, .. } => {
-                        *answer = CreateAnswer::PathAndStatOfContainer;
+                    Write::Create { flags: create::TTL | create::TTL_SEQUENTIAL, .. }
+                        if op_code != op::CREATE_TTL =>
+                    {
+                        write = Write::WithoutTimeToLive;
                     }
-                    Write::Create { flags: create::TTL | create::TTL_SEQUENTIAL, .. } => {
-                        return Err(Malformed);
+                    Write::Create { flags, time_to_live, answer, .. } => {
+                        let container = *flags == create::CONTAINER;
+                        *answer =
+                            if container { CreateAnswer::PathAndStatOfContainer } else { CreateAnswer::Path };
+                        *time_to_live = -1;
                     }
                     _ => {}
                 }
                 writes.push(write);
             }
-            op::CREATE_TTL => writes.push(decode_create_ttl(&mut record)?),
             op::DELETE | op::SET_DATA | op::CHECK => writes.push(Write::decode(op_code, &mut record)?),
             _ => return Err(Malformed),
         }
@@ -302,11 +296,10 @@ fn decode_multi(mut record: Reader<'_>) -> Result<Multi, Malformed> {
     }
 }
 
-/// A create with a time to live, which is dropped: no such create succeeds.
-fn decode_create_ttl(record: &mut Reader<'_>) -> Result<Write, Malformed> {
-    let write = Write::decode(op::CREATE, record)?;
-    let _time_to_live = record.long()?;
-    Ok(write)
+fn decode_auth(mut record: Reader<'_>) -> Result<Request, Malformed> {
+    let _kind = record.int()?;
+    let scheme = record.optional_string()?.unwrap_or_default();
+    Ok(Request::Auth { scheme, credentials: record.buffer()?.map(<[u8]>::to_vec) })
 }
 
 fn data(record: &mut Reader<'_>) -> Result<Data, Malformed> {
