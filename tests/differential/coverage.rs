@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::answers::{Answer, error_name, event_name};
 use crate::operations::Operation;
+use crate::support::OpCode;
 
 /// How often each kind of request, error and event occurred.
 #[derive(Debug, Default)]
@@ -19,9 +20,9 @@ impl Coverage {
         for error in answer.errors.iter().filter(|error| **error != 0) {
             self.count(error_name(*error));
         }
-        // A multi's answer begins with the error of the whole.
-        if answer.errors.len() > 1 {
-            self.count("a multi that fails".to_owned());
+        if operation.code() == OpCode::MULTI {
+            let failed = answer.errors.iter().any(|error| *error != 0);
+            self.count(if failed { "a multi that fails" } else { "a multi that succeeds" }.to_owned());
         }
     }
 
@@ -94,6 +95,7 @@ const REQUIRED: &[&str] = &[
     "NodeDataChanged",
     "NodeChildrenChanged",
     "a multi that fails",
+    "a multi that succeeds",
     "a session opened",
     "a session closed",
     "a client dropped",
