@@ -36,6 +36,14 @@ pub(crate) struct Acl {
     pub(crate) id: Id,
 }
 
+/// An entry of an ACL that a client asks for; parts of it may be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) permissions: i32,
+    pub(crate) scheme: Option<String>,
+    pub(crate) id: Option<String>,
+}
+
 impl Acl {
     /// These permissions for everybody.
     pub(crate) fn world(permissions: i32) -> Arc<[Self]> {
@@ -144,21 +152,28 @@ pub(crate) fn check(acl: &[Acl], permissions: i32, ids: &[Id]) -> Result<(), Cod
 }
 
 /// The ACL that a client asked for, without duplicates, and with `auth` replaced by what the client has proven.
-pub(crate) fn resolve(asked: &[Acl], ids: &[Id]) -> Result<Arc<[Acl]>, Code> {
+pub(crate) fn resolve(asked: &[Asked], ids: &[Id]) -> Result<Arc<[Acl]>, Code> {
     let mut resolved = Vec::new();
     for (i, entry) in asked.iter().enumerate() {
         if asked[..i].contains(entry) {
             continue;
         }
-        if entry.id.scheme == "auth" {
-            // An address is nothing that a client has proven.
-            let mut proven = ids.iter().filter(|id| id.scheme == "digest").peekable();
-            proven.peek().ok_or(Code::INVALID_ACL)?;
-            resolved.extend(proven.map(|id| Acl { permissions: entry.permissions, id: id.clone() }));
-        } else if entry.id.is_anyone() || entry.id.is_valid() {
-            resolved.push(entry.clone());
-        } else {
-            return Err(Code::INVALID_ACL);
+        let Asked { permissions, scheme, id } = entry;
+        match scheme.as_deref() {
+            Some("auth") => {
+                // An address is nothing that a client has proven.
+                let mut proven = ids.iter().filter(|id| id.scheme == "digest").peekable();
+                proven.peek().ok_or(Code::INVALID_ACL)?;
+                resolved.extend(proven.map(|id| Acl { permissions: *permissions, id: id.clone() }));
+            }
+            Some(scheme @ ("world" | "digest" | "ip")) => {
+                let id = Id::new(scheme, id.clone().ok_or(Code::MARSHALLING_ERROR)?);
+                if !id.is_anyone() && !id.is_valid() {
+                    return Err(Code::INVALID_ACL);
+                }
+                resolved.push(Acl { permissions: *permissions, id });
+            }
+            _ => return Err(Code::INVALID_ACL),
         }
     }
     if resolved.is_empty() { Err(Code::INVALID_ACL) } else { Ok(resolved.into()) }
@@ -177,6 +192,10 @@ mod tests {
 
     fn acl(permissions: i32, scheme: &str, id: &str) -> Acl {
         Acl { permissions, id: Id::new(scheme, id) }
+    }
+
+    fn asked(permissions: i32, scheme: &str, id: &str) -> Asked {
+        Asked { permissions, scheme: Some(scheme.into()), id: Some(id.into()) }
     }
 
     #[test]
@@ -214,7 +233,7 @@ mod tests {
             ("ip", "10.0.0.1/33"),
             ("x509", "CN=a"),
         ] {
-            assert_eq!(resolve(&[acl(ALL, scheme, id)], &ids), Err(Code::INVALID_ACL), "{scheme}:{id}");
+            assert_eq!(resolve(&[asked(ALL, scheme, id)], &ids), Err(Code::INVALID_ACL), "{scheme}:{id}");
         }
         assert_eq!(resolve(&[], &ids), Err(Code::INVALID_ACL));
     }
@@ -223,7 +242,8 @@ mod tests {
     fn auth_becomes_what_the_client_has_proven() {
         let digest = Id::authenticate("digest", Some(b"a:b"), CLIENT).unwrap();
         let ids = [Id::of_address(CLIENT), digest.clone()];
-        let resolved = resolve(&[acl(READ, "auth", "ignored"), acl(READ, "auth", "ignored")], &ids).unwrap();
+        let resolved =
+            resolve(&[asked(READ, "auth", "ignored"), asked(READ, "auth", "ignored")], &ids).unwrap();
         assert_eq!(*resolved, [Acl { permissions: READ, id: digest }]);
         assert_eq!(masked(&resolved)[0].id.id, "a:x");
     }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::acl::{self, Acl, Id};
+use super::acl::{self, Acl, Asked, Id};
 use super::code::Code;
-use super::request::{CreateAnswer, Data, Write, create};
+use super::request::{Action, CreateAnswer, Data, Write, create};
 use super::tree::{Node, Owner, Tree};
 use crate::path;
 use crate::types::SessionId;
@@ -53,36 +53,37 @@ impl<'a> Draft<'a> {
     /// Looks whether a write is possible after those before. The order of the checks is ZooKeeper's: it decides
     /// which error a client sees of several.
     pub(crate) fn add(&mut self, write: Write) -> Result<Change, Code> {
-        match write {
-            Write::Create { path, data, acl, flags, time_to_live, answer } => {
+        let Write { path, action } = write;
+        match action {
+            Action::Create { data, acl, flags, time_to_live, answer } => {
                 let kind = Kind::of(flags, time_to_live)?;
-                self.create(path, data, &acl, kind, answer)
+                self.create(path.ok_or(Code::MARSHALLING_ERROR)?, data, &acl, kind, answer)
             }
-            Write::Delete { path, version } => self.delete(path, version),
-            Write::SetData { path, data, version } => {
-                check_path(&path)?;
+            Action::Delete { version } => self.delete(path.ok_or(Code::MARSHALLING_ERROR)?, version),
+            Action::SetData { data, version } => {
+                let path = valid_path(path)?;
                 let record = self.record(&path)?;
                 acl::check(&record.acl, acl::WRITE, self.ids)?;
                 let version = next_version(record.version, version)?;
                 self.changed.insert(path.clone(), Some(Record { version, ..record }));
                 Ok(Change::SetData { path, data, version })
             }
-            Write::SetAcl { path, acl, version } => {
-                check_path(&path)?;
+            Action::SetAcl { acl, version } => {
+                let path = valid_path(path)?;
                 let acl = acl::resolve(&acl, self.ids)?;
                 let record = self.record(&path)?;
                 acl::check(&record.acl, acl::ADMIN, self.ids)?;
                 let version = next_version(record.acl_version, version)?;
                 Ok(Change::SetAcl { path, acl, version })
             }
-            Write::Check { path, version } => {
-                check_path(&path)?;
+            Action::Check { version } => {
+                let path = valid_path(path)?;
                 let record = self.record(&path)?;
                 acl::check(&record.acl, acl::READ, self.ids)?;
                 next_version(record.version, version)?;
                 Ok(Change::Check)
             }
-            Write::WithoutTimeToLive => Err(Code::MARSHALLING_ERROR),
+            Action::WithoutTimeToLive => Err(Code::MARSHALLING_ERROR),
         }
     }
 
@@ -90,7 +91,7 @@ impl<'a> Draft<'a> {
         &mut self,
         mut path: String,
         data: Data,
-        acl: &[Acl],
+        acl: &[Asked],
         kind: Kind,
         answer: CreateAnswer,
     ) -> Result<Change, Code> {
@@ -193,6 +194,13 @@ fn directory(path: &str) -> Result<String, Code> {
         }
         _ => Err(Code::BAD_ARGUMENTS),
     }
+}
+
+/// A path that ZooKeeper looks at before it uses it: no path is an invalid one.
+fn valid_path(path: Option<String>) -> Result<String, Code> {
+    let path = path.unwrap_or_default();
+    check_path(&path)?;
+    Ok(path)
 }
 
 fn check_path(path: &str) -> Result<(), Code> {

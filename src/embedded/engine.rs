@@ -15,9 +15,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::acl::{self, Id};
+use super::acl::{self, Acl, Id};
 use super::code::Code;
 use super::draft::{Change, Draft};
 use super::jute::Reader;
@@ -25,7 +26,8 @@ use super::reply::{Body, ConnectResponse, Event, EventKind, Outcome, Reply};
 use super::request::{ConnectRequest, CreateAnswer, Request, Write};
 use super::sessions::Sessions;
 use super::tree::{Stamp, Tree};
-use super::watches::Watches;
+use super::watches::{Tell, Watches};
+use crate::path;
 use crate::types::SessionId;
 
 /// How often containers without children are looked for.
@@ -338,7 +340,8 @@ impl Engine {
             Change::Create { path, data, acl, owner, answer } => {
                 self.tree.create(&path, data, acl, owner, stamp);
                 let stat = self.tree.node(&path).map(|node| node.stat()).unwrap_or_default();
-                self.watches.created(&path, tell(out));
+                let (watches, tell) = self.tell_readers(&path, out);
+                watches.created(&path, tell);
                 match answer {
                     CreateAnswer::Path => Outcome::Created(path),
                     CreateAnswer::PathAndStat | CreateAnswer::PathAndStatOfContainer => {
@@ -352,7 +355,8 @@ impl Engine {
             }
             Change::SetData { path, data, version } => {
                 self.tree.set_data(&path, data, version, stamp);
-                self.watches.data_set(&path, tell(out));
+                let (watches, tell) = self.tell_readers(&path, out);
+                watches.data_set(&path, tell);
                 self.set(&path)
             }
             Change::SetAcl { path, acl, version } => {
@@ -368,8 +372,35 @@ impl Engine {
     }
 
     fn delete(&mut self, path: &str, stamp: Stamp, out: &mut Vec<Output>) {
-        self.tree.delete(path, stamp);
-        self.watches.deleted(path, tell(out));
+        let acl = self.tree.delete(path, stamp);
+        let (watches, tell) = self.tell_readers_of(path, acl, out);
+        watches.deleted(path, tell);
+    }
+
+    /// The watches, and what puts out an event of this znode or its parent to a connection that may read it.
+    fn tell_readers<'a>(&'a mut self, path: &str, out: &'a mut Vec<Output>) -> (&'a mut Watches, impl Tell) {
+        let acl = self.tree.node(path).map(|node| node.acl().clone());
+        self.tell_readers_of(path, acl, out)
+    }
+
+    /// The same for a znode that has, or had, this ACL. (CVE-2024-23944: a watch told whoever left it.)
+    fn tell_readers_of<'a>(
+        &'a mut self,
+        path: &str,
+        acl: Option<Arc<[Acl]>>,
+        out: &'a mut Vec<Output>,
+    ) -> (&'a mut Watches, impl Tell) {
+        let Self { tree, watches, connections, .. } = self;
+        let parent = tree.node(path::split(path).0).map(|parent| parent.acl().clone());
+        let mut tell = tell(out);
+        let tell_readers = move |to, kind, path: &str| {
+            let acl = if kind == EventKind::ChildrenChanged { &parent } else { &acl };
+            let ids = connections.get(&to).map_or(&[][..], |connection| &connection.ids);
+            if acl::check(acl.as_deref().unwrap_or_default(), acl::READ, ids).is_ok() {
+                tell(to, kind, path);
+            }
+        };
+        (watches, tell_readers)
     }
 
     /// Who a client has proven to be.
@@ -378,12 +409,7 @@ impl Engine {
     }
 
     /// Refuses with `NoAuth` what the client may not do.
-    pub(super) fn permit(
-        &self,
-        connection: ConnectionId,
-        acl: &[acl::Acl],
-        permissions: i32,
-    ) -> Result<(), Code> {
+    pub(super) fn permit(&self, connection: ConnectionId, acl: &[Acl], permissions: i32) -> Result<(), Code> {
         acl::check(acl, permissions, self.ids(connection))
     }
 
@@ -407,7 +433,7 @@ impl fmt::Display for ConnectionId {
 }
 
 /// Puts out events.
-pub(super) fn tell(out: &mut Vec<Output>) -> impl FnMut(ConnectionId, EventKind, &str) {
+pub(super) fn tell(out: &mut Vec<Output>) -> impl Tell {
     |to, kind, path| {
         let event = Event { kind, path: path.to_owned() };
         out.push(Output { to, message: Message::Event(event) });

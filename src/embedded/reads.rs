@@ -23,7 +23,8 @@ impl Engine {
                 if path.contains('\0') {
                     return Err(Code::BAD_ARGUMENTS);
                 }
-                // No permission is needed, and a znode that is missing can be watched.
+                // No permission is needed (from 3.8.4 on ZooKeeper wants one), and a znode that is missing can be
+                // watched.
                 if watch {
                     self.watches.watch_data(&path, connection);
                 }
@@ -57,7 +58,7 @@ impl Engine {
                     |read| self.read_one(connection, read).unwrap_or_else(|code| Outcome::Failed(Some(code)));
                 Ok(Body::Multi(reads.into_iter().map(outcome).collect()))
             }
-            Request::Sync { path } => Ok(Body::Path(path)),
+            Request::Sync { path } => Ok(Body::Synced(path)),
             Request::Ephemerals { prefix } => {
                 let all = matches!(prefix.trim(), "" | "/");
                 let wanted = |path: &&str| all || path.starts_with(&prefix);

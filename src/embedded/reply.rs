@@ -39,8 +39,10 @@ pub(crate) struct Reply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     Empty,
-    /// The path of a created znode, or of a sync.
+    /// The path of a created znode.
     Path(String),
+    /// The path of a sync, as it was asked for.
+    Synced(Option<String>),
     PathAndStat(String, Stat),
     Stat(Stat),
     Data(Data, Stat),
@@ -171,6 +173,7 @@ impl Body {
         match self {
             Self::Empty => {}
             Self::Path(path) => out.string(path),
+            Self::Synced(path) => out.buffer(path.as_deref().map(str::as_bytes)),
             Self::PathAndStat(path, stat) => {
                 out.string(path);
                 stat.encode(out);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::acl::{Acl, Id};
+use super::acl::Asked;
 use super::jute::{Malformed, Reader};
 use crate::types::SessionId;
 
@@ -54,7 +54,7 @@ pub(crate) enum Request {
     /// Several reads.
     MultiRead(Vec<Read>),
     /// Everything that was committed before is visible after.
-    Sync { path: String },
+    Sync { path: Option<String> },
     /// The session's ephemeral znodes below a prefix.
     Ephemerals { prefix: String },
     /// The number of znodes below a path.
@@ -75,17 +75,25 @@ pub(crate) enum Request {
 
 /// A write, alone or as a part of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Write {
+pub(crate) struct Write {
+    /// Where; what it means that there is no path depends on the action.
+    pub(crate) path: Option<String>,
+    pub(crate) action: Action,
+}
+
+/// What a [`Write`] does at its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
     /// Creates a znode.
-    Create { path: String, data: Data, acl: Vec<Acl>, flags: i32, time_to_live: i64, answer: CreateAnswer },
-    /// Deletes a znode that has this version, or any for -1.
-    Delete { path: String, version: i32 },
-    /// Sets the data of a znode that has this version, or any for -1.
-    SetData { path: String, data: Data, version: i32 },
-    /// Sets the ACL of a znode whose ACL has this version, or any for -1.
-    SetAcl { path: String, acl: Vec<Acl>, version: i32 },
-    /// Nothing, if a znode has this version, or any for -1.
-    Check { path: String, version: i32 },
+    Create { data: Data, acl: Vec<Asked>, flags: i32, time_to_live: i64, answer: CreateAnswer },
+    /// Deletes the znode if it has this version, or any for -1.
+    Delete { version: i32 },
+    /// Sets the data of the znode if it has this version, or any for -1.
+    SetData { data: Data, version: i32 },
+    /// Sets the ACL of the znode if its ACL has this version, or any for -1.
+    SetAcl { acl: Vec<Asked>, version: i32 },
+    /// Nothing, if the znode has this version, or any for -1.
+    Check { version: i32 },
     /// A create in a transaction whose flags promise a time to live that its record does not have.
     WithoutTimeToLive,
 }
@@ -181,7 +189,7 @@ impl Request {
                     Multi::Writes(writes) if writes.is_empty() => Some(Self::MultiRead(Vec::new())),
                     Multi::Writes(_) => return Err(Malformed),
                 },
-                op::SYNC => Some(Self::Sync { path: record.string()? }),
+                op::SYNC => Some(Self::Sync { path: record.optional_string()? }),
                 op::GET_EPHEMERALS => {
                     Some(Self::Ephemerals { prefix: record.optional_string()?.unwrap_or_default() })
                 }
@@ -222,10 +230,9 @@ impl Request {
 
 impl Write {
     fn decode(op_code: i32, record: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let path = record.string()?;
-        Ok(match op_code {
-            op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Self::Create {
-                path,
+        let path = record.optional_string()?;
+        let action = match op_code {
+            op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Action::Create {
                 data: data(record)?,
                 acl: acl(record)?,
                 flags: record.int()?,
@@ -236,12 +243,13 @@ impl Write {
                     _ => CreateAnswer::PathAndStat,
                 },
             },
-            op::DELETE => Self::Delete { path, version: record.int()? },
-            op::SET_DATA => Self::SetData { path, data: data(record)?, version: record.int()? },
-            op::SET_ACL => Self::SetAcl { path, acl: acl(record)?, version: record.int()? },
-            op::CHECK => Self::Check { path, version: record.int()? },
+            op::DELETE => Action::Delete { version: record.int()? },
+            op::SET_DATA => Action::SetData { data: data(record)?, version: record.int()? },
+            op::SET_ACL => Action::SetAcl { acl: acl(record)?, version: record.int()? },
+            op::CHECK => Action::Check { version: record.int()? },
             _ => return Err(Malformed),
-        })
+        };
+        Ok(Self { path, action })
     }
 }
 
@@ -269,13 +277,13 @@ fn decode_multi(mut record: Reader<'_>) -> Result<Multi, Malformed> {
             op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => {
                 let mut write = Write::decode(op_code, &mut record)?;
                 // In a transaction the flags alone tell what is created, and what is answered.
-                match &mut write {
-                    Write::Create { flags: create::TTL | create::TTL_SEQUENTIAL, .. }
+                match &mut write.action {
+                    Action::Create { flags: create::TTL | create::TTL_SEQUENTIAL, .. }
                         if op_code != op::CREATE_TTL =>
                     {
-                        write = Write::WithoutTimeToLive;
+                        write.action = Action::WithoutTimeToLive;
                     }
-                    Write::Create { flags, time_to_live, answer, .. } => {
+                    Action::Create { flags, time_to_live, answer, .. } => {
                         let container = *flags == create::CONTAINER;
                         *answer =
                             if container { CreateAnswer::PathAndStatOfContainer } else { CreateAnswer::Path };
@@ -288,6 +296,9 @@ fn decode_multi(mut record: Reader<'_>) -> Result<Multi, Malformed> {
             op::DELETE | op::SET_DATA | op::CHECK => writes.push(Write::decode(op_code, &mut record)?),
             _ => return Err(Malformed),
         }
+    }
+    if writes.iter().any(|write| write.path.is_none()) {
+        return Err(Malformed);
     }
     match (writes.is_empty(), reads.is_empty()) {
         (_, true) => Ok(Multi::Writes(writes)),
@@ -306,11 +317,10 @@ fn data(record: &mut Reader<'_>) -> Result<Data, Malformed> {
     Ok(record.buffer()?.map(Arc::from))
 }
 
-fn acl(record: &mut Reader<'_>) -> Result<Vec<Acl>, Malformed> {
+fn acl(record: &mut Reader<'_>) -> Result<Vec<Asked>, Malformed> {
     let entry = |record: &mut Reader<'_>| {
         let permissions = record.int()?;
-        let mut part = || Ok(record.optional_string()?.unwrap_or_default());
-        Ok(Acl { permissions, id: Id { scheme: part()?, id: part()? } })
+        Ok(Asked { permissions, scheme: record.optional_string()?, id: record.optional_string()? })
     };
     Ok(record.vector(entry)?.unwrap_or_default())
 }

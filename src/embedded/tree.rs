@@ -95,16 +95,14 @@ impl Tree {
         self.nodes.insert(path.into(), Node::new(data, acl, owner, stamp));
     }
 
-    /// Deletes a znode.
-    pub(crate) fn delete(&mut self, path: &str, stamp: Stamp) {
+    /// Deletes a znode, and tells the ACL that it had.
+    pub(crate) fn delete(&mut self, path: &str, stamp: Stamp) -> Option<Arc<[Acl]>> {
         let (directory, name) = path::split(path);
         if let Some(parent) = self.nodes.get_mut(directory) {
             parent.children.remove(name);
             parent.children_changed = stamp.zxid;
         }
-        let Some(node) = self.nodes.remove(path) else {
-            return;
-        };
+        let node = self.nodes.remove(path)?;
         match node.owner {
             Owner::Nobody => {}
             Owner::Container => drop(self.containers.remove(path)),
@@ -117,6 +115,7 @@ impl Tree {
                 }
             }
         }
+        Some(node.acl)
     }
 
     /// Sets a znode's data.

@@ -21,6 +21,11 @@ pub(crate) enum Lasting {
     Recursive,
 }
 
+/// Tells a connection what happened at a path.
+pub(crate) trait Tell: FnMut(ConnectionId, EventKind, &str) {}
+
+impl<T: FnMut(ConnectionId, EventKind, &str)> Tell for T {}
+
 /// All watches of all connections.
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
@@ -67,13 +72,13 @@ impl Watches {
     }
 
     /// Who is to hear that the znode was created: of it, and then of its parent's changed children.
-    pub(crate) fn created(&mut self, path: &str, mut tell: impl FnMut(ConnectionId, EventKind, &str)) {
+    pub(crate) fn created(&mut self, path: &str, mut tell: impl Tell) {
         self.data.trigger(path, EventKind::Created, |to| tell(to, EventKind::Created, path));
         self.parent_changed(path, tell);
     }
 
     /// Who is to hear that the znode was deleted; a connection hears it once, whatever it watches.
-    pub(crate) fn deleted(&mut self, path: &str, mut tell: impl FnMut(ConnectionId, EventKind, &str)) {
+    pub(crate) fn deleted(&mut self, path: &str, mut tell: impl Tell) {
         let mut told = HashSet::new();
         for table in [&mut self.data, &mut self.children] {
             table.trigger(path, EventKind::Deleted, |to| {
@@ -86,11 +91,11 @@ impl Watches {
     }
 
     /// Who is to hear that the znode's data was set.
-    pub(crate) fn data_set(&mut self, path: &str, mut tell: impl FnMut(ConnectionId, EventKind, &str)) {
+    pub(crate) fn data_set(&mut self, path: &str, mut tell: impl Tell) {
         self.data.trigger(path, EventKind::DataChanged, |to| tell(to, EventKind::DataChanged, path));
     }
 
-    fn parent_changed(&mut self, path: &str, mut tell: impl FnMut(ConnectionId, EventKind, &str)) {
+    fn parent_changed(&mut self, path: &str, mut tell: impl Tell) {
         let parent = path::split(path).0;
         let kind = EventKind::ChildrenChanged;
         self.children.trigger(parent, kind, |to| tell(to, kind, parent));
@@ -187,9 +192,9 @@ impl Table {
 mod tests {
     use super::*;
 
-    type Tell<'a> = &'a mut dyn FnMut(ConnectionId, EventKind, &str);
+    type Teller<'a> = &'a mut dyn FnMut(ConnectionId, EventKind, &str);
 
-    fn told(watches: &mut Watches, act: fn(&mut Watches, Tell<'_>)) -> Vec<String> {
+    fn told(watches: &mut Watches, act: fn(&mut Watches, Teller<'_>)) -> Vec<String> {
         let mut told = Vec::new();
         act(watches, &mut |to, kind, path| told.push(format!("{to} {kind:?} {path}")));
         told
@@ -204,7 +209,7 @@ mod tests {
         let mut watches = Watches::default();
         watches.watch_data("/a", connection(1));
         watches.watch_children("/", connection(2));
-        let created = |watches: &mut Watches, tell: Tell<'_>| watches.created("/a", tell);
+        let created = |watches: &mut Watches, tell: Teller<'_>| watches.created("/a", tell);
         assert_eq!(told(&mut watches, created), ["1 Created /a", "2 ChildrenChanged /"]);
         assert!(told(&mut watches, created).is_empty());
         assert_eq!(watches.summary(), (0, 0, 0));
