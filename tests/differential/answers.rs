@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::operations::Operation;
 use crate::support::OpCode;
-use crate::wire::Reader;
+use crate::wire::{self, Reader};
 
 /// A frame after the connect response.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub fn frame(bytes: &[u8]) -> Option<Frame<'_>> {
         return Some(Frame::Reply(Reply { xid, zxid, error, body: reader.0 }));
     }
     let (kind, state) = (reader.int()?, reader.int()?);
-    let path = String::from_utf8_lossy(reader.buffer()??).into_owned();
+    let path = wire::text(reader.buffer()??);
     let name = event_name(kind);
     let mut text = format!("event {name} {path:?}");
     if (state, zxid, error, reader.0) != (SYNC_CONNECTED, -1, 0, &[]) {
@@ -140,7 +140,7 @@ impl<'a> Record<'a> {
     }
 
     fn new_path(&mut self) -> Option<String> {
-        let path = String::from_utf8_lossy(self.reader.buffer()??).into_owned();
+        let path = wire::text(self.reader.buffer()??);
         let text = format!(" {path:?}");
         self.created = Some(path);
         Some(text)

@@ -52,6 +52,27 @@ impl Writer {
     }
 }
 
+/// A string as it is shown. Beyond U+FFFF the real server writes two surrogates with three bytes each, the embedded
+/// one writes UTF-8; it makes no difference, for no path of a znode has such a character.
+pub fn text(bytes: &[u8]) -> String {
+    let units = bytes.windows(3).filter(|unit| matches!(unit, [0xed, 0xa0..=0xbf, _]));
+    if units.count() == 0 {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
+    let mut utf16 = Vec::new();
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        if let [0xed, second @ 0xa0..=0xbf, third, after @ ..] = rest {
+            utf16.push(0xd000 | u16::from(second & 0x3f) << 6 | u16::from(third & 0x3f));
+            rest = after;
+        } else {
+            utf16.push(u16::from(*first));
+            rest = after;
+        }
+    }
+    String::from_utf16_lossy(&utf16)
+}
+
 /// Reads a record. Every method returns `None` when the bytes do not go so far.
 #[derive(Debug)]
 pub struct Reader<'a>(pub &'a [u8]);
@@ -79,7 +100,7 @@ impl<'a> Reader<'a> {
 
     /// A string; null is shown as `null`.
     pub fn string(&mut self) -> Option<String> {
-        let text = |bytes| format!("{:?}", String::from_utf8_lossy(bytes));
+        let text = |bytes| format!("{:?}", text(bytes));
         self.buffer().map(|buffer| buffer.map_or_else(|| "null".to_owned(), text))
     }
 
