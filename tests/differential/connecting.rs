@@ -7,6 +7,9 @@ use crate::servers::Servers;
 use crate::support::OpCode;
 use crate::wire::{ConnectRequest, ConnectResponse, Connection, Received, Writer, request};
 
+/// A session timeout that does not end during the test: an expiry takes a zxid.
+const LONG: i32 = 20_000;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_and_sessions_begin_and_end_as_with_zookeeper() {
     let servers = Servers::start().await;
@@ -39,9 +42,9 @@ async fn timeouts_are_negotiated(address: &str) -> Vec<String> {
 }
 
 async fn sessions_are_refused(address: &str) -> Vec<String> {
-    let mut guest = Guest::connect(address, &ConnectRequest::new(5000)).await;
+    let mut guest = Guest::connect(address, &ConnectRequest::new(LONG)).await;
     let ConnectResponse { session, password, .. } = guest.session();
-    let again = ConnectRequest { session, password, ..ConnectRequest::new(5000) };
+    let again = ConnectRequest { session, password, ..ConnectRequest::new(LONG) };
     let mut log = Vec::new();
     let refused = [
         ConnectRequest { session: 1, ..again.clone() },
@@ -62,7 +65,7 @@ async fn sessions_are_refused(address: &str) -> Vec<String> {
 }
 
 async fn clients_are_old(address: &str) -> Vec<String> {
-    let request = ConnectRequest { without_read_only: true, ..ConnectRequest::new(5000) };
+    let request = ConnectRequest { without_read_only: true, ..ConnectRequest::new(LONG) };
     let mut guest = Guest::connect(address, &request).await;
     guest.call(&Operation::Bare { code: OpCode::PING }).await;
     guest.call(&Operation::Bare { code: OpCode::CLOSE }).await;
@@ -72,11 +75,11 @@ async fn clients_are_old(address: &str) -> Vec<String> {
 async fn requests_are_not_implemented(address: &str) -> Vec<String> {
     let mut log = Vec::new();
     for code in [0, 2000, 22_000, 99, 108, -2, i32::MIN].map(OpCode) {
-        let mut guest = Guest::connect(address, &ConnectRequest::new(5000)).await;
+        let mut guest = Guest::connect(address, &ConnectRequest::new(LONG)).await;
         guest.call(&Operation::Bare { code }).await;
         log.extend(guest.until_closed().await);
     }
-    let mut guest = Guest::connect(address, &ConnectRequest::new(5000)).await;
+    let mut guest = Guest::connect(address, &ConnectRequest::new(LONG)).await;
     let mut nulls = Writer::default();
     (0..3).for_each(|_| nulls.bytes(None));
     nulls.long(-1);
@@ -94,7 +97,7 @@ async fn requests_cannot_be_read(address: &str) -> Vec<String> {
     let half_a_header = [4_i32.to_be_bytes(), 1_i32.to_be_bytes()].concat();
     let half_an_auth = request(-4, OpCode::AUTH.0, &[0; 6]);
     for bytes in [too_long, negative, half_a_header, half_an_auth] {
-        let mut guest = Guest::connect(address, &ConnectRequest::new(5000)).await;
+        let mut guest = Guest::connect(address, &ConnectRequest::new(LONG)).await;
         if let Some(connection) = &mut guest.connection {
             connection.send(&bytes).await;
         }
@@ -133,7 +136,7 @@ async fn a_session_expires(address: &str) -> Vec<String> {
     other.call(&Operation::Bare { code: OpCode::PING }).await;
     other.log[before..].sort();
     other.call(&read(OpCode::GET_CHILDREN2, "/expiring")).await;
-    let again = ConnectRequest { session, password, ..ConnectRequest::new(5000) };
+    let again = ConnectRequest { session, password, ..ConnectRequest::new(LONG) };
     log.extend(Guest::connect(address, &again).await.until_closed().await);
     other.call(&Operation::Bare { code: OpCode::CLOSE }).await;
     log.extend(other.until_closed().await);
