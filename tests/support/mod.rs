@@ -14,10 +14,10 @@ mod control;
 mod ensemble;
 mod frames;
 pub mod handmade;
-mod install;
+pub mod install;
 mod link;
 mod ports;
-mod process;
+pub mod process;
 mod proxy;
 mod server;
 
