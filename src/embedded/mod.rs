@@ -1,4 +1,140 @@
 //! A ZooKeeper server inside the program, for first runs, development and tests.
+//!
+//! [`Server`] listens on a port, speaks ZooKeeper's client protocol, and keeps its znodes and sessions in memory. Any
+//! client can use it: this crate, others, `zkCli.sh`. It needs no Java, starts at once, has ticks as short as a test
+//! likes, and does to its clients on command what networks and ensembles do to theirs.
+//!
+//! It is no replacement for an ensemble. It is one server: nothing is on disk, there is no quorum, and with the program
+//! everything is gone, the counting of tokens too. Production runs on Apache ZooKeeper.
+//!
+//! # Starting one
+//!
+//! The server comes with the feature `embedded`, which belongs into the dev-dependencies:
+//!
+//! ```toml
+//! [dependencies]
+//! zookeeper-election = "0.1"
+//!
+//! [dev-dependencies]
+//! zookeeper-election = { version = "0.1", features = ["embedded"] }
+//! ```
+//!
+//! [`Server::start`] takes a free port and ticks of 500 ms. [`Server::builder`] takes other ticks, which bound the
+//! session timeouts (2 to 20 ticks), and a listener that is bound already:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use zookeeper_election::BoxError;
+//! use tokio::net::TcpListener;
+//! use zookeeper_election::Session;
+//! use zookeeper_election::embedded::Server;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let server = Server::builder().tick(Duration::from_millis(100)).start(listener)?;
+//! let session = Session::connect(&server.connect_string()).await?;
+//! # session.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It serves until it is dropped or [`shutdown`](Server::shutdown). Its tasks run on the tokio runtime that starts it.
+//!
+//! # Testing with it
+//!
+//! A test starts a server, brings the application into the state in question, lets something happen, and looks at what
+//! the application does:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use zookeeper_election::embedded::Server;
+//! use zookeeper_election::{BoxError, Session};
+//!
+//! // In earnest a #[tokio::test].
+//! async fn the_next_one_leads_when_the_session_of_the_leader_expires() -> Result<(), BoxError> {
+//!     let server = Server::start().await?;
+//!     let a = Session::connect(&server.connect_string()).await?;
+//!     let b = Session::connect(&server.connect_string()).await?;
+//!     let election_of_a = a.election("/app/leader_election").identity("a").build()?;
+//!     let election_of_b = b.election("/app/leader_election").identity("b").build()?;
+//!     let first = election_of_a.campaign().await?;
+//!
+//!     let session = a.id().ok_or("a is connected")?;
+//!     server.client(session).expire();
+//!
+//!     let second = election_of_b.campaign().await?;
+//!     assert!(second.token() > first.token());
+//!     first.lost().await;
+//!     assert!(!first.is_valid());
+//!     Ok(())
+//! }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! #     the_next_one_leads_when_the_session_of_the_leader_expires().await
+//! # }
+//! ```
+//!
+//! `examples/test_your_failover.rs` tests an application with work of its own: an expired session, a lost reply, a
+//! network that drops packets.
+//!
+//! # Faults
+//!
+//! [`Server::clients`] stands for all clients, present and future, [`Server::client`] for the one with this session,
+//! over whichever connection it comes; a [`Session`](crate::Session) tells its id by [`id`](crate::Session::id). Each
+//! call takes effect before it returns.
+//!
+//! | call | what happens | what it stands for |
+//! |---|---|---|
+//! | [`expire`](Clients::expire) | the session ends now, its ephemeral znodes and its connection with it | a client not heard of for its timeout |
+//! | [`disconnect`](Clients::disconnect) | the connection is closed, the session lives | a server that restarts, a reset |
+//! | [`disconnect_at`](Clients::disconnect_at)`(`[`Before`](When::Before)`, operation)` | at the next such operation: closed, and the operation is not carried out | a request that was lost |
+//! | [`disconnect_at`](Clients::disconnect_at)`(`[`After`](When::After)`, operation)` | at the next such operation: carried out, and closed without an answer | a reply that was lost |
+//! | [`delay_replies`](Clients::delay_replies) | replies and events leave later | a slow network or server |
+//! | [`swallow`](Clients::swallow) | what is sent vanishes, one way or both, and no connection is closed; sessions expire | packets dropped without a reset |
+//! | [`refuse`](Clients::refuse) | new connections are closed when they ask for a session; open ones stay | an overloaded server |
+//! | [`heal`](Clients::heal) | the three above end; connections that have lost something are closed | |
+//! | [`Server::stop`] | nothing is read, answered or expired; connections stay open | SIGSTOP, a long pause of the JVM |
+//! | [`Server::resume`] | it goes on; what has expired meanwhile ends first | SIGCONT |
+//!
+//! # Looking at it
+//!
+//! `zkCli.sh -server 127.0.0.1:<port>` works as with any server. The four-letter words `ruok`, `isro`, `srvr`, `stat`,
+//! `mntr`, `cons`, `dump` and `wchs` are answered in ZooKeeper's format, without a list of those that are allowed:
+//!
+//! ```text
+//! $ echo srvr | nc 127.0.0.1 <port>
+//! Zookeeper version: 3.8.0-embedded, zookeeper-election 0.1.0
+//! Latency min/avg/max: 0/0.0527/0
+//! Received: 27
+//! Sent: 27
+//! Connections: 4
+//! Outstanding: 0
+//! Zxid: 0xa
+//! Mode: standalone
+//! Node count: 9
+//! ```
+//!
+//! [`Server::sessions`] lists the sessions that are alive.
+//!
+//! # Differences from ZooKeeper
+//!
+//! The answers are those of a standalone ZooKeeper 3.8.0, but for these:
+//!
+//! - Quotas are not kept: a znode below `/zookeeper/quota` is a znode like others.
+//! - Znodes with a time to live and `reconfig` are answered as by a server on which they are not enabled: with
+//!   `Unimplemented` and `ReconfigDisabled`.
+//! - There is no TLS. SASL is answered with `Unimplemented`. There is no super user, and no read-only mode.
+//! - `checkWatches` tells of the watches of the connection that asks; 3.8.0 tells of anybody's.
+//! - A `check` outside of a transaction that succeeds is answered; 3.8.0 never answers it.
+//! - The ephemeral znodes of a session that ends are deleted in the order in which they were created, and watchers hear
+//!   of them in that order; ZooKeeper's is that of a hash set.
+//! - The names of children are listed in their order; ZooKeeper's listing has none.
+//! - Who asks for a session with a wrong password is refused, and the session's present connection stays.
+//! - There are no other servers to wait for: `sync` is answered at once, and nobody reads what is outdated.
+//! - After [`stop`](Server::stop) and [`resume`](Server::resume), sessions whose timeout has passed expire before
+//!   anything is read. A real server that was stopped may read a heartbeat first, and keep the session.
 
 mod acl;
 mod code;

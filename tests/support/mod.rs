@@ -22,7 +22,8 @@ mod proxy;
 mod server;
 
 pub use contender::{
-    Contender, ContenderProcess, PATIENCE, SESSION_TIMEOUT, connect, identities, lost, queue, token_in,
+    Contender, ContenderProcess, PATIENCE, SESSION_TIMEOUT, connect, example, identities, lost, queue,
+    token_in,
 };
 pub use ensemble::{Ensemble, EnsembleBuilder};
 pub use frames::OpCode;
