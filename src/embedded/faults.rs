@@ -59,7 +59,8 @@ impl Clients {
     }
 
     /// From now on everything that goes in this direction vanishes, while the connections stay open: what a network
-    /// does that drops packets. Sessions go on to expire. What was sent before may still arrive.
+    /// does that drops packets. Whichever direction it is, no new connection comes about. Sessions go on to expire.
+    /// What was sent before may still arrive.
     ///
     /// Ended by [`heal`](Self::heal).
     pub fn swallow(&self, direction: Direction) {

@@ -200,12 +200,14 @@ impl State {
         if shaping.refuse {
             return Handled::Refused;
         }
-        // Known by the session that it asks for, so that what is set for the session goes for the answer as well.
+        // Packets that vanish in either direction let no connection come about.
+        let swallowed = shaping.swallow_to_server || shaping.swallow_to_client;
         if let Some(link) = self.links.get_mut(&connection) {
+            // Known by the session that it asks for, so that what is set for the session goes for the answer as well.
             link.session = asked;
-            link.broken |= shaping.swallow_to_server;
+            link.broken |= swallowed;
         }
-        if !shaping.swallow_to_server {
+        if !swallowed {
             self.strangers.remove(&connection);
             self.act(|engine, now, out| engine.connect(now, connection, &request, out));
         }
