@@ -98,6 +98,9 @@
 //! | [`Server::stop`] | nothing is read, answered or expired; connections stay open | SIGSTOP, a long pause of the JVM |
 //! | [`Server::resume`] | it goes on; what has expired meanwhile ends first | SIGCONT |
 //!
+//! On a new server, the creates of the first contender are also those of the election's directory and its parents: let
+//! somebody campaign and resign before a fault is to meet the create of a contender's znode.
+//!
 //! # Looking at it
 //!
 //! `zkCli.sh -server 127.0.0.1:<port>` works as with any server. The four-letter words `ruok`, `isro`, `srvr`, `stat`,
