@@ -14,7 +14,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use zookeeper_election::embedded::Server;
@@ -109,8 +108,8 @@ impl Ledger {
 
 /// A server whose sessions expire quickly: its tick of 100 ms admits timeouts from 200 ms to 2 s.
 async fn server() -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    Server::builder().tick(Duration::from_millis(100)).start(listener).expect("a server")
+    let server = Server::builder().tick(Duration::from_millis(100)).start_on_free_port();
+    server.await.expect("a free port")
 }
 
 /// A session as the application opens it; only the timeout is shorter.

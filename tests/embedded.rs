@@ -47,8 +47,7 @@ async fn a_listener_on_every_address_is_reached_at_loopback() {
 #[tokio::test]
 async fn a_tick_that_makes_no_sense_is_refused() {
     for tick in [Duration::ZERO, Duration::from_micros(999), Duration::from_secs(3601)] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let refused = Server::builder().tick(tick).start(listener).unwrap_err();
+        let refused = Server::builder().tick(tick).start_on_free_port().await.unwrap_err();
         assert!(refused.to_string().contains("give it between 1 ms and 1 h"), "{refused}");
     }
 }
@@ -219,8 +218,7 @@ async fn a_server_that_stands_still_answers_when_it_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_that_were_not_heard_of_expire_when_a_server_goes_on() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server::builder().tick(Duration::from_millis(50)).start(listener).unwrap();
+    let server = Server::builder().tick(Duration::from_millis(50)).start_on_free_port().await.unwrap();
     let connector = Client::connector().with_session_timeout(Duration::from_millis(200));
     let _client = connector.connect(&server.connect_string()).await.unwrap();
     server.stop();

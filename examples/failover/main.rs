@@ -26,7 +26,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use zookeeper_election::BoxError;
@@ -93,7 +92,7 @@ async fn show(options: &Options) -> Result<(), BoxError> {
     // Serves until it is dropped, at the end.
     let server = match options.connect {
         Some(_) => None,
-        None => Some(Server::builder().tick(TICK).start(TcpListener::bind("127.0.0.1:0").await?)?),
+        None => Some(Server::builder().tick(TICK).start_on_free_port().await?),
     };
     let servers = match &server {
         Some(server) => server.connect_string(),

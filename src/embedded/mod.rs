@@ -25,14 +25,12 @@
 //! ```
 //! # use std::time::Duration;
 //! # use zookeeper_election::BoxError;
-//! use tokio::net::TcpListener;
 //! use zookeeper_election::Session;
 //! use zookeeper_election::embedded::Server;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), BoxError> {
-//! let listener = TcpListener::bind("127.0.0.1:0").await?;
-//! let server = Server::builder().tick(Duration::from_millis(100)).start(listener)?;
+//! let server = Server::builder().tick(Duration::from_millis(100)).start_on_free_port().await?;
 //! let session = Session::connect(&server.connect_string()).await?;
 //! # session.close().await?;
 //! # Ok(())
@@ -123,7 +121,9 @@
 //!
 //! # Differences from ZooKeeper
 //!
-//! The answers are those of a standalone ZooKeeper 3.8.0, but for these:
+//! Random requests of several sessions are answered as by a standalone ZooKeeper 3.8.0 with the fix of CVE-2024-23944
+//! (Debian's), transaction ids, stats, error codes and the order of events included; the crate's own tests compare the
+//! two. These differences are intended:
 //!
 //! - Quotas are not kept: a znode below `/zookeeper/quota` is a znode like others.
 //! - Znodes with a time to live and `reconfig` are answered as by a server on which they are not enabled: with
@@ -131,13 +131,18 @@
 //! - There is no TLS. SASL is answered with `Unimplemented`. There is no super user, and no read-only mode.
 //! - `checkWatches` tells of the watches of the connection that asks; 3.8.0 tells of anybody's.
 //! - A `check` outside of a transaction that succeeds is answered; 3.8.0 never answers it.
-//! - The ephemeral znodes of a session that ends are deleted in the order in which they were created, and watchers hear
-//!   of them in that order; ZooKeeper's is that of a hash set.
+//! - An error code ends a reply; 3.8.0 sends an empty list behind the one of a `multiRead` that contains writes.
+//! - The ephemeral znodes of a session that ends are deleted in the order of their czxids, and watchers hear of them in
+//!   that order; ZooKeeper's is that of a hash set.
 //! - The names of children are listed in their order; ZooKeeper's listing has none.
-//! - Who asks for a session with a wrong password is refused, and the session's present connection stays.
+//! - A path with characters beyond U+FFFF, which no znode has, is echoed in UTF-8; ZooKeeper echoes two surrogates.
 //! - There are no other servers to wait for: `sync` is answered at once, and nobody reads what is outdated.
 //! - After [`stop`](Server::stop) and [`resume`](Server::resume), sessions whose timeout has passed expire before
 //!   anything is read. A real server that was stopped may read a heartbeat first, and keep the session.
+//! - Of connections that have not asked for a session 4096 are kept: the oldest gives way.
+//!
+//! And two things that are as in 3.8.0 and not as in later versions: a watch that is left by reading replaces one that
+//! was to stay on the same path (ZOOKEEPER-4466), and `exists` needs no permission (from 3.8.4 on it needs READ).
 
 mod acl;
 mod code;

@@ -43,7 +43,7 @@ impl Server {
     ///
     /// Nothing is started when the future is dropped.
     pub async fn start() -> io::Result<Self> {
-        Self::builder().start(TcpListener::bind("127.0.0.1:0").await?)
+        Self::builder().start_on_free_port().await
     }
 
     /// A server, to be configured and started.
@@ -118,6 +118,19 @@ impl ServerBuilder {
     pub const fn tick(mut self, tick: Duration) -> Self {
         self.tick = tick;
         self
+    }
+
+    /// Starts to serve on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    ///
+    /// When no port can be had, and as [`start`](Self::start).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is started when the future is dropped.
+    pub async fn start_on_free_port(self) -> io::Result<Server> {
+        self.start(TcpListener::bind("127.0.0.1:0").await?)
     }
 
     /// Starts to serve on this listener, by tasks of the current tokio runtime. Give it one that is bound to a loopback
