@@ -3,10 +3,18 @@
 mod support;
 
 use support::{
-    Contender, Ensemble, Fault, How, PATIENCE, Proxy, SESSION_TIMEOUT, When, connect, eventually, unique_path,
+    Contender, Fault, How, PATIENCE, Proxy, SESSION_TIMEOUT, When, ZooKeeper, connect, eventually,
+    on_both_servers, unique_path,
 };
 use zookeeper_election::zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission};
 use zookeeper_election::{Error, Mode, Session, Standing};
+
+on_both_servers! {
+    a_znode_that_may_not_be_deleted_goes_with_the_session;
+    closing_says_that_a_znode_is_left_on_the_application_s_own_client;
+    a_znode_that_its_owner_may_not_read_is_found_after_a_lost_reply;
+    a_session_with_many_watched_paths_survives_reconnections_and_refuses_too_many;
+}
 
 fn anyone(permission: Permission) -> [Acl; 1] {
     [Acl::new(permission, AuthId::new("world", "anyone"))]
@@ -20,14 +28,12 @@ async fn sticky(operator: &Client, path: &str) {
     operator.create(path, b"", &CreateMode::Persistent.with_acls(Acls::new(&acl))).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_znode_that_may_not_be_deleted_goes_with_the_session() {
-    let ensemble = Ensemble::start(1).await;
+async fn a_znode_that_may_not_be_deleted_goes_with_the_session(zookeeper: ZooKeeper) {
     let path = unique_path("sticky");
-    let operator = Client::connect(&ensemble.connect_string()).await.unwrap();
+    let operator = Client::connect(&zookeeper.connect_string()).await.unwrap();
     sticky(&operator, &path).await;
 
-    let session = connect(&ensemble.connect_string()).await;
+    let session = connect(&zookeeper.connect_string()).await;
     let election = session.election(&path).build().unwrap();
     let leadership = election.campaign().await.unwrap();
     let resigned = leadership.resign().await;
@@ -45,12 +51,10 @@ async fn a_znode_that_may_not_be_deleted_goes_with_the_session() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn closing_says_that_a_znode_is_left_on_the_application_s_own_client() {
-    let ensemble = Ensemble::start(1).await;
+async fn closing_says_that_a_znode_is_left_on_the_application_s_own_client(zookeeper: ZooKeeper) {
     let path = unique_path("sticky");
     let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
-    let client = connector.connect(&ensemble.connect_string()).await.unwrap();
+    let client = connector.connect(&zookeeper.connect_string()).await.unwrap();
     sticky(&client, &path).await;
     let session = Session::from_client(client.clone());
     let leadership = session.election(&path).build().unwrap().campaign().await.unwrap();
@@ -63,13 +67,11 @@ async fn closing_says_that_a_znode_is_left_on_the_application_s_own_client() {
     assert_eq!(client.list_children(&path).await.unwrap().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_znode_that_its_owner_may_not_read_is_found_after_a_lost_reply() {
-    let ensemble = Ensemble::start(1).await;
+async fn a_znode_that_its_owner_may_not_read_is_found_after_a_lost_reply(zookeeper: ZooKeeper) {
     let path = unique_path("unreadable");
-    let operator = Client::connect(&ensemble.connect_string()).await.unwrap();
+    let operator = Client::connect(&zookeeper.connect_string()).await.unwrap();
     operator.mkdir(&path, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
-    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
     let session = connect(&proxy.address()).await;
     let acl = anyone(Permission::CREATE | Permission::DELETE);
     for mode in [Mode::Sequential, Mode::Master] {
@@ -83,10 +85,8 @@ async fn a_znode_that_its_owner_may_not_read_is_found_after_a_lost_reply() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_with_many_watched_paths_survives_reconnections_and_refuses_too_many() {
-    let ensemble = Ensemble::start(1).await;
-    let servers = ensemble.connect_string();
+async fn a_session_with_many_watched_paths_survives_reconnections_and_refuses_too_many(zookeeper: ZooKeeper) {
+    let servers = zookeeper.connect_string();
     let proxy = Proxy::start(&servers).await;
     let (leading, waiting) = (connect(&servers).await, connect(&proxy.address()).await);
     // Each contender that waits watches two znodes, with paths of about 1,500 bytes.

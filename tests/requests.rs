@@ -2,14 +2,17 @@
 
 mod support;
 
-use support::{Contender, Ensemble, OpCode, Proxy, connect, unique_path};
+use support::{Contender, OpCode, Proxy, ZooKeeper, connect, on_both_servers, unique_path};
 use zookeeper_election::Mode;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leading_takes_three_requests_and_taking_over_takes_one() {
-    let ensemble = Ensemble::start(1).await;
+on_both_servers! {
+    leading_takes_three_requests_and_taking_over_takes_one;
+    a_master_sends_the_create_first_and_the_watch_along_with_it;
+}
+
+async fn leading_takes_three_requests_and_taking_over_takes_one(zookeeper: ZooKeeper) {
     let path = unique_path("requests");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     // The directory is there.
     Contender::join(&servers, &path, Mode::Sequential, "first").await.leads().await.resign().await.unwrap();
     let (one, two) = (Proxy::start(&servers).await, Proxy::start(&servers).await);
@@ -37,11 +40,9 @@ async fn leading_takes_three_requests_and_taking_over_takes_one() {
     leadership.resign().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_master_sends_the_create_first_and_the_watch_along_with_it() {
-    let ensemble = Ensemble::start(1).await;
+async fn a_master_sends_the_create_first_and_the_watch_along_with_it(zookeeper: ZooKeeper) {
     let path = unique_path("requests");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let mut first = Contender::join(&servers, &path, Mode::Master, "first").await;
     let leadership = first.leads().await;
     let proxy = Proxy::start(&servers).await;

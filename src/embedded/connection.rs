@@ -26,7 +26,9 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
         return;
     };
     let _ = stream.set_nodelay(true);
-    let (connection, outbox) = shared.lock().opened(address);
+    let Some((connection, outbox)) = shared.lock().opened(address) else {
+        return;
+    };
     let _open = Open { shared: &shared, connection };
     let (mut reading, writing) = stream.split();
     let word = tokio::select! {

@@ -97,6 +97,20 @@ impl Server {
         self.shared.set_stopped(false);
     }
 
+    /// Does as a process that was sent SIGKILL: all connections are closed, and new ones are closed at once, until
+    /// [`revive`](Self::revive).
+    pub fn kill(&self) {
+        self.shared.set_killed(true);
+        self.clients().disconnect();
+    }
+
+    /// Serves again after [`kill`](Self::kill), with the znodes and sessions that it had, as a server does that has
+    /// them on disk. The timeouts of all sessions begin anew, however long it was away. Watches are gone, and faults
+    /// that were set for clients are not.
+    pub fn revive(&self) {
+        self.shared.set_killed(false);
+    }
+
     /// Ends the server, and returns when the listener and all connections are closed.
     ///
     /// # Cancel safety

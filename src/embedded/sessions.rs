@@ -12,6 +12,8 @@ pub(crate) struct Session {
     password: [u8; 16],
     /// The connection that it is used over at present.
     pub(crate) connection: Option<ConnectionId>,
+    /// The timeout that it was opened with.
+    timeout: Duration,
     /// The number of the tick at whose end it expires.
     expires: u64,
 }
@@ -50,7 +52,7 @@ impl Sessions {
         let id = self.next;
         self.next += 1;
         let expires = self.tick_of(now + timeout);
-        self.alive.insert(id, Session { password, connection: Some(connection), expires });
+        self.alive.insert(id, Session { password, connection: Some(connection), timeout, expires });
         self.expiring.insert((expires, id));
         SessionId::from_raw(id)
     }
@@ -69,6 +71,14 @@ impl Sessions {
             self.expiring.remove(&(session.expires, id.raw()));
             session.expires = expires;
             self.expiring.insert((expires, id.raw()));
+        }
+    }
+
+    /// All sessions have the time again that they were opened with, as when a server has read them from its disk.
+    pub(crate) fn begin_anew(&mut self, now: Duration) {
+        let timeouts: Vec<_> = self.alive.iter().map(|(id, session)| (*id, session.timeout)).collect();
+        for (id, timeout) in timeouts {
+            self.touch(SessionId::from_raw(id), now, timeout);
         }
     }
 
@@ -158,6 +168,16 @@ mod tests {
         assert!(sessions.end(session).is_some());
         assert_eq!((sessions.expired(at(9999)), sessions.by_expiry().next()), (None, None));
         assert!(sessions.end(session).is_none());
+    }
+
+    #[test]
+    fn timeouts_begin_anew_with_what_each_session_was_opened_with() {
+        let mut sessions = Sessions::new(TICK, 1);
+        let slow = open(&mut sessions, 0, 1000);
+        let quick = open(&mut sessions, 0, 200);
+        sessions.touch(slow, at(0), at(500));
+        sessions.begin_anew(at(5000));
+        assert_eq!(sessions.by_expiry().collect::<Vec<_>>(), [(at(5300), quick), (at(6100), slow)]);
     }
 
     #[test]

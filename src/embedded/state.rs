@@ -39,6 +39,7 @@ pub(super) struct State {
     started: Instant,
     connections: u64,
     stopped: bool,
+    killed: bool,
 }
 
 /// A connection, as the other tasks know it.
@@ -70,7 +71,7 @@ pub(super) enum Handled {
     Done,
     /// The server stands still: offer it again later.
     NotNow,
-    /// No client sends such a frame: end the connection.
+    /// No client sends such a frame, or the server was killed: end the connection.
     Refused,
 }
 
@@ -89,6 +90,7 @@ impl Shared {
             started: Instant::now(),
             connections: 0,
             stopped: false,
+            killed: false,
         };
         Self { state: Mutex::new(state), stopped: watch::Sender::new(false) }
     }
@@ -101,12 +103,25 @@ impl Shared {
     /// Stands still, or goes on.
     pub(super) fn set_stopped(&self, stopped: bool) {
         let mut state = self.lock();
+        let stopped = stopped && !state.killed;
         if state.stopped && !stopped {
             // Time has passed, whatever waits to be read: sessions that were not heard of expire first.
             state.act(Engine::tick);
         }
         state.stopped = stopped;
         self.stopped.send_replace(stopped);
+    }
+
+    /// Takes neither connections nor frames any more, or does so again.
+    pub(super) fn set_killed(&self, killed: bool) {
+        let mut state = self.lock();
+        if killed {
+            state.stopped = false;
+            self.stopped.send_replace(false);
+        } else if state.killed {
+            state.act(|engine, now, _| engine.sessions.begin_anew(now));
+        }
+        state.killed = killed;
     }
 
     /// Waits while the server stands still.
@@ -125,9 +140,9 @@ impl State {
         result
     }
 
-    /// Ends what has to end by now, unless the server stands still.
+    /// Ends what has to end by now, unless the server stands still or was killed.
     pub(super) fn tick(&mut self) {
-        if !self.stopped {
+        if !self.stopped && !self.killed {
             self.act(Engine::tick);
         }
     }
@@ -137,8 +152,11 @@ impl State {
         self.started.elapsed()
     }
 
-    /// A client has connected.
-    pub(super) fn opened(&mut self, address: SocketAddr) -> (ConnectionId, Arc<Outbox>) {
+    /// A client has connected; `None` if its connection is to be closed at once.
+    pub(super) fn opened(&mut self, address: SocketAddr) -> Option<(ConnectionId, Arc<Outbox>)> {
+        if self.killed {
+            return None;
+        }
         self.connections += 1;
         let connection = ConnectionId::new(self.connections);
         let outbox = Arc::new(Outbox::default());
@@ -157,7 +175,7 @@ impl State {
         {
             self.act(|engine, _, out| engine.close(oldest, out));
         }
-        (connection, outbox)
+        Some((connection, outbox))
     }
 
     /// A connection is gone.
@@ -169,6 +187,9 @@ impl State {
 
     /// A frame has come.
     pub(super) fn handle(&mut self, connection: ConnectionId, frame: &[u8]) -> Handled {
+        if self.killed {
+            return Handled::Refused;
+        }
         if self.stopped {
             return Handled::NotNow;
         }

@@ -101,6 +101,11 @@ impl Watches {
         self.children.trigger(parent, kind, |to| tell(to, kind, parent));
     }
 
+    /// The paths whose existence and data are watched, and the connections that watch each.
+    pub(crate) fn of_data(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = ConnectionId>)> {
+        self.data.by_path.iter().map(|(path, watchers)| (path.as_str(), watchers.keys().copied()))
+    }
+
     /// Connections that watch data, paths that they watch, and pairs of both.
     pub(crate) fn summary(&self) -> (usize, usize, usize) {
         let total = self.data.by_connection.values().map(HashSet::len).sum();

@@ -8,7 +8,7 @@ use super::tree::count;
 
 /// Whether a connection that begins with these bytes asks with a word, and does not open a session.
 pub(super) fn is_known(word: &[u8; 4]) -> bool {
-    matches!(word, b"ruok" | b"isro" | b"srvr" | b"stat" | b"mntr" | b"cons" | b"dump" | b"wchs")
+    matches!(word, b"ruok" | b"isro" | b"srvr" | b"stat" | b"mntr" | b"cons" | b"dump" | b"wchs" | b"wchp")
 }
 
 /// The answer to a word, in the format of ZooKeeper 3.8.
@@ -29,6 +29,7 @@ pub(super) fn answer(word: [u8; 4], state: &State) -> String {
                 format_args!("{connections} connections watching {paths} paths\nTotal watches:{total}"),
             );
         }
+        b"wchp" => watches_by_path(&mut text, state),
         _ => {}
     }
     text
@@ -114,6 +115,17 @@ fn dump(text: &mut String, state: &State) {
         line(text, format_args!("{session}:"));
         tree.ephemerals(session).for_each(|path| line(text, format_args!("\t{path}")));
     }
+}
+
+/// Which sessions watch which data; watches of children are not told, as by ZooKeeper.
+fn watches_by_path(text: &mut String, state: &State) {
+    let sessions = &state.engine.connections;
+    for (path, connections) in state.engine.watches.of_data() {
+        line(text, format_args!("{path}"));
+        let sessions = connections.filter_map(|connection| sessions.get(&connection)?.session);
+        sessions.for_each(|session| line(text, format_args!("\t{session}")));
+    }
+    line(text, format_args!(""));
 }
 
 /// Milliseconds from a frame to its reply.
