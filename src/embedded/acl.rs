@@ -1,5 +1,6 @@
 //! Access control lists: who may do what with a znode.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -23,14 +24,14 @@ pub(crate) const ADMIN: i32 = 1 << 4;
 pub(crate) const ALL: i32 = READ | WRITE | CREATE | DELETE | ADMIN;
 
 /// Somebody, in the words of an authentication scheme: `world:anyone`, `digest:user:hash`, `ip:10.0.0.0/8`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id {
     pub(crate) scheme: String,
     pub(crate) id: String,
 }
 
 /// What somebody may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Acl {
     pub(crate) permissions: i32,
     pub(crate) id: Id,
@@ -146,8 +147,9 @@ pub(crate) fn check(acl: &[Acl], permissions: i32, ids: &[Id]) -> Result<(), Cod
 /// The ACL that a client asked for, without duplicates, and with `auth` replaced by what the client has proven.
 pub(crate) fn resolve(asked: &[Acl], ids: &[Id]) -> Result<Arc<[Acl]>, Code> {
     let mut resolved = Vec::new();
-    for (i, entry) in asked.iter().enumerate() {
-        if asked[..i].contains(entry) {
+    let mut seen = HashSet::new();
+    for entry in asked {
+        if !seen.insert(entry) {
             continue;
         }
         if entry.id.scheme == "auth" {
