@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::engine::ConnectionId;
@@ -19,6 +20,8 @@ const LONGEST: usize = 0xf_ffff;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How much is read at once.
 const CHUNK: usize = 4096;
+/// After so many frames it is the turn of other tasks.
+const BURST: usize = 64;
 
 /// Serves one connection until it ends, and cleans up after it even when dropped.
 pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
@@ -57,6 +60,7 @@ async fn read(
         return Some(word);
     }
     let mut greeted = false;
+    let mut frames = 0_usize;
     loop {
         let mut used = 0;
         while let Some((length, rest)) = buffer[used..].split_first_chunk() {
@@ -68,6 +72,10 @@ async fn read(
             let handled = shared.lock().handle(connection, frame);
             // After each frame: what is asked for can be thousands of times longer than the question.
             outbox.not_full().await;
+            frames += 1;
+            if frames.is_multiple_of(BURST) {
+                yield_now().await;
+            }
             match handled {
                 Handled::Done => {
                     used += 4 + length;

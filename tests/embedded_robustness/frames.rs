@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 use zookeeper_election::zookeeper_client::{Acls, CreateMode};
 
@@ -198,4 +199,31 @@ async fn a_frame_may_come_byte_by_byte() {
     assert_eq!(raw.reply().await.expect("a reply"), (5, 0));
     raw.send(&frame(&[])).await;
     assert!(raw.ends().await.is_empty(), "a frame without a request ends the connection");
+}
+
+#[tokio::test]
+async fn many_requests_at_once_leave_the_others_their_turn() {
+    const COUNT: i32 = 30_000;
+    let server = server().await;
+    let good = Good::connect(&server).await;
+    let mut raw = Raw::connect(server.address(), SESSION_TIMEOUT).await;
+    // One frame that makes the server's buffer large, so that it has very many short ones at once after it.
+    let exists = Record::default().string("/").bool(false).0;
+    let mut requests = request(0, EXISTS, &[&exists[..], &[0; 900_000]].concat());
+    (1..=COUNT).for_each(|xid| requests.extend(request(xid, EXISTS, &exists)));
+    let flood = tokio::spawn(async move {
+        let (mut reading, mut writing) = raw.0.split();
+        let mut replies = vec![0; 88 * (COUNT as usize + 1)];
+        let sent = async { writing.write_all(&requests).await };
+        let (sent, read) = tokio::join!(sent, reading.read_exact(&mut replies));
+        sent.expect("requests");
+        read.expect("replies");
+    });
+    let mut turns = 0;
+    while !flood.is_finished() {
+        good.works().await;
+        turns += 1;
+    }
+    flood.await.expect("no panic");
+    assert!(turns > 3, "{turns} turns among {COUNT} requests");
 }
