@@ -23,6 +23,9 @@ pub(crate) const ADMIN: i32 = 1 << 4;
 /// All of these.
 pub(crate) const ALL: i32 = READ | WRITE | CREATE | DELETE | ADMIN;
 
+/// No list of `auth` entries becomes longer: more than a request of 1 MB can name one by one.
+const LONGEST: usize = 1 << 17;
+
 /// Somebody, in the words of an authentication scheme: `world:anyone`, `digest:user:hash`, `ip:10.0.0.0/8`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id {
@@ -157,6 +160,9 @@ pub(crate) fn resolve(asked: &[Acl], ids: &[Id]) -> Result<Arc<[Acl]>, Code> {
             let mut proven = ids.iter().filter(|id| id.scheme == "digest").peekable();
             proven.peek().ok_or(Code::INVALID_ACL)?;
             resolved.extend(proven.map(|id| Acl { permissions: entry.permissions, id: id.clone() }));
+            if resolved.len() > LONGEST {
+                return Err(Code::INVALID_ACL);
+            }
         } else if entry.id.is_anyone() || entry.id.is_valid() {
             resolved.push(entry.clone());
         } else {
