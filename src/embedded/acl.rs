@@ -1,5 +1,6 @@
 //! Access control lists: who may do what with a znode.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,22 +23,25 @@ pub(crate) const ADMIN: i32 = 1 << 4;
 /// All of these.
 pub(crate) const ALL: i32 = READ | WRITE | CREATE | DELETE | ADMIN;
 
+/// No list of `auth` entries becomes longer: more than a request of 1 MB can name one by one.
+const LONGEST: usize = 1 << 17;
+
 /// Somebody, in the words of an authentication scheme: `world:anyone`, `digest:user:hash`, `ip:10.0.0.0/8`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id {
     pub(crate) scheme: String,
     pub(crate) id: String,
 }
 
 /// What somebody may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Acl {
     pub(crate) permissions: i32,
     pub(crate) id: Id,
 }
 
 /// An entry of an ACL that a client asks for; parts of it may be missing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
     pub(crate) permissions: i32,
     pub(crate) scheme: Option<String>,
@@ -154,8 +158,9 @@ pub(crate) fn check(acl: &[Acl], permissions: i32, ids: &[Id]) -> Result<(), Cod
 /// The ACL that a client asked for, without duplicates, and with `auth` replaced by what the client has proven.
 pub(crate) fn resolve(asked: &[Asked], ids: &[Id]) -> Result<Arc<[Acl]>, Code> {
     let mut resolved = Vec::new();
-    for (i, entry) in asked.iter().enumerate() {
-        if asked[..i].contains(entry) {
+    let mut seen = HashSet::new();
+    for entry in asked {
+        if !seen.insert(entry) {
             continue;
         }
         let Asked { permissions, scheme, id } = entry;
@@ -165,6 +170,9 @@ pub(crate) fn resolve(asked: &[Asked], ids: &[Id]) -> Result<Arc<[Acl]>, Code> {
                 let mut proven = ids.iter().filter(|id| id.scheme == "digest").peekable();
                 proven.peek().ok_or(Code::INVALID_ACL)?;
                 resolved.extend(proven.map(|id| Acl { permissions: *permissions, id: id.clone() }));
+                if resolved.len() > LONGEST {
+                    return Err(Code::INVALID_ACL);
+                }
             }
             Some(scheme @ ("world" | "digest" | "ip")) => {
                 let id = Id::new(scheme, id.clone().ok_or(Code::MARSHALLING_ERROR)?);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
-use tokio::time::timeout;
+use tokio::task::yield_now;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::engine::ConnectionId;
 use super::outbox::Outbox;
@@ -15,10 +16,12 @@ use super::words;
 
 /// The longest frame that a client may send: ZooKeeper's default `jute.maxbuffer`.
 const LONGEST: usize = 0xf_ffff;
-/// How long a connection may be open without sending anything that makes sense.
+/// How long a client may take to ask for a session, or for a word and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How much is read at once.
 const CHUNK: usize = 4096;
+/// After so many frames it is the turn of other tasks.
+const BURST: usize = 64;
 
 /// Serves one connection until it ends, and cleans up after it even when dropped.
 pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
@@ -37,8 +40,9 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     };
     if let Some(word) = word {
         let answer = words::answer(word, &shared.lock());
-        let _ = stream.write_all(answer.as_bytes()).await;
-        let _ = stream.shutdown().await;
+        if let Ok(Ok(())) = timeout(PATIENCE, stream.write_all(answer.as_bytes())).await {
+            let _ = stream.shutdown().await;
+        }
     }
 }
 
@@ -50,13 +54,15 @@ async fn read(
     socket: &mut ReadHalf<'_>,
 ) -> Option<[u8; 4]> {
     let mut buffer = Vec::new();
-    if !matches!(timeout(PATIENCE, fill(shared, socket, &mut buffer, 4)).await, Ok(true)) {
+    let end = Instant::now() + PATIENCE;
+    if !matches!(timeout_at(end, fill(shared, socket, &mut buffer, 4)).await, Ok(true)) {
         return None;
     }
     if let Some(word) = buffer.first_chunk().copied().filter(words::is_known) {
         return Some(word);
     }
     let mut greeted = false;
+    let mut frames = 0_usize;
     loop {
         let mut used = 0;
         while let Some((length, rest)) = buffer[used..].split_first_chunk() {
@@ -66,6 +72,12 @@ async fn read(
             };
             // A statement of its own: the lock must not be held while the server stands still.
             let handled = shared.lock().handle(connection, frame);
+            // After each frame: what is asked for can be thousands of times longer than the question.
+            outbox.not_full().await;
+            frames += 1;
+            if frames.is_multiple_of(BURST) {
+                yield_now().await;
+            }
             match handled {
                 Handled::Done => {
                     used += 4 + length;
@@ -79,10 +91,9 @@ async fn read(
         if buffer.is_empty() && buffer.capacity() > CHUNK {
             buffer = Vec::new();
         }
-        outbox.not_full().await;
         let more = buffer.len() + 1;
         let filled = fill(shared, socket, &mut buffer, more);
-        let filled = if greeted { filled.await } else { timeout(PATIENCE, filled).await.unwrap_or(false) };
+        let filled = if greeted { filled.await } else { timeout_at(end, filled).await.unwrap_or(false) };
         if !filled {
             return None;
         }

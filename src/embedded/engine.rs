@@ -111,6 +111,11 @@ impl Engine {
         self.connections.insert(connection, opened);
     }
 
+    /// Whether a connection is known, and not closed.
+    pub(crate) fn is_open(&self, connection: ConnectionId) -> bool {
+        self.connections.contains_key(&connection)
+    }
+
     /// A connection is gone, and its watches with it. Its session lives on.
     pub(crate) fn closed(&mut self, connection: ConnectionId) {
         self.watches.forget(connection);

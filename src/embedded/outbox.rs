@@ -15,6 +15,10 @@ use super::state::Shared;
 const PLENTY: usize = 1 << 20;
 /// A client that lets this many bytes wait does not read: it is disconnected.
 const TOO_MANY: usize = 64 << 20;
+/// A chunk with this many bytes is not added to.
+const FULL: usize = 64 << 10;
+/// How long a client may take to receive what was put in before its connection is closed.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// The queue between whoever has something to send and the connection's own task.
 #[derive(Debug, Default)]
@@ -22,13 +26,18 @@ pub(super) struct Outbox {
     queue: Mutex<Queue>,
     filled: Notify,
     emptied: Notify,
+    ending: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     chunks: VecDeque<Chunk>,
-    /// Bytes in all chunks.
+    /// Bytes in all chunks, and in the one that is being sent.
     bytes: usize,
+    /// When the last of what was added may leave.
+    due: Option<Instant>,
+    /// Nothing more is added, and the connection ends at this time, whatever the client has received.
+    end: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -44,28 +53,42 @@ impl Outbox {
     /// Adds a frame, which leaves after `delay` and after everything that was added before.
     pub(super) fn push(&self, delay: Duration, encode: impl FnOnce(&mut Vec<u8>)) {
         let mut queue = self.lock();
-        let before = queue.bytes;
-        let chunk = match queue.chunks.back_mut() {
-            Some(Chunk { last: true, .. }) => return,
-            Some(chunk) if delay.is_zero() && chunk.due.is_none() => chunk,
-            _ => {
-                queue.chunks.push_back(Chunk::new(delay));
-                queue.chunks.back_mut().expect("a chunk was pushed")
+        if queue.end.is_some() {
+            return;
+        }
+        let mut chunk = match queue.chunks.pop_back() {
+            Some(chunk) if delay.is_zero() && chunk.due.is_none() && chunk.bytes.len() < FULL => chunk,
+            other => {
+                queue.chunks.extend(other);
+                queue.chunk(delay)
             }
         };
         let length = chunk.bytes.len();
         encode(&mut chunk.bytes);
-        queue.bytes = before + chunk.bytes.len() - length;
+        queue.bytes += chunk.bytes.len() - length;
+        queue.chunks.push_back(chunk);
+        if queue.bytes > TOO_MANY {
+            queue.chunks = VecDeque::new();
+            queue.end = Some(Instant::now());
+            self.ending.notify_one();
+        }
         drop(queue);
         self.filled.notify_one();
     }
 
-    /// Closes the connection when everything before has left.
+    /// Closes the connection when everything before has left, or could have left.
     pub(super) fn close(&self, delay: Duration) {
         let mut queue = self.lock();
-        queue.chunks.push_back(Chunk { last: true, ..Chunk::new(delay) });
+        if queue.end.is_some() {
+            return;
+        }
+        let chunk = queue.chunk(delay);
+        queue.chunks.push_back(Chunk { last: true, ..chunk });
+        let now = Instant::now();
+        queue.end = Some(queue.due.map_or(now, |due| due.max(now)) + GRACE);
         drop(queue);
         self.filled.notify_one();
+        self.ending.notify_one();
     }
 
     /// Waits until not too much waits to be sent.
@@ -78,7 +101,15 @@ impl Outbox {
     /// Sends what is added, in order, until the connection is to be closed or breaks.
     ///
     /// Nothing is written while the server stands still.
-    pub(super) async fn drain(&self, mut socket: impl AsyncWrite + Unpin, shared: &Shared) {
+    pub(super) async fn drain(&self, socket: impl AsyncWrite + Unpin, shared: &Shared) {
+        tokio::select! {
+            biased;
+            () = self.send(socket, shared) => {}
+            () = self.ended() => shared.running().await,
+        }
+    }
+
+    async fn send(&self, mut socket: impl AsyncWrite + Unpin, shared: &Shared) {
         loop {
             let Some(Chunk { due, bytes, last }) = self.next() else {
                 self.filled.notified().await;
@@ -95,18 +126,25 @@ impl Outbox {
                 let _ = socket.shutdown().await;
                 return;
             }
+            self.lock().bytes -= bytes.len();
             self.emptied.notify_one();
+        }
+    }
+
+    /// Waits until the connection has to end, though the client may not have received all.
+    async fn ended(&self) {
+        loop {
+            let end = self.lock().end;
+            if let Some(end) = end {
+                return sleep_until(end).await;
+            }
+            self.ending.notified().await;
         }
     }
 
     fn next(&self) -> Option<Chunk> {
         let mut queue = self.lock();
-        if queue.bytes > TOO_MANY {
-            *queue = Queue::default();
-            return Some(Chunk { last: true, ..Chunk::new(Duration::ZERO) });
-        }
         let chunk = queue.chunks.pop_front()?;
-        queue.bytes -= chunk.bytes.len();
         if queue.chunks.is_empty() {
             mem::take(&mut queue.chunks);
         }
@@ -118,9 +156,10 @@ impl Outbox {
     }
 }
 
-impl Chunk {
-    fn new(delay: Duration) -> Self {
+impl Queue {
+    fn chunk(&mut self, delay: Duration) -> Chunk {
         let due = (!delay.is_zero()).then(|| Instant::now() + delay);
-        Self { due, bytes: Vec::new(), last: false }
+        self.due = self.due.max(due);
+        Chunk { due, bytes: Vec::new(), last: false }
     }
 }

@@ -9,6 +9,10 @@ use super::tree::{self, Node};
 use super::watches::Lasting;
 use crate::types::SessionId;
 
+/// About how many bytes several reads at once may return, far beyond what clients accept: without a limit, a request
+/// of 1 MB could ask for gigabytes.
+const LONGEST: usize = 16 << 20;
+
 impl Engine {
     /// Answers a request that is no write.
     pub(super) fn read(
@@ -54,9 +58,15 @@ impl Engine {
                 Ok(Body::Acl(acl, node.stat()))
             }
             Request::MultiRead(reads) => {
-                let outcome =
-                    |read| self.read_one(connection, read).unwrap_or_else(|code| Outcome::Failed(Some(code)));
-                Ok(Body::Multi(reads.into_iter().map(outcome).collect()))
+                let mut left = LONGEST;
+                let mut outcomes = Vec::new();
+                for read in reads {
+                    let outcome = self.read_one(connection, read);
+                    let outcome = outcome.unwrap_or_else(|code| Outcome::Failed(Some(code)));
+                    left = left.checked_sub(outcome.size()).ok_or(Code::MARSHALLING_ERROR)?;
+                    outcomes.push(outcome);
+                }
+                Ok(Body::Multi(outcomes))
             }
             Request::Sync { path } => Ok(Body::Synced(path)),
             Request::Ephemerals { prefix } => {

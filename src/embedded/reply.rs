@@ -211,6 +211,15 @@ impl Body {
 }
 
 impl Outcome {
+    /// About how many bytes of data and names it carries.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Data(data, _) => data.as_ref().map_or(0, |data| data.len()),
+            Self::Children(names) => names.iter().map(|name| 4 + name.len()).sum(),
+            _ => 0,
+        }
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Created(path) => {

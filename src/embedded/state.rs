@@ -240,6 +240,10 @@ impl State {
         let (Ok(xid), Ok(op_code)) = (record.int(), record.int()) else {
             return Handled::Refused;
         };
+        if !self.engine.is_open(connection) {
+            // What comes after the end, while the last replies leave.
+            return Handled::Done;
+        }
         if self.shaping(Some(session)).swallow_to_server {
             if let Some(link) = self.links.get_mut(&connection) {
                 link.broken = true;
