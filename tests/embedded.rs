@@ -231,7 +231,7 @@ async fn sessions_that_were_not_heard_of_expire_when_a_server_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_letter_words_are_answered() {
     let server = Server::start().await.unwrap();
-    let (a, _b) = two(&server).await;
+    let (a, b) = two(&server).await;
     let session = id(&a.session);
     let ask = |word: &str| {
         let mut stream = TcpStream::connect(server.address()).unwrap();
@@ -258,4 +258,10 @@ async fn four_letter_words_are_answered() {
     contains("cons", &[&format!("sid={session}")]);
     contains("dump", &["Session Sets (", "Sessions with Ephemerals (2):", &format!("{session}:\n\t/test/")]);
     contains("wchs", &["2 connections watching 2 paths", "Total watches:3"]);
+    for contender in [&a, &b] {
+        server.client(id(&contender.session)).refuse(true);
+    }
+    server.clients().disconnect();
+    contains("wchs", &["0 connections watching 0 paths", "Total watches:0"]);
+    contains("mntr", &["zk_ephemerals_count\t2", "zk_global_sessions\t2"]);
 }

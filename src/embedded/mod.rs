@@ -161,6 +161,7 @@ mod state;
 mod tree;
 mod watches;
 mod words;
+mod writes;
 
 pub use self::faults::{Clients, CutOff, Direction, Operation, When};
 pub use self::server::{Server, ServerBuilder};
