@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use support::{
-    Contender, OpCode, PATIENCE, Proxy, ZooKeeper, connect, eventually, identities, on_both_servers, queue,
-    unique_path,
+    Contender, OpCode, PATIENCE, Proxy, SESSION_TIMEOUT, ZooKeeper, connect, eventually, identities,
+    on_both_servers, queue, unique_path,
 };
 use zookeeper_election::zookeeper_client::Client;
 use zookeeper_election::{Error, Lost, Mode, Parents, Standing};
@@ -116,8 +116,12 @@ async fn closing_a_session_ends_everything_on_it(zookeeper: ZooKeeper) {
     assert_eq!(support::lost(&leadership).await, Lost::SessionClosed);
     assert!(matches!(waiter.ended().await, Err(Error::SessionClosed)));
     assert_eq!(identities(&other.election).await, ["other"]);
-    let dumps = zookeeper.four_letter_all("dump").await;
-    assert!(dumps.iter().all(|dump| !dump.contains(&id)), "the session has ended: {dumps:?}");
+    // A server that lags behind hears of it a moment later. The session's own timeout would take longer.
+    eventually("the session has ended on every server", SESSION_TIMEOUT / 2, async || {
+        let dumps = zookeeper.four_letter_all("dump").await;
+        dumps.iter().all(|dump| !dump.contains(&id)).then_some(())
+    })
+    .await;
     assert!(matches!(leader.election.campaign().await, Err(Error::SessionClosed)));
     assert!(matches!(leader.election.leader().await, Err(Error::SessionClosed)));
     let late = session.election(&path).build().unwrap();
