@@ -12,7 +12,8 @@ use zookeeper_election::{Error, Mode, Session, Standing};
 on_both_servers! {
     a_znode_that_may_not_be_deleted_goes_with_the_session;
     closing_says_that_a_znode_is_left_on_the_application_s_own_client;
-    a_znode_that_its_owner_may_not_read_is_found_after_a_lost_reply;
+    a_znode_that_its_owner_may_not_read_is_no_place_in_the_queue;
+    whoever_may_not_read_the_znode_before_its_own_is_told_and_not_left_waiting;
     a_session_with_many_watched_paths_survives_reconnections_and_refuses_too_many;
 }
 
@@ -67,7 +68,7 @@ async fn closing_says_that_a_znode_is_left_on_the_application_s_own_client(zooke
     assert_eq!(client.list_children(&path).await.unwrap().len(), 1);
 }
 
-async fn a_znode_that_its_owner_may_not_read_is_found_after_a_lost_reply(zookeeper: ZooKeeper) {
+async fn a_znode_that_its_owner_may_not_read_is_no_place_in_the_queue(zookeeper: ZooKeeper) {
     let path = unique_path("unreadable");
     let operator = Client::connect(&zookeeper.connect_string()).await.unwrap();
     operator.mkdir(&path, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
@@ -77,11 +78,43 @@ async fn a_znode_that_its_owner_may_not_read_is_found_after_a_lost_reply(zookeep
     for mode in [Mode::Sequential, Mode::Master] {
         let path = if mode == Mode::Master { format!("{path}/master") } else { path.clone() };
         let election = session.election(&path).mode(mode).acl(&acl).build().unwrap();
-        proxy.arm(Fault::on_create(When::After, How::Fin));
-        let leadership = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end").unwrap();
+        for lost_reply in [false, true] {
+            if lost_reply {
+                proxy.arm(Fault::on_create(When::After, How::Fin));
+            }
+            let campaign = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end");
+            assert!(matches!(campaign, Err(Error::NotAuthorized { operation: "read", .. })), "{campaign:?}");
+            eventually("nothing is left", PATIENCE, async || {
+                operator.list_children(&path).await.unwrap_or_default().is_empty().then_some(())
+            })
+            .await;
+        }
         proxy.fired().await;
+    }
+}
+
+/// Servers tell nobody that a znode has gone whom its ACL does not let read it: a contender would wait in vain.
+async fn whoever_may_not_read_the_znode_before_its_own_is_told_and_not_left_waiting(zookeeper: ZooKeeper) {
+    let path = unique_path("secret");
+    let operator = Client::connect(&zookeeper.connect_string()).await.unwrap();
+    operator.mkdir(&path, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
+    for mode in [Mode::Sequential, Mode::Master] {
+        let path = if mode == Mode::Master { format!("{path}/master") } else { path.clone() };
+        let builder = Session::builder().session_timeout(SESSION_TIMEOUT).auth("digest", b"a:secret");
+        let session = builder.connect(&zookeeper.connect_string()).await.unwrap();
+        let mine = [Acl::new(Permission::ALL, AuthId::authed())];
+        let first = session.election(&path).mode(mode).acl(&mine).build().unwrap();
+        let leadership = tokio::time::timeout(PATIENCE, first.campaign()).await.expect("an end").unwrap();
+
+        let other = connect(&zookeeper.connect_string()).await;
+        let second = other.election(&path).mode(mode).build().unwrap();
+        let campaign = tokio::time::timeout(PATIENCE, second.campaign()).await.expect("an end");
+        assert!(matches!(campaign, Err(Error::NotAuthorized { operation: "read", .. })), "{campaign:?}");
+        assert!(leadership.is_valid());
         leadership.resign().await.unwrap();
-        assert_eq!(operator.list_children(&path).await.unwrap_or_default(), [""; 0]);
+        // Whoever can read what is there has its turn.
+        let campaign = tokio::time::timeout(PATIENCE, second.campaign()).await.expect("an end");
+        campaign.unwrap().resign().await.unwrap();
     }
 }
 

@@ -24,12 +24,12 @@ async fn leading_takes_three_requests_and_taking_over_takes_one(zookeeper: ZooKe
     let leadership = leader.leads().await;
     let mut start = one.requests();
     start.sort_by_key(|request| request.0);
-    assert_eq!(start, [OpCode::EXISTS, OpCode::GET_CHILDREN, OpCode::CREATE2]);
+    assert_eq!(start, [OpCode::GET_DATA, OpCode::GET_CHILDREN, OpCode::CREATE2]);
 
     let mut next = Contender::join_on(session_two, &path, Mode::Sequential, "next").await;
     let mut wait = two.requests();
     wait.sort_by_key(|request| request.0);
-    assert_eq!(wait, [OpCode::EXISTS, OpCode::EXISTS, OpCode::GET_CHILDREN, OpCode::CREATE2]);
+    assert_eq!(wait, [OpCode::GET_DATA, OpCode::GET_DATA, OpCode::GET_CHILDREN, OpCode::CREATE2]);
 
     one.clear_requests();
     two.clear_requests();
@@ -49,9 +49,9 @@ async fn a_master_sends_the_create_first_and_the_watch_along_with_it(zookeeper: 
     let session = connect(&proxy.address()).await;
     proxy.clear_requests();
     let mut next = Contender::join_on(session, &path, Mode::Master, "next").await;
-    assert_eq!(proxy.requests(), [OpCode::CREATE2, OpCode::EXISTS]);
+    assert_eq!(proxy.requests(), [OpCode::CREATE2, OpCode::GET_DATA]);
     proxy.clear_requests();
     leadership.resign().await.unwrap();
     assert!(next.leads().await.is_valid());
-    assert_eq!(proxy.requests()[..2], [OpCode::CREATE2, OpCode::EXISTS]);
+    assert_eq!(proxy.requests()[..2], [OpCode::CREATE2, OpCode::GET_DATA]);
 }
