@@ -19,7 +19,7 @@ pub(crate) fn connection(rng: &mut Rng) -> Vec<u8> {
 
 /// A session that begins well.
 fn session(rng: &mut Rng) -> Vec<u8> {
-    let mut bytes = connect_request(rng.i32(..150));
+    let mut bytes = connect_request(rng.i32(..));
     for xid in 1..rng.i32(2..400) {
         bytes.extend(any_request(rng, xid));
     }

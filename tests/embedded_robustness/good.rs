@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
+use zookeeper_election::SessionId;
 use zookeeper_election::embedded::Server;
 use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode, Error};
 
@@ -78,6 +79,10 @@ impl Good {
         }
         assert_eq!(known, seen, "znodes");
         Some(known)
+    }
+
+    pub(crate) fn session(&self) -> SessionId {
+        SessionId::from_raw(self.client.session_id().0)
     }
 
     pub(crate) const fn client(&self) -> &Client {
