@@ -16,6 +16,8 @@ use super::words;
 
 /// The longest frame that a client may send: ZooKeeper's default `jute.maxbuffer`.
 const LONGEST: usize = 0xf_ffff;
+/// The longest request for a session; those that clients send have less than 100 bytes.
+const LONGEST_GREETING: usize = 4096;
 /// How long a client may take to ask for a session, or for a word and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How much is read at once.
@@ -66,7 +68,8 @@ async fn read(
     loop {
         let mut used = 0;
         while let Some((length, rest)) = buffer[used..].split_first_chunk() {
-            let length = usize::try_from(i32::from_be_bytes(*length)).ok().filter(|it| *it <= LONGEST)?;
+            let longest = if greeted { LONGEST } else { LONGEST_GREETING };
+            let length = usize::try_from(i32::from_be_bytes(*length)).ok().filter(|it| *it <= longest)?;
             let Some(frame) = rest.get(..length) else {
                 break;
             };

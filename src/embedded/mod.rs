@@ -95,6 +95,8 @@
 //! | [`heal`](Clients::heal) | the three above end; connections that have lost something are closed | |
 //! | [`Server::stop`] | nothing is read, answered or expired; connections stay open | SIGSTOP, a long pause of the JVM |
 //! | [`Server::resume`] | it goes on; what has expired meanwhile ends first | SIGCONT |
+//! | [`Server::kill`] | connections are closed, and new ones at once; znodes and sessions are kept | SIGKILL |
+//! | [`Server::revive`] | it serves again; the timeouts of all sessions begin anew | the next start of the server |
 //!
 //! On a new server, the creates of the first contender are also those of the election's directory and its parents: let
 //! somebody campaign and resign before a fault is to meet the create of a contender's znode.
@@ -102,7 +104,7 @@
 //! # Looking at it
 //!
 //! `zkCli.sh -server 127.0.0.1:<port>` works as with any server. The four-letter words `ruok`, `isro`, `srvr`, `stat`,
-//! `mntr`, `cons`, `dump` and `wchs` are answered in ZooKeeper's format, without a list of those that are allowed:
+//! `mntr`, `cons`, `dump`, `wchs` and `wchp` are answered in ZooKeeper's format, without a list of those that are allowed:
 //!
 //! ```text
 //! $ echo srvr | nc 127.0.0.1 <port>
@@ -139,7 +141,8 @@
 //! - There are no other servers to wait for: `sync` is answered at once, and nobody reads what is outdated.
 //! - After [`stop`](Server::stop) and [`resume`](Server::resume), sessions whose timeout has passed expire before
 //!   anything is read. A real server that was stopped may read a heartbeat first, and keep the session.
-//! - Of connections that have not asked for a session 4096 are kept: the oldest gives way.
+//! - Of connections that have not asked for a session 4096 are kept: the oldest gives way. The request for a session
+//!   has at most 4 KiB. What a `multiRead` reads has at most 16 MiB.
 //!
 //! And two things that are as in 3.8.0 and not as in later versions: a watch that is left by reading replaces one that
 //! was to stay on the same path (ZOOKEEPER-4466), and `exists` needs no permission (from 3.8.4 on it needs READ).
