@@ -27,7 +27,18 @@ const ALLOWED: &[(&str, &str)] = &[
 /// The modules of the embedded server that are pure, and those that are not, which the pure ones must not name.
 const EMBEDDED: (&[&str], &[&str]) = (
     &[
-        "acl", "code", "draft", "engine", "jute", "reads", "reply", "request", "sessions", "tree", "watches",
+        "acl",
+        "code",
+        "draft",
+        "engine",
+        "jute",
+        "reads",
+        "reply",
+        "request",
+        "scenarios",
+        "sessions",
+        "tree",
+        "watches",
         "writes",
     ],
     &["connection", "faults", "outbox", "server", "state", "words"],

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use super::acl::{self, Acl, Id};
 use super::code::Code;
-use super::jute::Reader;
 use super::reply::{Body, ConnectResponse, Event, Reply};
 use super::request::{ConnectRequest, Request};
 use super::sessions::Sessions;
@@ -180,13 +179,13 @@ impl Engine {
         Some(password)
     }
 
-    /// A request: its number, its op code, and its record.
+    /// A request with this number; `None` for one with an op code that nobody knows.
     pub(crate) fn request(
         &mut self,
         now: Duration,
         connection: ConnectionId,
-        (xid, op_code): (i32, i32),
-        record: &[u8],
+        xid: i32,
+        request: Option<Request>,
         out: &mut Vec<Output>,
     ) {
         let Some(Connection { session: Some(session), timeout, .. }) = self.connections.get(&connection)
@@ -195,7 +194,7 @@ impl Engine {
         };
         let session = *session;
         self.sessions.touch(session, now, *timeout);
-        let Some(request) = Request::decode(op_code, Reader::new(record)) else {
+        let Some(request) = request else {
             let result = Err(Code::UNIMPLEMENTED);
             out.push(Output { to: connection, message: Message::Reply(Reply { xid, zxid: -1, result }) });
             return self.close(connection, out);

@@ -14,11 +14,6 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
-    /// The bytes that are left.
-    pub(crate) const fn rest(self) -> &'a [u8] {
-        self.0
-    }
-
     /// A boolean: one byte, of which any but 0 is true.
     pub(crate) fn bool(&mut self) -> Result<bool, Malformed> {
         Ok(self.array::<1>()? != [0])
@@ -160,7 +155,7 @@ mod tests {
         assert_eq!(reader.buffer(), Ok(Some(&[][..])));
         assert_eq!(reader.string().as_deref(), Ok("größe"));
         assert_eq!(reader.vector(Reader::int), Ok(Some(vec![1, 2, 3])));
-        assert!(reader.rest().is_empty());
+        assert!(reader.0.is_empty());
     }
 
     #[test]

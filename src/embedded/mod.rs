@@ -158,6 +158,8 @@ mod outbox;
 mod reads;
 mod reply;
 mod request;
+#[cfg(test)]
+mod scenarios;
 mod server;
 mod sessions;
 mod state;

@@ -12,7 +12,7 @@ use super::engine::{ConnectionId, Engine, Message, Output};
 use super::faults::{Armed, Operation, Shaping, When};
 use super::jute::Reader;
 use super::outbox::Outbox;
-use super::request::{ConnectRequest, op};
+use super::request::{ConnectRequest, Request, op};
 use crate::types::SessionId;
 
 /// How many connections may be open without a session; the oldest gives way to one more.
@@ -259,7 +259,7 @@ impl State {
         let armed = self.armed.extract_if(.., fires).next();
         self.act(|engine, now, out| {
             if armed.as_ref().is_none_or(|armed| armed.when == When::After) {
-                engine.request(now, connection, (xid, op_code), record.rest(), out);
+                engine.request(now, connection, xid, Request::decode(op_code, record), out);
             }
             if armed.is_some() {
                 out.retain(|output| output.to != connection);
