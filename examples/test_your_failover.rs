@@ -69,7 +69,7 @@ impl LeaderTask for Clerk {
     }
 }
 
-/// What the leader writes to; in earnest a database. It refuses whoever has been overtaken.
+/// What the leader writes to; in reality a database. It refuses whoever has been overtaken.
 #[derive(Clone, Default)]
 struct Ledger {
     entries: Arc<Mutex<Entries>>,

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use support::{Contender, PATIENCE, connect, eventually, identities, lost, unique_path};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use zookeeper_election::embedded::{Direction, Operation, Server, When};
@@ -69,6 +70,39 @@ async fn it_is_gone_after_its_end() {
     eventually("nobody listens", PATIENCE, async || TcpStream::connect(address).err()).await;
 }
 
+#[tokio::test]
+async fn servers_that_start_together_give_out_different_sessions() {
+    let mut sessions = std::collections::HashSet::new();
+    for _ in 0..20 {
+        let server = Server::start().await.unwrap();
+        let _client = Client::connect(&server.connect_string()).await.unwrap();
+        assert!(sessions.insert(server.sessions()[0]), "{sessions:?}");
+    }
+}
+
+#[test]
+fn a_runtime_without_a_timer_is_refused_at_once() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let start = std::panic::AssertUnwindSafe(|| runtime.block_on(Server::start()));
+    assert!(std::panic::catch_unwind(start).is_err());
+}
+
+#[tokio::test]
+async fn it_is_shown_in_a_line() {
+    let server = Server::start().await.unwrap();
+    let client = Client::connect(&server.connect_string()).await.unwrap();
+    client
+        .create("/big", &[7; 100_000], &CreateMode::Persistent.with_acls(Acls::anyone_all()))
+        .await
+        .unwrap();
+    let shown = format!(
+        "{server:?} {:?} {:?}",
+        server.clients(),
+        server.clients().disconnect_at(When::Before, Operation::Any)
+    );
+    assert!(shown.contains("sessions: 1, znodes: 5") && shown.len() < 300, "{shown}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_leader_is_followed_by_the_next() {
     let server = Server::start().await.unwrap();
@@ -124,6 +158,90 @@ async fn a_create_whose_answer_is_cut_off_leaves_one_znode() {
         assert_eq!(identities(&a.election).await, ["a"], "{when:?}");
         assert!(leadership.is_valid());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_may_be_taken_back_and_ends_with_the_server() {
+    let server = Server::start().await.unwrap();
+    let client = Client::connect(&server.connect_string()).await.unwrap();
+    let clients = server.clients();
+    let taken_back = clients.disconnect_at(When::Before, Operation::Any);
+    let kept = clients.disconnect_at(When::Before, Operation::Sync);
+    taken_back.disarm();
+    timeout(PATIENCE, taken_back.done()).await.expect("nothing to wait for");
+    clients.heal();
+    client.check_stat("/").await.unwrap();
+    server.shutdown().await;
+    timeout(PATIENCE, kept.done()).await.expect("nothing to wait for");
+    timeout(PATIENCE, clients.disconnect_at(When::After, Operation::Any).done())
+        .await
+        .expect("nobody to strike");
+    assert!(!taken_back.is_done() && !kept.is_done());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_back_leaves_when_the_delay_ends_and_is_lost_with_the_connection() {
+    let server = Server::start().await.unwrap();
+    let client = Client::connect(&server.connect_string()).await.unwrap();
+    let other = Client::connect(&server.connect_string()).await.unwrap();
+    let victim = server.client(SessionId::from_raw(client.session_id().0));
+    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    for (path, healed) in [("/healed", true), ("/lost", false)] {
+        victim.delay_replies(Duration::MAX);
+        let create = client.create(path, b"", &options);
+        tokio::pin!(create);
+        eventually("it is created", PATIENCE, async || {
+            let pending = timeout(Duration::from_millis(1), &mut create).await;
+            assert!(pending.is_err(), "{path}: {pending:?}");
+            other.check_stat(path).await.unwrap()
+        })
+        .await;
+        if healed {
+            victim.heal();
+        } else {
+            victim.disconnect();
+        }
+        let answer = timeout(PATIENCE, create).await.expect("an end");
+        assert_eq!(answer.is_ok(), healed, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_comes_back_with_its_sessions_and_znodes() {
+    let server = Server::builder().tick(Duration::from_millis(50)).start_on_free_port().await.unwrap();
+    let (a, b) = two(&server).await;
+    let sessions = server.sessions();
+    server.kill();
+    for contender in [&a, &b] {
+        eventually("no connection", PATIENCE, async || contender.session.id().is_none().then_some(())).await;
+    }
+    let builder = Session::builder().connect_timeout(Duration::from_millis(300));
+    assert!(builder.connect(&server.connect_string()).await.is_err());
+    // Longer than the sessions may last.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(server.sessions(), sessions);
+    server.revive();
+    for (contender, session) in [&a, &b].into_iter().zip(sessions) {
+        eventually("the same session", PATIENCE, async || contender.session.id().filter(|it| *it == session))
+            .await;
+    }
+    assert_eq!(identities(&b.election).await.last().unwrap(), "b");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_connects_while_the_server_stands_still_is_served_when_it_goes_on() {
+    let server = Server::start().await.unwrap();
+    server.stop();
+    let mut early = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    // A request for a session: nothing but zeros, and the length of the password.
+    let request = [&45_i32.to_be_bytes()[..], &[0; 24], &16_i32.to_be_bytes(), &[0; 17]].concat();
+    early.write_all(&request).await.unwrap();
+    // Longer than a connection may be open without a word.
+    let answer = timeout(Duration::from_secs(11), early.peek(&mut [0])).await;
+    assert!(answer.is_err(), "{answer:?}");
+    server.resume();
+    let answered = timeout(PATIENCE, early.read_exact(&mut [0; 41])).await.expect("an answer");
+    assert_eq!((answered.unwrap(), server.sessions().len()), (41, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

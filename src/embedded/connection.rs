@@ -56,8 +56,8 @@ async fn read(
     socket: &mut ReadHalf<'_>,
 ) -> Option<[u8; 4]> {
     let mut buffer = Vec::new();
-    let end = Instant::now() + PATIENCE;
-    if !matches!(timeout_at(end, fill(shared, socket, &mut buffer, 4)).await, Ok(true)) {
+    let mut end = Instant::now() + PATIENCE;
+    if !fill_until(&mut end, shared, socket, &mut buffer, 4).await {
         return None;
     }
     if let Some(word) = buffer.first_chunk().copied().filter(words::is_known) {
@@ -95,10 +95,33 @@ async fn read(
             buffer = Vec::new();
         }
         let more = buffer.len() + 1;
-        let filled = fill(shared, socket, &mut buffer, more);
-        let filled = if greeted { filled.await } else { timeout_at(end, filled).await.unwrap_or(false) };
+        let filled = if greeted {
+            fill(shared, socket, &mut buffer, more).await
+        } else {
+            fill_until(&mut end, shared, socket, &mut buffer, more).await
+        };
         if !filled {
             return None;
+        }
+    }
+}
+
+/// The same as [`fill`], with an end; while the server stands still there is none.
+async fn fill_until(
+    end: &mut Instant,
+    shared: &Shared,
+    socket: &mut ReadHalf<'_>,
+    buffer: &mut Vec<u8>,
+    wanted: usize,
+) -> bool {
+    loop {
+        match timeout_at(*end, fill(shared, socket, buffer, wanted)).await {
+            Ok(filled) => return filled,
+            Err(_) if !shared.is_stopped() => return false,
+            Err(_) => {
+                shared.running().await;
+                *end = Instant::now() + PATIENCE;
+            }
         }
     }
 }

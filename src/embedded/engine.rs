@@ -4,13 +4,14 @@
 //!  opened(connection)          ─┐                        ┌─ Connected: the connect request's answer
 //!  connect(connection, request) │                        │  Reply: to a request
 //!  request(connection, request) ├─► Engine ─► Output[] ──┤  Event: of a watch, to whoever left it
-//!  tick(), expire(session)      │                        └─ Close: end this connection
-//!  closed(connection)          ─┘
+//!  tick(), expire(session)      │                        ├─ Close: end this connection
+//!  closed(connection)          ─┘                        └─ Cut: the same, and send nothing any more
 //! ```
 //!
 //! Outputs are to be sent in their order. Whatever happened to the tree by a call is visible to the next call,
 //! and an event is put out before the reply to the write that caused it, as ZooKeeper promises. Instants are
-//! durations since the server's start. After [`Message::Close`] the connection is unknown; calls for it do nothing.
+//! durations since the server's start. After [`Message::Close`] or [`Message::Cut`] the connection is unknown: what
+//! comes over it has no effect.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,7 +22,7 @@ use super::acl::{self, Acl, Id};
 use super::code::Code;
 use super::reply::{Body, ConnectResponse, Event, Reply};
 use super::request::{ConnectRequest, Request};
-use super::sessions::Sessions;
+use super::sessions::{Session, Sessions};
 use super::tree::{Stamp, Tree};
 use super::watches::{Tell, Watches};
 use crate::types::SessionId;
@@ -31,12 +32,15 @@ const CONTAINER_CHECK: Duration = Duration::from_secs(60);
 /// The `xid` of a heartbeat's answer.
 const PING: i32 = -2;
 
+/// How many credentials a connection may prove. They are compared one by one with the entries of ACLs.
+const MOST_IDS: usize = 1024;
+
 /// A connection, by a number that no other connection has had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConnectionId(u64);
 
 /// The state of a server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Engine {
     pub(super) tree: Tree,
     pub(super) sessions: Sessions,
@@ -50,7 +54,7 @@ pub(crate) struct Engine {
 }
 
 /// An open connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Connection {
     address: IpAddr,
     /// Who the client has proven to be; its address first.
@@ -74,18 +78,17 @@ pub(crate) enum Message {
     Event(Event),
     /// Close the connection once everything before is sent.
     Close,
+    /// Close the connection now, whatever is still to be sent.
+    Cut,
 }
 
 impl Engine {
-    /// A server without znodes but ZooKeeper's own.
-    ///
-    /// Ids of sessions are made from `started` (milliseconds since 1970), their passwords from `seed`.
-    pub(crate) fn new(tick: Duration, started: i64, seed: u64) -> Self {
-        // As ZooKeeper: the time in the upper bits, so that two servers do not give out the same ids.
-        let first_session = (started << 24) as u64 >> 8;
+    /// A server without znodes but ZooKeeper's own, that starts at this time (milliseconds since 1970) and gives its
+    /// first session this id. Passwords of sessions are made from `seed`.
+    pub(crate) fn new(tick: Duration, started: i64, first_session: SessionId, seed: u64) -> Self {
         Self {
             tree: Tree::new(),
-            sessions: Sessions::new(tick, first_session as i64),
+            sessions: Sessions::new(tick, first_session),
             watches: Watches::default(),
             connections: HashMap::new(),
             zxid: 0,
@@ -112,6 +115,11 @@ impl Engine {
         self.connections.contains_key(&connection)
     }
 
+    /// The session timeout that was negotiated over a connection.
+    pub(crate) fn timeout(&self, connection: ConnectionId) -> Duration {
+        self.connections.get(&connection).map_or(Duration::ZERO, |connection| connection.timeout)
+    }
+
     /// A connection is gone, and its watches with it. Its session lives on.
     pub(crate) fn closed(&mut self, connection: ConnectionId) {
         self.watches.forget(connection);
@@ -130,7 +138,7 @@ impl Engine {
         out: &mut Vec<Output>,
     ) {
         let ConnectRequest { last_zxid, timeout, session, ref password, knows_read_only } = *request;
-        if !self.connections.contains_key(&connection) {
+        if self.connections.get(&connection).is_none_or(|open| open.session.is_some()) {
             return;
         }
         if last_zxid > self.zxid {
@@ -170,7 +178,7 @@ impl Engine {
         out: &mut Vec<Output>,
     ) -> Option<[u8; 16]> {
         if let Some(before) = self.sessions.find(session)?.connection.take() {
-            self.close(before, out);
+            self.cut(before, out);
         }
         let found = self.sessions.find(session).filter(|found| found.accepts(password))?;
         found.connection = Some(connection);
@@ -243,31 +251,32 @@ impl Engine {
 
     /// Ends a session and its connection, as when the session was not heard of.
     pub(crate) fn expire(&mut self, now: Duration, session: SessionId, out: &mut Vec<Output>) {
-        if let Some(Some(connection)) = self.end(now, session, out) {
-            self.close(connection, out);
+        if let Some(connection) = self.end(now, session, out).and_then(|ended| ended.connection) {
+            self.cut(connection, out);
         }
     }
 
-    /// Closes a connection.
+    /// Closes a connection after what was put out for it.
     pub(crate) fn close(&mut self, connection: ConnectionId, out: &mut Vec<Output>) {
         self.closed(connection);
         out.push(Output { to: connection, message: Message::Close });
     }
 
-    /// Ends a session and deletes its ephemeral znodes in one transaction. Tells which connection it had.
-    fn end(
-        &mut self,
-        now: Duration,
-        session: SessionId,
-        out: &mut Vec<Output>,
-    ) -> Option<Option<ConnectionId>> {
+    /// Closes a connection at once.
+    pub(crate) fn cut(&mut self, connection: ConnectionId, out: &mut Vec<Output>) {
+        self.closed(connection);
+        out.push(Output { to: connection, message: Message::Cut });
+    }
+
+    /// Ends a session and deletes its ephemeral znodes in one transaction.
+    fn end(&mut self, now: Duration, session: SessionId, out: &mut Vec<Output>) -> Option<Session> {
         let ended = self.sessions.end(session)?;
         let stamp = self.next_stamp(now);
         let ephemerals: Vec<String> = self.tree.ephemerals(session).map(str::to_owned).collect();
         for path in ephemerals {
             self.delete(&path, stamp, out);
         }
-        Some(ended.connection)
+        Some(ended)
     }
 
     fn authenticate(
@@ -282,6 +291,7 @@ impl Engine {
             return;
         };
         let id = Id::authenticate(scheme, credentials, connection.address);
+        let id = id.filter(|_| connection.ids.len() < MOST_IDS);
         let result = id.clone().map(|_| Body::Empty).ok_or(Code::AUTH_FAILED);
         out.push(Output { to, message: Message::Reply(Reply { xid, zxid: 0, result }) });
         match id {

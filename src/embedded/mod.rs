@@ -1,4 +1,4 @@
-//! A ZooKeeper server inside the program, for first runs, development and tests.
+//! A server inside the program that speaks ZooKeeper's protocol, for first runs, development and tests.
 //!
 //! [`Server`] listens on a port, speaks ZooKeeper's client protocol, and keeps its znodes and sessions in memory. Any
 //! client can use it: this crate, others, `zkCli.sh`. It needs no Java, starts at once, has ticks as short as a test
@@ -13,10 +13,10 @@
 //!
 //! ```toml
 //! [dependencies]
-//! zookeeper-election = "0.1"
+//! zookeeper-election = { path = "..." }        # version 0.1.0 is not released yet
 //!
 //! [dev-dependencies]
-//! zookeeper-election = { version = "0.1", features = ["embedded"] }
+//! zookeeper-election = { path = "...", features = ["embedded"] }
 //! ```
 //!
 //! [`Server::start`] takes a free port and ticks of 500 ms. [`Server::builder`] takes other ticks, which bound the
@@ -37,7 +37,9 @@
 //! # }
 //! ```
 //!
-//! It serves until it is dropped or [`shutdown`](Server::shutdown). Its tasks run on the tokio runtime that starts it.
+//! It serves until it is dropped or [`shutdown`](Server::shutdown). Its tasks run on the tokio runtime that starts it, and
+//! measure sessions with that runtime's clock. They need real time: where tokio's time is paused it runs ahead whenever
+//! all tasks wait, for an answer from a socket too, and sessions expire meanwhile.
 //!
 //! # Testing with it
 //!
@@ -45,12 +47,10 @@
 //! the application does:
 //!
 //! ```
-//! use std::time::Duration;
-//!
 //! use zookeeper_election::embedded::Server;
 //! use zookeeper_election::{BoxError, Session};
 //!
-//! // In earnest a #[tokio::test].
+//! // In your tests: #[tokio::test].
 //! async fn the_next_one_leads_when_the_session_of_the_leader_expires() -> Result<(), BoxError> {
 //!     let server = Server::start().await?;
 //!     let a = Session::connect(&server.connect_string()).await?;
@@ -81,7 +81,8 @@
 //!
 //! [`Server::clients`] stands for all clients, present and future, [`Server::client`] for the one with this session,
 //! over whichever connection it comes; a [`Session`](crate::Session) tells its id by [`id`](crate::Session::id). Each
-//! call takes effect before it returns.
+//! call takes effect before it returns. What is set for a session stays set when it has ended, for its client asks for it
+//! again: a new session is another client.
 //!
 //! | call | what happens | what it stands for |
 //! |---|---|---|
@@ -96,7 +97,7 @@
 //! | [`Server::stop`] | nothing is read, answered or expired; connections stay open | SIGSTOP, a long pause of the JVM |
 //! | [`Server::resume`] | it goes on; what has expired meanwhile ends first | SIGCONT |
 //! | [`Server::kill`] | connections are closed, and new ones at once; znodes and sessions are kept | SIGKILL |
-//! | [`Server::revive`] | it serves again; the timeouts of all sessions begin anew | the next start of the server |
+//! | [`Server::revive`] | it serves again; the timeouts of all sessions begin anew, watches are gone | its next start |
 //!
 //! On a new server, the creates of the first contender are also those of the election's directory and its parents: let
 //! somebody campaign and resign before a fault is to meet the create of a contender's znode.
@@ -104,7 +105,8 @@
 //! # Looking at it
 //!
 //! `zkCli.sh -server 127.0.0.1:<port>` works as with any server. The four-letter words `ruok`, `isro`, `srvr`, `stat`,
-//! `mntr`, `cons`, `dump`, `wchs` and `wchp` are answered in ZooKeeper's format, without a list of those that are allowed:
+//! `mntr`, `cons`, `dump`, `wchs` and `wchp` are answered, without a list of those that are allowed. `mntr` has the most
+//! important values only, `cons` fewer fields, and `dump` tells in how many milliseconds sessions expire instead of when.
 //!
 //! ```text
 //! $ echo srvr | nc 127.0.0.1 <port>
@@ -141,8 +143,12 @@
 //! - There are no other servers to wait for: `sync` is answered at once, and nobody reads what is outdated.
 //! - After [`stop`](Server::stop) and [`resume`](Server::resume), sessions whose timeout has passed expire before
 //!   anything is read. A real server that was stopped may read a heartbeat first, and keep the session.
-//! - Of connections that have not asked for a session 4096 are kept: the oldest gives way. The request for a session
-//!   has at most 4 KiB. What a `multiRead` reads has at most 16 MiB.
+//! - Any number of connections from one address is taken; ZooKeeper closes the 61st (`maxClientCnxns`). Of those that
+//!   have not asked for a session 4096 are kept: the oldest gives way. The request for a session has at most 4 KiB.
+//! - What a `multiRead` reads has at most 16 MiB, a connection proves at most 1024 identities, and the `auth` entries of
+//!   an ACL become at most 131,072.
+//! - From a client that leaves more than 1 MiB of answers unread nothing more is read, heartbeats included, and with more
+//!   than 64 MiB of answers and events it is disconnected.
 //!
 //! And two things that are as in 3.8.0 and not as in later versions: a watch that is left by reading replaces one that
 //! was to stay on the same path (ZOOKEEPER-4466), and `exists` needs no permission (from 3.8.4 on it needs READ).

@@ -11,12 +11,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::state::Shared;
 
-/// As long as this many bytes wait, no more requests of the client are read.
-const PLENTY: usize = 1 << 20;
+/// As long as this many bytes wait for the client, no more of its requests are read.
+const PAUSE_READING: usize = 1 << 20;
 /// A client that lets this many bytes wait does not read: it is disconnected.
-const TOO_MANY: usize = 64 << 20;
+const DISCONNECT: usize = 64 << 20;
 /// A chunk with this many bytes is not added to.
-const FULL: usize = 64 << 10;
+const CHUNK: usize = 64 << 10;
 /// How long a client may take to receive what was put in before its connection is closed.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -24,7 +24,8 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     queue: Mutex<Queue>,
-    filled: Notify,
+    /// The sender has to look again.
+    changed: Notify,
     emptied: Notify,
     ending: Notify,
 }
@@ -57,7 +58,7 @@ impl Outbox {
             return;
         }
         let mut chunk = match queue.chunks.pop_back() {
-            Some(chunk) if delay.is_zero() && chunk.due.is_none() && chunk.bytes.len() < FULL => chunk,
+            Some(chunk) if delay.is_zero() && chunk.due.is_none() && chunk.bytes.len() < CHUNK => chunk,
             other => {
                 queue.chunks.extend(other);
                 queue.chunk(delay)
@@ -67,13 +68,12 @@ impl Outbox {
         encode(&mut chunk.bytes);
         queue.bytes += chunk.bytes.len() - length;
         queue.chunks.push_back(chunk);
-        if queue.bytes > TOO_MANY {
-            queue.chunks = VecDeque::new();
-            queue.end = Some(Instant::now());
+        if queue.bytes > DISCONNECT {
+            queue.cut();
             self.ending.notify_one();
         }
         drop(queue);
-        self.filled.notify_one();
+        self.changed.notify_one();
     }
 
     /// Closes the connection when everything before has left, or could have left.
@@ -87,20 +87,37 @@ impl Outbox {
         let now = Instant::now();
         queue.end = Some(queue.due.map_or(now, |due| due.max(now)) + GRACE);
         drop(queue);
-        self.filled.notify_one();
+        self.changed.notify_one();
         self.ending.notify_one();
     }
 
-    /// Waits until not too much waits to be sent.
+    /// Closes the connection now, and drops what has not left.
+    pub(super) fn cut(&self) {
+        self.lock().cut();
+        self.changed.notify_one();
+        self.ending.notify_one();
+    }
+
+    /// Ends all delays: everything may leave now.
+    pub(super) fn hurry(&self) {
+        let mut queue = self.lock();
+        queue.due = None;
+        queue.chunks.iter_mut().for_each(|chunk| chunk.due = None);
+        drop(queue);
+        self.changed.notify_one();
+    }
+
+    /// Waits until not too much waits to be sent. What is delayed is not the client's fault.
     pub(super) async fn not_full(&self) {
-        while self.lock().bytes > PLENTY {
+        let full = |queue: &Queue| queue.bytes > PAUSE_READING && queue.due.is_none();
+        while full(&self.lock()) {
             self.emptied.notified().await;
         }
     }
 
     /// Sends what is added, in order, until the connection is to be closed or breaks.
     ///
-    /// Nothing is written while the server stands still.
+    /// Nothing is begun while the server stands still.
     pub(super) async fn drain(&self, socket: impl AsyncWrite + Unpin, shared: &Shared) {
         tokio::select! {
             biased;
@@ -111,23 +128,30 @@ impl Outbox {
 
     async fn send(&self, mut socket: impl AsyncWrite + Unpin, shared: &Shared) {
         loop {
-            let Some(Chunk { due, bytes, last }) = self.next() else {
-                self.filled.notified().await;
-                continue;
-            };
-            if let Some(due) = due {
-                sleep_until(due).await;
-            }
             shared.running().await;
-            if socket.write_all(&bytes).await.is_err() {
-                return;
+            match self.next() {
+                Next::Nothing => self.changed.notified().await,
+                Next::NotBefore(due) => tokio::select! {
+                    () = sleep_until(due) => {}
+                    () = self.changed.notified() => {}
+                },
+                Next::Chunk(Chunk { bytes, last, .. }) => {
+                    if socket.write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                    if last {
+                        let _ = socket.shutdown().await;
+                        return;
+                    }
+                    let mut queue = self.lock();
+                    queue.bytes -= bytes.len();
+                    if queue.chunks.is_empty() {
+                        queue.due = None;
+                    }
+                    drop(queue);
+                    self.emptied.notify_one();
+                }
             }
-            if last {
-                let _ = socket.shutdown().await;
-                return;
-            }
-            self.lock().bytes -= bytes.len();
-            self.emptied.notify_one();
         }
     }
 
@@ -135,20 +159,28 @@ impl Outbox {
     async fn ended(&self) {
         loop {
             let end = self.lock().end;
-            if let Some(end) = end {
-                return sleep_until(end).await;
+            match end {
+                Some(end) if end <= Instant::now() => return,
+                // A cut may come before the end that was meant at first.
+                Some(end) => tokio::select! {
+                    () = sleep_until(end) => return,
+                    () = self.ending.notified() => {}
+                },
+                None => self.ending.notified().await,
             }
-            self.ending.notified().await;
         }
     }
 
-    fn next(&self) -> Option<Chunk> {
+    fn next(&self) -> Next {
         let mut queue = self.lock();
-        let chunk = queue.chunks.pop_front()?;
-        if queue.chunks.is_empty() {
-            mem::take(&mut queue.chunks);
+        match queue.chunks.front() {
+            None => {
+                mem::take(&mut queue.chunks);
+                Next::Nothing
+            }
+            Some(Chunk { due: Some(due), .. }) if *due > Instant::now() => Next::NotBefore(*due),
+            Some(_) => queue.chunks.pop_front().map_or(Next::Nothing, Next::Chunk),
         }
-        Some(chunk)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -156,10 +188,23 @@ impl Outbox {
     }
 }
 
+/// What is to be sent next.
+enum Next {
+    Nothing,
+    NotBefore(Instant),
+    Chunk(Chunk),
+}
+
 impl Queue {
     fn chunk(&mut self, delay: Duration) -> Chunk {
         let due = (!delay.is_zero()).then(|| Instant::now() + delay);
         self.due = self.due.max(due);
         Chunk { due, bytes: Vec::new(), last: false }
+    }
+
+    fn cut(&mut self) {
+        self.chunks = VecDeque::new();
+        self.due = None;
+        self.end = Some(Instant::now());
     }
 }

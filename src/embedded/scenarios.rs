@@ -28,7 +28,12 @@ struct Client {
 
 impl Scene {
     fn new() -> Self {
-        Self { engine: Engine::new(TICK, 1_700_000_000_000, 7), now: Duration::ZERO, connections: 0, xid: 0 }
+        Self {
+            engine: Engine::new(TICK, 1_700_000_000_000, SessionId::from_raw(0x100), 7),
+            now: Duration::ZERO,
+            connections: 0,
+            xid: 0,
+        }
     }
 
     /// Connects, with the session of an earlier client or with a new one, and a timeout of 300 ms.
@@ -96,6 +101,7 @@ fn told(out: &[Output]) -> Vec<String> {
         Message::Reply(Reply { result, zxid, .. }) => format!("{to} {} {zxid}", result.is_ok()),
         Message::Event(event) => format!("{to} {:?} {}", event.kind, event.path),
         Message::Close => format!("{to} closed"),
+        Message::Cut => format!("{to} cut"),
     };
     out.iter().map(tell).collect()
 }
@@ -133,7 +139,7 @@ fn an_expired_contender_is_followed_by_the_next_and_wakes_nobody_else() {
         "2 true 7",
         "3 true 7",
         "2 Deleted /app/guid_0000000000",
-        "1 closed",
+        "1 cut",
     ];
     assert_eq!(log, expected);
 }
@@ -160,8 +166,36 @@ fn a_session_that_is_taken_up_again_lives_on_and_its_old_connection_ends() {
         scene.request(again, Request::Exists { path: "/mine".into(), watch: false })[0].message,
         Message::Reply(Reply { result: Ok(_), .. })
     ));
-    assert_eq!(told(&scene.wait(500)), ["2 closed"]);
+    assert_eq!(told(&scene.wait(500)), ["2 cut"]);
     assert!(scene.connect(Some(first)).is_none());
+}
+
+#[test]
+fn a_session_that_ends_leaves_in_the_order_in_which_it_came() {
+    let mut scene = Scene::new();
+    let (leaving, watcher) = (scene.connect(None).unwrap(), scene.connect(None).unwrap());
+    for path in ["/c", "/a", "/b"] {
+        scene.create(leaving, path, create::EPHEMERAL);
+        scene.request(watcher, Request::Exists { path: path.into(), watch: true });
+    }
+    let out = scene.request(leaving, Request::CloseSession);
+    assert_eq!(told(&out), ["2 Deleted /c", "2 Deleted /a", "2 Deleted /b", "1 true 6", "1 closed"]);
+}
+
+#[test]
+fn whoever_has_a_session_is_not_given_another_one() {
+    let mut scene = Scene::new();
+    let client = scene.connect(None).unwrap();
+    let request = ConnectRequest {
+        last_zxid: 0,
+        timeout: 300,
+        session: SessionId::from_raw(0),
+        password: vec![],
+        knows_read_only: false,
+    };
+    let mut out = Vec::new();
+    scene.engine.connect(scene.now, client.connection, &request, &mut out);
+    assert_eq!((told(&out), scene.engine.sessions.alive().count()), (vec![], 1));
 }
 
 #[test]

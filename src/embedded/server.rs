@@ -1,15 +1,17 @@
 //! The server's handle, and the one task behind it that accepts connections and keeps the time.
 
+use std::fmt;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::connection;
 use super::faults::Clients;
@@ -17,7 +19,7 @@ use super::state::Shared;
 use crate::types::SessionId;
 
 /// A running server. Dropping it ends it: the listener and all connections are closed soon after.
-#[derive(Debug)]
+#[must_use = "the server ends when it is dropped"]
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -38,6 +40,10 @@ impl Server {
     /// # Errors
     ///
     /// When no port can be had.
+    ///
+    /// # Panics
+    ///
+    /// As [`ServerBuilder::start`].
     ///
     /// # Cancel safety
     ///
@@ -98,10 +104,10 @@ impl Server {
     }
 
     /// Does as a process that was sent SIGKILL: all connections are closed, and new ones are closed at once, until
-    /// [`revive`](Self::revive).
+    /// [`revive`](Self::revive). What has not left is lost. A server that stood still does so no more, and
+    /// [`stop`](Self::stop) does nothing until then.
     pub fn kill(&self) {
         self.shared.set_killed(true);
-        self.clients().disconnect();
     }
 
     /// Serves again after [`kill`](Self::kill), with the znodes and sessions that it had, as a server does that has
@@ -113,18 +119,39 @@ impl Server {
 
     /// Ends the server, and returns when the listener and all connections are closed.
     ///
+    /// # Panics
+    ///
+    /// When a task of the server has panicked before, which is a bug in it.
+    ///
     /// # Cancel safety
     ///
     /// The server ends also when the future is dropped.
     pub async fn shutdown(mut self) {
         drop(self.end.take());
-        // A panic in the task ended the server as well.
-        let _ = (&mut self.task).await;
+        if let Err(ended) = (&mut self.task).await
+            && let Ok(panic) = ended.try_into_panic()
+        {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sessions, znodes) = {
+            let state = self.shared.lock();
+            (state.engine.sessions.alive().len(), state.engine.tree.len())
+        };
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .field("sessions", &sessions)
+            .field("znodes", &znodes)
+            .finish_non_exhaustive()
     }
 }
 
 impl ServerBuilder {
-    /// The length of ZooKeeper's tick, in whole milliseconds; by default 500 ms, at least 1 ms.
+    /// The length of ZooKeeper's tick; by default 500 ms, at least 1 ms and at most an hour.
     ///
     /// Session timeouts lie between 2 and 20 ticks, whatever clients ask for: by default between 1 s and 10 s. A
     /// session expires at the end of the tick in which its timeout ends. Shorter ticks make tests of expiry quicker.
@@ -139,6 +166,10 @@ impl ServerBuilder {
     /// # Errors
     ///
     /// When no port can be had, and as [`start`](Self::start).
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
     ///
     /// # Cancel safety
     ///
@@ -157,7 +188,7 @@ impl ServerBuilder {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime, or in one without I/O or time.
     pub fn start(self, listener: TcpListener) -> io::Result<Server> {
         const HOUR: Duration = Duration::from_secs(3600);
         let Self { tick } = self;
@@ -168,16 +199,23 @@ impl ServerBuilder {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(tick));
         let (end, ended) = oneshot::channel();
-        let task = tokio::spawn(run(shared.clone(), listener, tick, ended));
+        // Here, so that a runtime without a timer is the caller's panic and not the task's.
+        let mut ticks = interval(tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let task = tokio::spawn(run(shared.clone(), listener, ticks, ended));
         Ok(Server { address, shared, end: Some(end), task })
     }
 }
 
 /// Accepts connections and ends what has to end, until told to end itself.
-async fn run(shared: Arc<Shared>, listener: TcpListener, tick: Duration, mut ended: oneshot::Receiver<()>) {
+async fn run(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    mut ticks: Interval,
+    mut ended: oneshot::Receiver<()>,
+) {
+    let _end = End(&shared);
     let mut connections = JoinSet::new();
-    let mut ticks = tokio::time::interval(tick);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut refused = false;
     loop {
         tokio::select! {
@@ -191,9 +229,22 @@ async fn run(shared: Arc<Shared>, listener: TcpListener, tick: Duration, mut end
                 refused = false;
             }
             _ = ticks.tick() => shared.lock().tick(),
-            Some(_) = connections.join_next() => {}
+            Some(Err(ended)) = connections.join_next() => {
+                if let Ok(panic) = ended.try_into_panic() {
+                    resume_unwind(panic);
+                }
+            }
         }
     }
     drop(listener);
     connections.shutdown().await;
+}
+
+/// Tells those who wait for a fault that there is nobody left, even when the task is dropped.
+struct End<'a>(&'a Shared);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }

@@ -7,7 +7,7 @@ use super::engine::ConnectionId;
 use crate::types::SessionId;
 
 /// A session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Session {
     password: [u8; 16],
     /// The connection that it is used over at present.
@@ -19,7 +19,7 @@ pub(crate) struct Session {
 }
 
 /// All sessions that are alive. Instants are counted from the server's start.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sessions {
     tick: Duration,
     next: i64,
@@ -30,9 +30,10 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// No sessions yet; the first one gets the id `first`.
-    pub(crate) const fn new(tick: Duration, first: i64) -> Self {
-        Self { tick, next: first, alive: BTreeMap::new(), expiring: BTreeSet::new() }
+    /// No sessions yet; the first one gets the id `first`, or 1 for 0, which stands for none.
+    pub(crate) const fn new(tick: Duration, first: SessionId) -> Self {
+        let next = if first.raw() == 0 { 1 } else { first.raw() };
+        Self { tick, next, alive: BTreeMap::new(), expiring: BTreeSet::new() }
     }
 
     /// The timeout that a client gets which asks for this many milliseconds: between 2 and 20 ticks.
@@ -111,7 +112,8 @@ impl Sessions {
 
     /// Sessions expire at the end of the tick in which their timeout ends, never before.
     fn end_of(&self, tick: u64) -> Duration {
-        self.tick.saturating_mul(u32::try_from(tick + 1).unwrap_or(u32::MAX))
+        let tick_length = u64::try_from(self.tick.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(tick_length.saturating_mul(tick + 1))
     }
 }
 
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_timeout_lies_between_2_and_20_ticks() {
-        let sessions = Sessions::new(TICK, 1);
+        let sessions = Sessions::new(TICK, SessionId::from_raw(1));
         for (asked, given) in
             [(i32::MIN, 200), (0, 200), (199, 200), (300, 300), (2001, 2000), (i32::MAX, 2000)]
         {
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_session_expires_at_the_end_of_a_tick_and_not_before_its_timeout() {
-        let mut sessions = Sessions::new(TICK, 1);
+        let mut sessions = Sessions::new(TICK, SessionId::from_raw(1));
         let session = open(&mut sessions, 30, 200);
         assert_eq!(sessions.by_expiry().next(), Some((at(300), session)));
         assert_eq!(sessions.expired(at(299)), None);
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn timeouts_begin_anew_with_what_each_session_was_opened_with() {
-        let mut sessions = Sessions::new(TICK, 1);
+        let mut sessions = Sessions::new(TICK, SessionId::from_raw(1));
         let slow = open(&mut sessions, 0, 1000);
         let quick = open(&mut sessions, 0, 200);
         sessions.touch(slow, at(0), at(500));
@@ -181,8 +183,16 @@ mod tests {
     }
 
     #[test]
+    fn a_server_may_run_for_years_with_the_shortest_tick() {
+        let mut sessions = Sessions::new(Duration::from_millis(1), SessionId::from_raw(1));
+        let year = 365 * 24 * 3600 * 1000;
+        let session = open(&mut sessions, 10 * year, 20);
+        assert_eq!(sessions.by_expiry().next(), Some((at(10 * year + 21), session)));
+    }
+
+    #[test]
     fn sessions_expire_in_order() {
-        let mut sessions = Sessions::new(TICK, 1);
+        let mut sessions = Sessions::new(TICK, SessionId::from_raw(1));
         let slow = open(&mut sessions, 0, 1000);
         let quick = open(&mut sessions, 0, 200);
         assert_eq!(sessions.alive().collect::<Vec<_>>(), [slow, quick]);

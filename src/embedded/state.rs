@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,18 +13,20 @@ use super::engine::{ConnectionId, Engine, Message, Output};
 use super::faults::{Armed, Operation, Shaping, When};
 use super::jute::Reader;
 use super::outbox::Outbox;
-use super::request::{ConnectRequest, Request, op};
+use super::request::{ConnectRequest, Request};
 use crate::types::SessionId;
 
 /// How many connections may be open without a session; the oldest gives way to one more.
-pub(super) const WITHOUT_SESSION: usize = 4096;
+const WITHOUT_SESSION: usize = 4096;
+/// How many servers this process has started.
+static SERVERS: AtomicU64 = AtomicU64::new(0);
 
 /// What all tasks of a server share.
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
     /// Whether the server stands still.
-    pub(super) stopped: watch::Sender<bool>,
+    stopped: watch::Sender<bool>,
 }
 
 /// The engine, and what surrounds it. Whoever holds it is the only one who acts.
@@ -40,6 +43,8 @@ pub(super) struct State {
     connections: u64,
     stopped: bool,
     killed: bool,
+    /// Nobody serves any more.
+    ended: bool,
 }
 
 /// A connection, as the other tasks know it.
@@ -79,7 +84,12 @@ impl Shared {
     /// A server that starts now.
     pub(super) fn new(tick: Duration) -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let engine = Engine::new(tick, i64::try_from(wall.as_millis()).unwrap_or(0), fastrand::u64(..));
+        let wall = i64::try_from(wall.as_millis()).unwrap_or(0);
+        // As ZooKeeper: the server's number in the uppermost byte, and the time below it. Servers of one process differ
+        // in the former, servers of different processes most likely in the latter.
+        let server = SERVERS.fetch_add(1, Ordering::Relaxed) % 127 + 1;
+        let first_session = SessionId::from_raw((server << 56 | (wall as u64) << 24 >> 8) as i64);
+        let engine = Engine::new(tick, wall, first_session, fastrand::u64(..));
         let state = State {
             engine,
             links: HashMap::new(),
@@ -91,6 +101,7 @@ impl Shared {
             connections: 0,
             stopped: false,
             killed: false,
+            ended: false,
         };
         Self { state: Mutex::new(state), stopped: watch::Sender::new(false) }
     }
@@ -112,16 +123,29 @@ impl Shared {
         self.stopped.send_replace(stopped);
     }
 
-    /// Takes neither connections nor frames any more, or does so again.
+    /// Closes all connections and takes no more, or takes them again.
     pub(super) fn set_killed(&self, killed: bool) {
         let mut state = self.lock();
         if killed {
             state.stopped = false;
             self.stopped.send_replace(false);
+            state.cut_where(|_| true);
         } else if state.killed {
             state.act(|engine, now, _| engine.sessions.begin_anew(now));
         }
         state.killed = killed;
+    }
+
+    /// Nobody serves any more, and nothing that was armed will strike.
+    pub(super) fn end(&self) {
+        let mut state = self.lock();
+        state.ended = true;
+        state.armed.clear();
+    }
+
+    /// Whether the server stands still.
+    pub(super) fn is_stopped(&self) -> bool {
+        *self.stopped.borrow()
     }
 
     /// Waits while the server stands still.
@@ -173,9 +197,31 @@ impl State {
         if self.strangers.len() > WITHOUT_SESSION
             && let Some(oldest) = self.strangers.pop_first()
         {
-            self.act(|engine, _, out| engine.close(oldest, out));
+            self.engine.closed(oldest);
+            // Whatever is swallowed: this is for the server's own sake.
+            self.links.get(&oldest).inspect(|link| link.outbox.cut());
         }
         Some((connection, outbox))
+    }
+
+    /// Closes the connections with such links, in the order in which they were opened.
+    pub(super) fn cut_where(&mut self, meant: impl Fn(&Link) -> bool) {
+        let links = self.links.iter().filter(|(_, link)| meant(link));
+        let mut connections: Vec<ConnectionId> = links.map(|(connection, _)| *connection).collect();
+        connections.sort_unstable();
+        for connection in connections {
+            self.act(|engine, _, out| engine.cut(connection, out));
+        }
+    }
+
+    /// Waits for an operation with a fault, if there is still somebody to carry out operations.
+    pub(super) fn arm(&mut self, armed: Armed) {
+        // What waits for an operation of a session that has ended waits in vain.
+        let Self { armed: waiting, engine, .. } = self;
+        waiting.retain(|it| it.session.is_none_or(|session| engine.sessions.find(session).is_some()));
+        if !self.ended {
+            self.armed.push(armed);
+        }
     }
 
     /// A connection is gone.
@@ -187,15 +233,16 @@ impl State {
 
     /// A frame has come.
     pub(super) fn handle(&mut self, connection: ConnectionId, frame: &[u8]) -> Handled {
-        if self.killed {
-            return Handled::Refused;
-        }
         if self.stopped {
             return Handled::NotNow;
         }
         let Some(link) = self.links.get_mut(&connection) else {
             return Handled::Refused;
         };
+        if self.killed {
+            // Whoever has not heard of the end, since packets vanish, is not to hear of it now.
+            return if link.broken { Handled::Done } else { Handled::Refused };
+        }
         link.traffic.received += 1;
         self.traffic.received += 1;
         let begun = Instant::now();
@@ -299,37 +346,22 @@ impl State {
                 link.broken = true;
                 continue;
             }
-            let delay = shaping.delay;
+            let (outbox, delay) = (&link.outbox, shaping.delay);
             match message {
-                Message::Connected(response) => link.outbox.push(delay, |out| response.encode(out)),
-                Message::Reply(reply) => link.outbox.push(delay, |out| reply.encode(out)),
-                Message::Event(event) => link.outbox.push(delay, |out| event.encode(out)),
+                Message::Connected(response) => outbox.push(delay, |out| response.encode(out)),
+                Message::Reply(reply) => outbox.push(delay, |out| reply.encode(out)),
+                Message::Event(event) => outbox.push(delay, |out| event.encode(out)),
                 Message::Close => {
-                    link.outbox.close(delay);
+                    outbox.close(delay);
+                    continue;
+                }
+                Message::Cut => {
+                    outbox.cut();
                     continue;
                 }
             }
             link.traffic.sent += 1;
             self.traffic.sent += 1;
         }
-    }
-}
-
-impl Operation {
-    /// The operation with this op code; heartbeats and what the engine does not know are none.
-    fn of(op_code: i32) -> Option<Self> {
-        Some(match op_code {
-            op::PING => return None,
-            op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Self::Create,
-            op::DELETE => Self::Delete,
-            op::EXISTS => Self::Exists,
-            op::GET_DATA => Self::GetData,
-            op::SET_DATA => Self::SetData,
-            op::GET_CHILDREN | op::GET_CHILDREN2 => Self::GetChildren,
-            op::SYNC => Self::Sync,
-            op::MULTI => Self::Multi,
-            op::CLOSE_SESSION => Self::CloseSession,
-            _ => Self::Any,
-        })
     }
 }

@@ -29,7 +29,7 @@ pub(crate) enum Owner {
 }
 
 /// A znode.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Node {
     data: Data,
     acl: Arc<[Acl]>,
@@ -45,7 +45,7 @@ pub(crate) struct Node {
 }
 
 /// All znodes. Changes are expected to be possible; whoever makes them has looked before.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tree {
     nodes: HashMap<Box<str>, Node>,
     /// The ephemeral znodes of each session that has any, with their czxids: in the order of their creation.

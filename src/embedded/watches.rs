@@ -27,7 +27,7 @@ pub(crate) trait Tell: FnMut(ConnectionId, EventKind, &str) {}
 impl<T: FnMut(ConnectionId, EventKind, &str)> Tell for T {}
 
 /// All watches of all connections.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Watches {
     /// Left by reading data or by looking for a znode.
     data: Table,
@@ -106,6 +106,14 @@ impl Watches {
         self.data.by_path.iter().map(|(path, watchers)| (path.as_str(), watchers.keys().copied()))
     }
 
+    /// All watches, of data and of children.
+    pub(crate) fn len(&self) -> usize {
+        [&self.data, &self.children]
+            .map(|table| table.by_connection.values().map(HashSet::len).sum::<usize>())
+            .iter()
+            .sum()
+    }
+
     /// Connections that watch data, paths that they watch, and pairs of both.
     pub(crate) fn summary(&self) -> (usize, usize, usize) {
         let total = self.data.by_connection.values().map(HashSet::len).sum();
@@ -114,7 +122,7 @@ impl Watches {
 }
 
 /// Watches of one kind.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Table {
     by_path: HashMap<String, BTreeMap<ConnectionId, Lasting>>,
     by_connection: HashMap<ConnectionId, HashSet<String>>,

@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::request::op;
 use super::state::{Link, State, Traffic};
-use super::tree::count;
 
 /// Whether a connection that begins with these bytes asks with a word, and does not open a session.
 pub(super) fn is_known(word: &[u8; 4]) -> bool {
     matches!(word, b"ruok" | b"isro" | b"srvr" | b"stat" | b"mntr" | b"cons" | b"dump" | b"wchs" | b"wchp")
 }
 
-/// The answer to a word, in the format of ZooKeeper 3.8.
+/// The answer to a word, as ZooKeeper 3.8 writes it, but for fields that are left out.
 pub(super) fn answer(word: [u8; 4], state: &State) -> String {
     let mut text = String::new();
     match &word {
@@ -54,29 +54,67 @@ fn server(text: &mut String, state: &State, with_clients: bool) {
     line(text, format_args!("Latency min/avg/max: 0/{:.4}/{}", average(&state.traffic), slowest.as_millis()));
     line(text, format_args!("Received: {received}\nSent: {sent}\nConnections: {}", state.links.len()));
     line(text, format_args!("Outstanding: 0\nZxid: {:#x}\nMode: standalone", state.engine.zxid()));
-    line(text, format_args!("Node count: {}", state.engine.tree.len()));
+    line(text, format_args!("Node count: {}", node_count(state)));
 }
 
 fn connections(text: &mut String, state: &State, detailed: bool) {
     let mut links: Vec<_> = state.links.iter().collect();
     links.sort_unstable_by_key(|(connection, _)| **connection);
-    for (_, Link { address, session, traffic, .. }) in links {
+    for (connection, Link { address, session, traffic, .. }) in links {
         let Traffic { received, sent, last_op, last_xid, slowest, .. } = traffic;
         let _ = write!(text, " /{address}[1](queued=0,recved={received},sent={sent}");
         if let (true, Some(session)) = (detailed, session) {
-            let zxid = state.engine.zxid();
-            let _ = write!(text, ",sid={session},lop={last_op},lcxid={last_xid:#x},lzxid={zxid:#x}");
-            let _ = write!(text, ",minlat=0,avglat={:.4},maxlat={}", average(traffic), slowest.as_millis());
+            let timeout = state.engine.timeout(*connection).as_millis();
+            let _ = write!(text, ",sid={session},lop={},to={timeout}", name(*last_op));
+            if *last_xid >= 0 {
+                let _ = write!(text, ",lcxid={last_xid:#x}");
+            }
+            let (zxid, average) = (state.engine.zxid(), average(traffic).trunc());
+            let _ = write!(text, ",lzxid={zxid:#x},minlat=0,avglat={average},maxlat={}", slowest.as_millis());
         }
         line(text, format_args!(")"));
     }
     line(text, format_args!(""));
 }
 
+/// ZooKeeper's short names of operations.
+const fn name(op_code: i32) -> &'static str {
+    match op_code {
+        op::PING => "PING",
+        op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => "CREA",
+        op::DELETE => "DELE",
+        op::EXISTS => "EXIS",
+        op::GET_DATA => "GETD",
+        op::SET_DATA => "SETD",
+        op::GET_ACL => "GETA",
+        op::SET_ACL => "SETA",
+        op::GET_CHILDREN | op::GET_CHILDREN2 => "GETC",
+        op::SYNC => "SYNC",
+        op::CHECK => "CHEC",
+        op::MULTI => "MULT",
+        op::MULTI_READ => "MLTR",
+        op::CHECK_WATCHES => "CHKW",
+        op::REMOVE_WATCHES => "REMW",
+        op::SET_WATCHES => "SETW",
+        op::SET_WATCHES2 => "STW2",
+        op::ADD_WATCH => "ADDW",
+        op::WHO_AM_I => "HOMI",
+        op::GET_EPHEMERALS => "GETE",
+        op::GET_ALL_CHILDREN_NUMBER => "GETACN",
+        op::CLOSE_SESSION => "CLOS",
+        _ => "SESS",
+    }
+}
+
+/// ZooKeeper counts the root twice.
+fn node_count(state: &State) -> usize {
+    state.engine.tree.len() + 1
+}
+
 fn monitor(text: &mut String, state: &State) {
     let tree = &state.engine.tree;
     let ephemerals: usize = tree.owners().map(|session| tree.ephemerals(session).count()).sum();
-    let (_, _, watches) = state.engine.watches.summary();
+    let watches = state.engine.watches.len();
     let mut value = |key: &str, value: &dyn std::fmt::Display| line(text, format_args!("zk_{key}\t{value}"));
     value("version", &version());
     value("server_state", &"standalone");
@@ -88,7 +126,7 @@ fn monitor(text: &mut String, state: &State) {
     value("packets_sent", &state.traffic.sent);
     value("num_alive_connections", &state.links.len());
     value("outstanding_requests", &0);
-    value("znode_count", &count(tree.len()));
+    value("znode_count", &node_count(state));
     value("watch_count", &watches);
     value("ephemerals_count", &ephemerals);
     value("approximate_data_size", &tree.size());
@@ -120,7 +158,9 @@ fn dump(text: &mut String, state: &State) {
 /// Which sessions watch which data; watches of children are not told, as by ZooKeeper.
 fn watches_by_path(text: &mut String, state: &State) {
     let sessions = &state.engine.connections;
-    for (path, connections) in state.engine.watches.of_data() {
+    let mut watched: Vec<_> = state.engine.watches.of_data().collect();
+    watched.sort_unstable_by_key(|(path, _)| *path);
+    for (path, connections) in watched {
         line(text, format_args!("{path}"));
         let sessions = connections.filter_map(|connection| sessions.get(&connection)?.session);
         sessions.for_each(|session| line(text, format_args!("\t{session}")));

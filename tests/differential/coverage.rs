@@ -20,10 +20,25 @@ impl Coverage {
         for error in answer.errors.iter().filter(|error| **error != 0) {
             self.count(error_name(*error));
         }
-        if operation.code() == OpCode::MULTI {
-            let failed = answer.errors.iter().any(|error| *error != 0);
-            self.count(if failed { "a multi that fails" } else { "a multi that succeeds" }.to_owned());
-        }
+        let failed = answer.errors.iter().any(|error| *error != 0);
+        let what = match (operation, operation.code()) {
+            (_, OpCode::MULTI) if failed => "a multi that fails",
+            (_, OpCode::MULTI) => "a multi that succeeds",
+            (_, OpCode::MULTI_READ) if !failed => "a multiRead that succeeds",
+            (Operation::Numbered { number: 0, .. }, OpCode::ADD_WATCH) => "a persistent watch",
+            (Operation::Numbered { number: 1, .. }, OpCode::ADD_WATCH) => "a recursive watch",
+            (Operation::Numbered { number: 1, .. }, OpCode::REMOVE_WATCHES) if !failed => {
+                "child watches removed"
+            }
+            (Operation::Numbered { number: 2, .. }, OpCode::REMOVE_WATCHES) if !failed => {
+                "data watches removed"
+            }
+            (Operation::Numbered { number: 3, .. }, OpCode::REMOVE_WATCHES) if !failed => {
+                "any watches removed"
+            }
+            _ => return,
+        };
+        self.count(what.to_owned());
     }
 
     pub fn event(&mut self, kind: i32) {
@@ -96,6 +111,12 @@ const REQUIRED: &[&str] = &[
     "NodeChildrenChanged",
     "a multi that fails",
     "a multi that succeeds",
+    "a multiRead that succeeds",
+    "a persistent watch",
+    "a recursive watch",
+    "child watches removed",
+    "data watches removed",
+    "any watches removed",
     "a session opened",
     "a session closed",
     "a client dropped",

@@ -3,7 +3,6 @@
 use std::env;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use zookeeper_election::embedded;
 
 use crate::support::Ensemble;
@@ -31,8 +30,8 @@ impl Servers {
             }
             Ok(other) => panic!("DIFFERENTIAL_AGAINST={other}: it is `real` or not set"),
             Err(_) => {
-                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-                let embedded = embedded::Server::builder().tick(TICK).start(listener).expect("a server");
+                let embedded =
+                    embedded::Server::builder().tick(TICK).start_on_free_port().await.expect("a port");
                 Self { real: real().await, other: Other::Embedded(embedded) }
             }
         }
@@ -49,7 +48,14 @@ impl Servers {
 }
 
 async fn real() -> Ensemble {
-    Ensemble::builder(1).tick(TICK).start().await
+    let real = Ensemble::builder(1).tick(TICK).start().await;
+    let answer = real.four_letter_all("srvr").await.concat();
+    let version = answer.lines().next().unwrap_or_default();
+    assert!(
+        version.contains("version: 3.8."),
+        "compared is with ZooKeeper 3.8, as Debian 12 has it, not: {version}"
+    );
+    real
 }
 
 /// Session timeouts lie between 2 s and 20 s.
