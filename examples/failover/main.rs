@@ -103,9 +103,9 @@ async fn show(options: &Options) -> Result<(), BoxError> {
     let mut run =
         Run { options, servers, contenders: Vec::new(), record: Record::default(), reports, events, picture };
 
-    let kind = if server.is_some() { "embedded server" } else { "ensemble" };
+    let (kind, asked) = if server.is_some() { ("embedded server", "") } else { ("ensemble", " asked for:") };
     let timeout = humantime::format_duration(options.session_timeout);
-    run.picture.title(&format!("{kind} {}, {}, session timeout {timeout}", run.servers, options.path));
+    run.picture.title(&format!("{kind} {}, {}, session timeout{asked} {timeout}", run.servers, options.path));
     let outcome = tokio::select! {
         outcome = run.kill_again_and_again() => outcome,
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Into::into),

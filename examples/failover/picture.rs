@@ -4,9 +4,13 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use rustix::termios::tcgetwinsize;
+
 use crate::contender::{Contender, State};
 use crate::record::Record;
 
+/// The rows that the picture and the summary's first lines take.
+const ROWS: u16 = 16;
 /// The columns of the time line.
 const COLUMNS: u32 = 64;
 /// The time that a column stands for, as long as all fits.
@@ -14,7 +18,7 @@ const COLUMN: Duration = Duration::from_millis(250);
 
 pub(crate) struct Picture {
     started: Duration,
-    /// Whether the picture is drawn in its place; `None` prints lines.
+    /// Whether the picture is drawn in its place; otherwise lines are printed.
     live: bool,
     color: bool,
     /// How many lines were drawn the last time.
@@ -23,7 +27,9 @@ pub(crate) struct Picture {
 
 impl Picture {
     pub(crate) fn new(plain: bool, started: Duration) -> Self {
-        let live = !plain && io::stdout().is_terminal();
+        // A picture that scrolls is none.
+        let high = tcgetwinsize(io::stdout()).is_ok_and(|size| size.ws_row >= ROWS);
+        let live = !plain && io::stdout().is_terminal() && high;
         let color = live && env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
         Self { started, live, color, drawn: 0 }
     }
@@ -134,9 +140,8 @@ impl Picture {
             return Err(violation);
         }
         let (fail_overs, leaderships) = (record.fail_overs().count(), record.leaderships().len());
-        say(&format!(
-            "fail-overs: {fail_overs}; leaderships: {leaderships}, never two at once, tokens growing\n"
-        ));
+        let verdict = if leaderships > 1 { ", never two at once, tokens growing" } else { "" };
+        say(&format!("fail-overs: {fail_overs}; leaderships: {leaderships}{verdict}\n"));
         Ok(())
     }
 
