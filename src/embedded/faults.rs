@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::request::op;
-use super::state::{Link, Shared};
+use super::state::{Link, Shared, State};
 use crate::types::SessionId;
 
 /// Clients of a [`Server`](super::Server), all or one, and what can be done to them.
@@ -62,7 +62,7 @@ impl Clients {
         const LONGEST: Duration = Duration::from_secs(3600);
         self.shape(|shaping| shaping.delay = by.min(LONGEST));
         if by.is_zero() {
-            self.hurry();
+            self.hurry(&self.shared.lock());
         }
     }
 
@@ -90,9 +90,10 @@ impl Clients {
     /// Connections on which something was swallowed are closed: no client could go on over them, since TCP loses
     /// nothing in the middle.
     pub fn heal(&self) {
-        self.shared.lock().shapings.remove(&self.session);
-        self.hurry();
-        self.shared.lock().cut_where(|link| self.means(link) && link.broken);
+        let mut state = self.shared.lock();
+        state.shapings.remove(&self.session);
+        state.cut_where(|link| self.means(link) && link.broken);
+        self.hurry(&state);
     }
 
     fn shape(&self, change: impl FnOnce(&mut Shaping)) {
@@ -100,8 +101,7 @@ impl Clients {
     }
 
     /// Lets leave what is held back, as far as it is not to be held back any longer.
-    fn hurry(&self) {
-        let state = self.shared.lock();
+    fn hurry(&self, state: &State) {
         let held_back = |link: &Link| !state.shaping(link.session).delay.is_zero();
         state
             .links
