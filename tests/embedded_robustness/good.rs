@@ -72,7 +72,8 @@ impl Good {
                 Err(error) => panic!("{path:?}: {error}"),
             }
         }
-        let known = books(self.address).await["znode_count"];
+        // ZooKeeper counts the root twice, and so does the embedded server.
+        let known = books(self.address).await["znode_count"] - 1;
         if hidden {
             assert!(known >= seen, "{known} znodes, {seen} seen");
             return None;
