@@ -92,7 +92,8 @@ impl Server {
     }
 
     /// Stands still until [`resume`](Self::resume), like a process that was sent SIGSTOP: nothing is read, answered
-    /// or expired. Connections stay open, and new ones are taken by the operating system.
+    /// or expired. Connections stay open, and new ones are taken by the operating system. What is being sent at that
+    /// moment still leaves.
     pub fn stop(&self) {
         self.shared.set_stopped(true);
     }
