@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use support::{Contender, PATIENCE, connect, eventually, identities, lost, unique_path};
+use support::{Contender, PATIENCE, SESSION_TIMEOUT, connect, eventually, identities, lost, unique_path};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -208,7 +208,7 @@ async fn what_is_held_back_leaves_when_the_delay_ends_and_is_lost_with_the_conne
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_comes_back_with_its_sessions_and_znodes() {
-    let server = Server::builder().tick(Duration::from_millis(50)).start_on_free_port().await.unwrap();
+    let server = Server::start().await.unwrap();
     let (a, b) = two(&server).await;
     let sessions = server.sessions();
     server.kill();
@@ -217,8 +217,7 @@ async fn a_server_that_is_killed_comes_back_with_its_sessions_and_znodes() {
     }
     let builder = Session::builder().connect_timeout(Duration::from_millis(300));
     assert!(builder.connect(&server.connect_string()).await.is_err());
-    // Longer than the sessions may last.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    tokio::time::sleep(2 * SESSION_TIMEOUT).await;
     assert_eq!(server.sessions(), sessions);
     server.revive();
     for (contender, session) in [&a, &b].into_iter().zip(sessions) {

@@ -246,13 +246,16 @@ async fn a_directory_that_vanishes_under_those_who_campaign_is_created_again(zoo
     })
     .await;
     drop(a);
-    let leadership = b.leads().await;
-    // It may be one that was won and lost with the first directory.
-    if !leadership.is_valid() {
-        drop(leadership);
+    let mut leadership = b.leads().await;
+    // It may be one that was won and lost with the first directory, and b may not have heard of it yet.
+    if operator.check_stat(leadership.node()).await.unwrap().map(|stat| stat.czxid)
+        != Some(leadership.token().zxid())
+    {
+        support::lost(&leadership).await;
         b.campaign();
-        assert!(b.leads().await.is_valid());
+        leadership = b.leads().await;
     }
+    assert!(leadership.is_valid());
     let after = operator.check_stat(&path).await.unwrap().unwrap().czxid;
     assert!(after > before, "another directory");
 }
