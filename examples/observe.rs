@@ -8,7 +8,7 @@
 //! its znode, or `nobody leads`. The line beneath shows the queue in the order of turns, the leader first. It is
 //! read after the change and may be one change ahead. In master mode (`--mode master`) it holds the master alone.
 //!
-//! Start some contenders (`cargo run --example contender`), kill and stop them, and see what changes. While no
+//! Start some contenders (`cargo run --example contender -- --id a`), kill and stop them, and see what changes. While no
 //! server can be reached, nothing is known and no line is printed. Ends on Ctrl-C.
 
 use std::process::ExitCode;

@@ -341,14 +341,25 @@ impl Driver {
         let lease = Arc::new(LeaseCell::new(Lease::OPEN));
         let lost = watch::Sender::new(None);
         // A campaign holds a handle, and so does whoever holds the reply's receiver.
-        if let (Some(commands), Some(reply)) = (self.own_commands.upgrade(), self.campaign.take()) {
-            let removed = self.removed.clone();
-            let leadership =
-                Leadership::new(self.leaderships, node, lease.clone(), lost.subscribe(), removed, commands);
-            self.leading = Some(Leading { number: self.leaderships, lease, lost });
-            // If nobody waits any more, the leadership is dropped here and resigns.
-            let _ = reply.send(Ok(leadership));
-        } else {
+        let wanted = match (self.own_commands.upgrade(), self.campaign.take()) {
+            (Some(commands), Some(reply)) => {
+                let removed = self.removed.clone();
+                let leadership = Leadership::new(
+                    self.leaderships,
+                    node,
+                    lease.clone(),
+                    lost.subscribe(),
+                    removed,
+                    commands,
+                );
+                self.leading = Some(Leading { number: self.leaderships, lease, lost });
+                reply.send(Ok(leadership)).is_ok()
+            }
+            _ => false,
+        };
+        if !wanted {
+            // Nobody waits any more. Now, and not when the dropped leadership's resignation is read: the next campaign
+            // may have been asked for before.
             self.machine.handle(clock::now(), Event::Withdraw(Lost::Resigned));
         }
     }

@@ -16,6 +16,8 @@ mod backoff;
 mod clock;
 mod driver;
 mod election;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod error;
 mod leadership;
 mod machine;

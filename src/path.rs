@@ -37,7 +37,8 @@ pub(crate) fn check(path: &str) -> Result<(), &'static str> {
 
 /// Checks the characters of one part of a path.
 pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
-    let forbidden = |c: char| matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}');
+    // Beyond U+FFFF: ZooKeeper looks at UTF-16, and forbids surrogates.
+    let forbidden = |c: char| matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..);
     if name.contains(forbidden) {
         return Err("it contains a character that ZooKeeper does not allow");
     }
@@ -65,7 +66,9 @@ mod tests {
 
     #[test]
     fn other_paths_are_refused() {
-        for path in ["", "a", "a/b", "/a/", "//a", "/a//b", "/a/./b", "/a/..", "/a\0", "/a\u{f000}"] {
+        for path in
+            ["", "a", "a/b", "/a/", "//a", "/a//b", "/a/./b", "/a/..", "/a\0", "/a\u{f000}", "/a\u{1f600}"]
+        {
             assert!(check(path).is_err(), "{path:?}");
         }
     }

@@ -4,11 +4,17 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Ensemble, PATIENCE, connect, unique_path};
+use support::{PATIENCE, ZooKeeper, connect, on_both_servers, unique_path};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use zookeeper_election::zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission};
 use zookeeper_election::{ElectionBuilder, Error, MAX_IDENTITY_BYTES, Mode, Session};
+
+on_both_servers! {
+    each_mistake_is_answered_with_what_is_wrong_and_what_to_write_instead;
+    credentials_that_the_ensemble_rejects_end_the_connecting;
+    credentials_admit_to_what_others_are_refused;
+}
 
 /// A wrong election: how to configure it, and the parts of the message.
 struct Case {
@@ -78,15 +84,13 @@ fn says(name: &str, error: &Error, expected: &[&str]) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_mistake_is_answered_with_what_is_wrong_and_what_to_write_instead() {
-    let ensemble = Ensemble::start(1).await;
-    wrong_elections(&ensemble).await;
-    wrong_sessions(&ensemble).await;
+async fn each_mistake_is_answered_with_what_is_wrong_and_what_to_write_instead(zookeeper: ZooKeeper) {
+    wrong_elections(&zookeeper).await;
+    wrong_sessions(&zookeeper).await;
 }
 
-async fn wrong_elections(ensemble: &Ensemble) {
-    let servers = ensemble.connect_string();
+async fn wrong_elections(zookeeper: &ZooKeeper) {
+    let servers = zookeeper.connect_string();
     let operator = Client::connect(&servers).await.unwrap();
     let only = |permission| [Acl::new(permission, AuthId::new("world", "anyone"))];
     let create = async |path: &str, mode: CreateMode, acl: &[Acl]| {
@@ -124,8 +128,8 @@ async fn wrong_elections(ensemble: &Ensemble) {
     election.campaign().await.unwrap().resign().await.unwrap();
 }
 
-async fn wrong_sessions(ensemble: &Ensemble) {
-    let server = ensemble.connect_string();
+async fn wrong_sessions(zookeeper: &ZooKeeper) {
+    let server = zookeeper.connect_string();
     let stranger = http_server().await;
     let long = Duration::from_secs(1 << 40);
     let cases: &[(&str, String, Duration, &[&str])] = &[
@@ -181,20 +185,16 @@ async fn a_limit_for_connecting_says_what_was_met() {
     says("silent", &error, &[&address, "it says nothing"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credentials_that_the_ensemble_rejects_end_the_connecting() {
-    let ensemble = Ensemble::start(1).await;
+async fn credentials_that_the_ensemble_rejects_end_the_connecting(zookeeper: ZooKeeper) {
     let builder = Session::builder().auth("no-such-scheme", b"secret");
-    let connected = tokio::time::timeout(PATIENCE, builder.connect(&ensemble.connect_string())).await;
+    let connected = tokio::time::timeout(PATIENCE, builder.connect(&zookeeper.connect_string())).await;
     let error = connected.expect("an end").expect_err("a wrong scheme");
     says("wrong scheme", &error, &["rejected the session's credentials", "scheme"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credentials_admit_to_what_others_are_refused() {
-    let ensemble = Ensemble::start(1).await;
+async fn credentials_admit_to_what_others_are_refused(zookeeper: ZooKeeper) {
     let path = unique_path("private");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let owner = Session::builder().auth("digest", b"user:secret").connect(&servers).await.unwrap();
     let election = owner.election(&path).acl(&Acls::creator_all()).build().unwrap();
     let leadership = election.campaign().await.unwrap();

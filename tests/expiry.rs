@@ -5,9 +5,23 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::{Contender, Ensemble, PATIENCE, Proxy, SESSION_TIMEOUT, eventually, identities, unique_path};
+use support::{
+    Contender, PATIENCE, Proxy, SESSION_TIMEOUT, ZooKeeper, eventually, identities, on_both_servers,
+    unique_path,
+};
 use zookeeper_election::zookeeper_client::{Client, SessionInfo, SessionState};
 use zookeeper_election::{Connect, ConnectError, Error, Lost, Mode, Session, Standing, async_trait};
+
+on_both_servers! {
+    whoever_waits_joins_again_at_the_tail;
+    whoever_leads_steps_down_and_can_campaign_again;
+    a_resignation_without_a_connection_says_when_the_session_has_ended_before;
+    the_session_of_the_application_s_own_client_cannot_be_opened_again;
+    closing_leaves_the_application_s_own_client_open;
+    closing_during_an_outage_leaves_no_ghost_on_the_application_s_own_client;
+    closing_during_an_outage_comes_to_an_end;
+    a_client_is_replaced_before_it_gives_the_session_up;
+}
 
 /// Connects through a proxy, and keeps what is needed to end the session from outside.
 struct Recording {
@@ -36,12 +50,12 @@ struct Doomed {
 }
 
 impl Doomed {
-    async fn connect(ensemble: &Ensemble) -> (Self, Session) {
-        let proxy = Proxy::start(ensemble.server(0).address()).await;
+    async fn connect(zookeeper: &ZooKeeper) -> (Self, Session) {
+        let proxy = Proxy::start(zookeeper.connect_string()).await;
         let session = Arc::default();
         let recording = Recording { servers: proxy.address(), session: Arc::clone(&session) };
         let connected = Session::builder().connect_with(recording).await.expect("a session");
-        (Self { proxy, servers: ensemble.connect_string(), session }, connected)
+        (Self { proxy, servers: zookeeper.connect_string(), session }, connected)
     }
 
     /// Keeps the client away, ends its session through another connection, and lets the client back.
@@ -62,13 +76,11 @@ async fn end_session(servers: &str, session: SessionInfo) {
     tokio::time::timeout(PATIENCE, closed).await.expect("the session ends");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_waits_joins_again_at_the_tail() {
-    let ensemble = Ensemble::start(1).await;
+async fn whoever_waits_joins_again_at_the_tail(zookeeper: ZooKeeper) {
     let path = unique_path("expiry");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let mut a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
-    let (doomed, session) = Doomed::connect(&ensemble).await;
+    let (doomed, session) = Doomed::connect(&zookeeper).await;
     let mut b = Contender::join_on(session, &path, Mode::Sequential, "b").await;
     let c = Contender::join(&servers, &path, Mode::Sequential, "c").await;
     let leadership = a.leads().await;
@@ -95,13 +107,11 @@ async fn whoever_waits_joins_again_at_the_tail() {
     assert!(b.leads().await.is_valid());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_leads_steps_down_and_can_campaign_again() {
-    let ensemble = Ensemble::start(1).await;
+async fn whoever_leads_steps_down_and_can_campaign_again(zookeeper: ZooKeeper) {
     let path = unique_path("expiry");
-    let (doomed, session) = Doomed::connect(&ensemble).await;
+    let (doomed, session) = Doomed::connect(&zookeeper).await;
     let mut a = Contender::join_on(session, &path, Mode::Sequential, "a").await;
-    let mut b = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "b").await;
+    let mut b = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "b").await;
     let leadership = a.leads().await;
     doomed.expire().await;
     // The disconnection comes first, and is enough.
@@ -111,11 +121,9 @@ async fn whoever_leads_steps_down_and_can_campaign_again() {
     a.reaches("its place", |standing| matches!(standing, Standing::Leading { .. })).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_resignation_without_a_connection_says_when_the_session_has_ended_before() {
-    let ensemble = Ensemble::start(1).await;
+async fn a_resignation_without_a_connection_says_when_the_session_has_ended_before(zookeeper: ZooKeeper) {
     let path = unique_path("expiry");
-    let (doomed, session) = Doomed::connect(&ensemble).await;
+    let (doomed, session) = Doomed::connect(&zookeeper).await;
     let mut a = Contender::join_on(session, &path, Mode::Sequential, "a").await;
     let leadership = a.leads().await;
     doomed.proxy.refuse(true);
@@ -127,11 +135,9 @@ async fn a_resignation_without_a_connection_says_when_the_session_has_ended_befo
     assert!(matches!(resigned, Err(Error::RemovalUnconfirmed)), "{resigned:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_session_of_the_application_s_own_client_cannot_be_opened_again() {
-    let ensemble = Ensemble::start(1).await;
+async fn the_session_of_the_application_s_own_client_cannot_be_opened_again(zookeeper: ZooKeeper) {
     let path = unique_path("own-client");
-    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
     let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
     let client = connector.connect(&proxy.address()).await.unwrap();
     let session = Session::from_client(client.clone());
@@ -141,7 +147,7 @@ async fn the_session_of_the_application_s_own_client_cannot_be_opened_again() {
 
     proxy.refuse(true);
     proxy.cut_all();
-    end_session(&ensemble.connect_string(), client.session().clone()).await;
+    end_session(&zookeeper.connect_string(), client.session().clone()).await;
     proxy.refuse(false);
     support::lost(&leadership).await;
     let ended = waiter.ended().await;
@@ -152,11 +158,9 @@ async fn the_session_of_the_application_s_own_client_cannot_be_opened_again() {
     session.close().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn closing_leaves_the_application_s_own_client_open() {
-    let ensemble = Ensemble::start(1).await;
+async fn closing_leaves_the_application_s_own_client_open(zookeeper: ZooKeeper) {
     let path = unique_path("own-client");
-    let client = Client::connect(&ensemble.connect_string()).await.unwrap();
+    let client = Client::connect(&zookeeper.connect_string()).await.unwrap();
     let session = Session::from_client(client.clone());
     let mut a = Contender::join_on(session.clone(), &path, Mode::Sequential, "a").await;
     let leadership = a.leads().await;
@@ -166,23 +170,20 @@ async fn closing_leaves_the_application_s_own_client_open() {
     assert!(client.list_children(&path).await.unwrap().is_empty(), "its znodes are removed");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn closing_during_an_outage_leaves_no_ghost_on_the_application_s_own_client() {
-    let mut ensemble = Ensemble::start(1).await;
+async fn closing_during_an_outage_leaves_no_ghost_on_the_application_s_own_client(mut zookeeper: ZooKeeper) {
     let path = unique_path("own-client");
     let connector = Client::connector().with_session_timeout(5 * SESSION_TIMEOUT);
-    let client = connector.connect(&ensemble.connect_string()).await.unwrap();
+    let client = connector.connect(&zookeeper.connect_string()).await.unwrap();
     let session = Session::from_client(client.clone());
     let mut a = Contender::join_on(session.clone(), &path, Mode::Sequential, "a").await;
     let leadership = a.leads().await;
 
-    ensemble.server_mut(0).kill();
+    zookeeper.kill();
     let closed = session.close().await;
     assert!(matches!(closed, Err(Error::RemovalUnconfirmed)), "{closed:?}");
     assert!(!leadership.is_valid());
     // The application's session outlives the outage, and the znode is removed all the same.
-    ensemble.server_mut(0).start();
-    ensemble.wait_until_serving().await;
+    zookeeper.start().await;
     eventually("the znode is removed", PATIENCE, async || {
         client.list_children(&path).await.ok().filter(Vec::is_empty)
     })
@@ -190,14 +191,12 @@ async fn closing_during_an_outage_leaves_no_ghost_on_the_application_s_own_clien
     assert_eq!(client.state(), SessionState::SyncConnected);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn closing_during_an_outage_comes_to_an_end() {
-    let mut ensemble = Ensemble::start(1).await;
+async fn closing_during_an_outage_comes_to_an_end(mut zookeeper: ZooKeeper) {
     let path = unique_path("outage");
     for pause in [Duration::ZERO, 2 * SESSION_TIMEOUT] {
-        let mut a = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "a").await;
+        let mut a = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "a").await;
         let leadership = a.leads().await;
-        ensemble.server_mut(0).kill();
+        zookeeper.kill();
         support::lost(&leadership).await;
         // At once, and when the session is being taken up again and again.
         tokio::time::sleep(pause).await;
@@ -205,7 +204,7 @@ async fn closing_during_an_outage_comes_to_an_end() {
         assert!(matches!(closed, Err(Error::RemovalUnconfirmed)), "{closed:?}");
         let resigned = tokio::time::timeout(PATIENCE, leadership.resign()).await.expect("an end");
         assert!(resigned.is_err(), "nobody knows: {resigned:?}");
-        ensemble.server_mut(0).restart().await;
+        zookeeper.start().await;
     }
 }
 
@@ -232,10 +231,8 @@ impl Connect for Watching {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_is_replaced_before_it_gives_the_session_up() {
-    let ensemble = Ensemble::start(1).await;
-    let proxy = Proxy::start(ensemble.server(0).address()).await;
+async fn a_client_is_replaced_before_it_gives_the_session_up(zookeeper: ZooKeeper) {
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
     let stood = Arc::default();
     let watching = Watching { servers: proxy.address(), last: Mutex::default(), stood: Arc::clone(&stood) };
     let session = Session::builder().connect_with(watching).await.expect("a session");

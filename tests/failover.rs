@@ -1,13 +1,23 @@
-//! Fail-over among processes of the `contender` example, on a real ensemble.
+//! Fail-over among processes of the `contender` example, killed and terminated.
 
 mod support;
 
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use support::{ContenderProcess, Ensemble, PATIENCE, connect, eventually, identities, token_in, unique_path};
+use support::{
+    ContenderProcess, Ensemble, PATIENCE, ZooKeeper, connect, eventually, identities, on_both_servers,
+    token_in, unique_path,
+};
+use tokio::net::TcpListener;
+use zookeeper_election::embedded::Server;
 
-/// What the servers of these tests tick.
+on_both_servers! {
+    the_next_in_the_queue_leads_when_the_leader_is_killed: 3 servers;
+    a_master_that_is_killed_is_replaced: 3 servers;
+}
+
+/// What the servers tick, unless a test says otherwise.
 const TICK: Duration = Duration::from_millis(500);
 
 async fn start(servers: &str, path: &str, ids: &[&str], session_timeout: &str) -> Vec<ContenderProcess> {
@@ -30,11 +40,9 @@ async fn waits_behind(process: &ContenderProcess, number: u32) {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_next_in_the_queue_leads_when_the_leader_is_killed() {
-    let ensemble = Ensemble::builder(3).tick(TICK).start().await;
+async fn the_next_in_the_queue_leads_when_the_leader_is_killed(zookeeper: ZooKeeper) {
     let path = unique_path("kill");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let mut queue = start(&servers, &path, &["a", "b", "c", "d", "e"], "6s").await;
     let observer = connect(&servers).await;
     let election = observer.election(&path).build().unwrap();
@@ -67,12 +75,29 @@ async fn the_next_in_the_queue_leads_when_the_leader_is_killed() {
     assert_eq!(queue[4].said().len(), 2, "connecting, waiting: {:?}", queue[4].said());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_that_is_terminated_hands_over_without_the_session_timeout() {
-    // A session timeout beyond the limit of this test's waiting: whoever waits for it fails.
-    let ensemble = Ensemble::builder(3).tick(Duration::from_secs(4)).start().await;
+mod a_leader_that_is_terminated_hands_over_without_the_session_timeout {
+    use super::*;
+
+    /// Permits a session timeout beyond the limit of this test's waiting: whoever waits for it fails.
+    const TICK: Duration = Duration::from_secs(4);
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn real() {
+        let ensemble = Ensemble::builder(3).tick(TICK).start().await;
+        a_leader_that_is_terminated_hands_over(&ensemble.connect_string()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn embedded() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Server::builder().tick(TICK).start(listener).unwrap();
+        a_leader_that_is_terminated_hands_over(&server.connect_string()).await;
+    }
+}
+
+async fn a_leader_that_is_terminated_hands_over(servers: &str) {
     let path = unique_path("terminate");
-    let mut queue = start(&ensemble.connect_string(), &path, &["a", "b", "c"], "60s").await;
+    let mut queue = start(servers, &path, &["a", "b", "c"], "60s").await;
 
     for (leader, next, signal) in [(0, 1, Signal::TERM), (1, 2, Signal::INT)] {
         let started = Instant::now();
@@ -84,15 +109,13 @@ async fn a_leader_that_is_terminated_hands_over_without_the_session_timeout() {
     }
     queue[2].signal(Signal::TERM);
     assert!(queue[2].exits().await);
-    let observer = connect(&ensemble.connect_string()).await;
+    let observer = connect(servers).await;
     assert!(identities(&observer.election(&path).build().unwrap()).await.is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_master_that_is_killed_is_replaced() {
-    let ensemble = Ensemble::builder(3).tick(TICK).start().await;
+async fn a_master_that_is_killed_is_replaced(zookeeper: ZooKeeper) {
     let path = unique_path("master");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let options = ["--mode", "master", "--session-timeout", "2s"];
     let mut a = ContenderProcess::start(&servers, &path, "a", &options);
     let first = token_in(&a.says("leading").await);

@@ -5,8 +5,17 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::{Contender, Ensemble, connect, identities, unique_path};
+use support::{Contender, ZooKeeper, connect, identities, on_both_servers, unique_path};
 use zookeeper_election::{BoxError, Error, LeaderTask, Leadership, Lost, Mode, async_trait};
+
+on_both_servers! {
+    ten_hand_overs_in_sequential_mode: 3 servers;
+    ten_hand_overs_in_master_mode: 3 servers;
+    the_work_is_dropped_when_the_leader_withdraws;
+    a_task_that_fails_gives_the_lead_to_the_next_and_campaigns_again;
+    one_election_campaigns_once_at_a_time;
+    the_work_is_not_polled_after_the_end_by_a_task_that_has_used_up_its_budget;
+}
 
 /// Counts who leads at the moment.
 #[derive(Default)]
@@ -22,12 +31,11 @@ impl Stage {
     }
 }
 
-async fn ten_hand_overs(mode: Mode) {
-    let ensemble = Ensemble::start(3).await;
+async fn ten_hand_overs(zookeeper: ZooKeeper, mode: Mode) {
     let path = unique_path("hand-over");
     let mut contenders = Vec::new();
     for id in ["a", "b", "c"] {
-        contenders.push(Contender::join(&ensemble.connect_string(), &path, mode, id).await);
+        contenders.push(Contender::join(&zookeeper.connect_string(), &path, mode, id).await);
     }
     let stage = Arc::new(Stage::default());
     let terms = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -68,21 +76,17 @@ async fn ten_hand_overs(mode: Mode) {
     assert!(identities(&contenders[0].election).await.is_empty(), "nothing is left behind");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_hand_overs_in_sequential_mode() {
-    ten_hand_overs(Mode::Sequential).await;
+async fn ten_hand_overs_in_sequential_mode(zookeeper: ZooKeeper) {
+    ten_hand_overs(zookeeper, Mode::Sequential).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_hand_overs_in_master_mode() {
-    ten_hand_overs(Mode::Master).await;
+async fn ten_hand_overs_in_master_mode(zookeeper: ZooKeeper) {
+    ten_hand_overs(zookeeper, Mode::Master).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_work_is_dropped_when_the_leader_withdraws() {
-    let ensemble = Ensemble::start(1).await;
+async fn the_work_is_dropped_when_the_leader_withdraws(zookeeper: ZooKeeper) {
     let mut a =
-        Contender::join(&ensemble.connect_string(), &unique_path("hold"), Mode::Sequential, "a").await;
+        Contender::join(&zookeeper.connect_string(), &unique_path("hold"), Mode::Sequential, "a").await;
     let leadership = a.leads().await;
     assert_eq!(leadership.hold(async { 7 }).await, Ok(7));
     let election = a.election.clone();
@@ -116,11 +120,9 @@ impl LeaderTask for Worker {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_that_fails_gives_the_lead_to_the_next_and_campaigns_again() {
-    let ensemble = Ensemble::start(1).await;
+async fn a_task_that_fails_gives_the_lead_to_the_next_and_campaigns_again(zookeeper: ZooKeeper) {
     let path = unique_path("run");
-    let session = connect(&ensemble.connect_string()).await;
+    let session = connect(&zookeeper.connect_string()).await;
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let a = session.election(&path).identity("a").build().unwrap();
     let b = Contender::join_on(session.clone(), &path, Mode::Sequential, "b").await;
@@ -142,12 +144,10 @@ async fn a_task_that_fails_gives_the_lead_to_the_next_and_campaigns_again() {
     assert!(identities(&b_election).await.is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_election_campaigns_once_at_a_time() {
-    let ensemble = Ensemble::start(1).await;
+async fn one_election_campaigns_once_at_a_time(zookeeper: ZooKeeper) {
     let path = unique_path("once");
-    let mut a = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "a").await;
-    let mut b = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "b").await;
+    let mut a = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "a").await;
+    let mut b = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "b").await;
     let leadership = a.leads().await;
     assert!(matches!(a.election.campaign().await, Err(Error::AlreadyCampaigning)));
     assert!(matches!(b.election.campaign().await, Err(Error::AlreadyCampaigning)));
@@ -161,13 +161,11 @@ async fn one_election_campaigns_once_at_a_time() {
     assert!(second.is_valid());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_work_is_not_polled_after_the_end_by_a_task_that_has_used_up_its_budget() {
+async fn the_work_is_not_polled_after_the_end_by_a_task_that_has_used_up_its_budget(zookeeper: ZooKeeper) {
     use std::task::Poll;
     use tokio::task::coop::{has_budget_remaining, poll_proceed};
-    let ensemble = Ensemble::start(1).await;
     let mut a =
-        Contender::join(&ensemble.connect_string(), &unique_path("budget"), Mode::Sequential, "a").await;
+        Contender::join(&zookeeper.connect_string(), &unique_path("budget"), Mode::Sequential, "a").await;
     let leadership = a.leads().await;
     a.election.withdraw().await.unwrap();
     let mut worked = false;

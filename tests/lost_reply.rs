@@ -3,18 +3,25 @@
 mod support;
 
 use support::{
-    Contender, Ensemble, Fault, How, PATIENCE, Proxy, When, connect, eventually, identities, queue,
-    unique_path,
+    Contender, Fault, How, PATIENCE, Proxy, When, ZooKeeper, connect, eventually, identities,
+    on_both_servers, queue, unique_path,
 };
 use zookeeper_election::{Lost, Mode, Standing};
 
+on_both_servers! {
+    a_campaign_that_is_dropped_while_the_reply_is_lost_leaves_no_znode;
+    the_reply_to_a_resignation_is_lost;
+    a_leader_whose_connection_breaks_steps_down_and_its_znode_goes;
+    a_namesake_in_the_queue_is_not_robbed;
+    a_namesake_that_is_master_is_not_robbed;
+}
+
 /// Cuts the connection around the create of a contender in a queue of two, and looks at what is left.
-async fn one_znode(mode: Mode, when: When, how: How) {
-    let ensemble = Ensemble::start(1).await;
+async fn one_znode(zookeeper: ZooKeeper, mode: Mode, when: When, how: How) {
     let path = unique_path("lost-reply");
-    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
     // The directory is there, so that the first create is the contender's.
-    let mut first = Contender::join(&ensemble.connect_string(), &path, mode, "first").await;
+    let mut first = Contender::join(&zookeeper.connect_string(), &path, mode, "first").await;
     let leadership = first.leads().await;
     if mode == Mode::Master {
         leadership.resign().await.unwrap();
@@ -46,9 +53,10 @@ async fn one_znode(mode: Mode, when: When, how: How) {
 
 macro_rules! one_znode {
     ($($name:ident: $mode:ident, $when:ident, $how:ident;)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            one_znode(Mode::$mode, When::$when, How::$how).await;
+        on_both_servers!($name;);
+
+        async fn $name(zookeeper: ZooKeeper) {
+            one_znode(zookeeper, Mode::$mode, When::$when, How::$how).await;
         }
     )*};
 }
@@ -66,12 +74,10 @@ one_znode! {
     the_connection_is_closed_before_the_create_in_master_mode: Master, Before, Fin;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_campaign_that_is_dropped_while_the_reply_is_lost_leaves_no_znode() {
-    let ensemble = Ensemble::start(1).await;
+async fn a_campaign_that_is_dropped_while_the_reply_is_lost_leaves_no_znode(zookeeper: ZooKeeper) {
     let path = unique_path("dropped");
-    let proxy = Proxy::start(ensemble.server(0).address()).await;
-    let first = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "first").await;
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
+    let first = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "first").await;
     for how in [How::Fin, How::Reset, How::Silence] {
         let session = connect(&proxy.address()).await;
         let election = session.election(&path).identity("second").build().unwrap();
@@ -93,15 +99,13 @@ async fn a_campaign_that_is_dropped_while_the_reply_is_lost_leaves_no_znode() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_reply_to_a_resignation_is_lost() {
-    let ensemble = Ensemble::start(1).await;
+async fn the_reply_to_a_resignation_is_lost(zookeeper: ZooKeeper) {
     let path = unique_path("resignation");
-    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
     for (when, how) in [(When::After, How::Fin), (When::Before, How::Reset), (When::Before, How::Silence)] {
         let session = connect(&proxy.address()).await;
         let mut a = Contender::join_on(session, &path, Mode::Sequential, "a").await;
-        let mut b = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "b").await;
+        let mut b = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "b").await;
         let leadership = a.leads().await;
         proxy.arm(Fault::new(&[support::OpCode::DELETE], when, how));
         leadership.resign().await.unwrap();
@@ -112,13 +116,11 @@ async fn the_reply_to_a_resignation_is_lost() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_whose_connection_breaks_steps_down_and_its_znode_goes() {
-    let ensemble = Ensemble::start(1).await;
+async fn a_leader_whose_connection_breaks_steps_down_and_its_znode_goes(zookeeper: ZooKeeper) {
     let path = unique_path("broken");
-    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
     let mut a = Contender::join_on(connect(&proxy.address()).await, &path, Mode::Sequential, "a").await;
-    let mut b = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "b").await;
+    let mut b = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "b").await;
     let leadership = a.leads().await;
     let session = a.session.id();
     proxy.cut_all();
@@ -134,11 +136,10 @@ async fn a_leader_whose_connection_breaks_steps_down_and_its_znode_goes() {
 }
 
 /// After a lost reply, a znode with the same identity is not the own one if another session owns it.
-async fn a_namesake_on_another_session_is_not_robbed(mode: Mode, when: When) {
-    let ensemble = Ensemble::start(1).await;
+async fn a_namesake_on_another_session_is_not_robbed(zookeeper: ZooKeeper, mode: Mode, when: When) {
     let path = unique_path("namesake");
-    let proxy = Proxy::start(ensemble.server(0).address()).await;
-    let mut first = Contender::join(&ensemble.connect_string(), &path, mode, "twin").await;
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
+    let mut first = Contender::join(&zookeeper.connect_string(), &path, mode, "twin").await;
     let leadership = first.leads().await;
     let session = connect(&proxy.address()).await;
     proxy.arm(Fault::on_create(when, How::Fin));
@@ -156,12 +157,10 @@ async fn a_namesake_on_another_session_is_not_robbed(mode: Mode, when: When) {
     assert!(second.leads().await.token() > token);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_namesake_in_the_queue_is_not_robbed() {
-    a_namesake_on_another_session_is_not_robbed(Mode::Sequential, When::Before).await;
+async fn a_namesake_in_the_queue_is_not_robbed(zookeeper: ZooKeeper) {
+    a_namesake_on_another_session_is_not_robbed(zookeeper, Mode::Sequential, When::Before).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_namesake_that_is_master_is_not_robbed() {
-    a_namesake_on_another_session_is_not_robbed(Mode::Master, When::After).await;
+async fn a_namesake_that_is_master_is_not_robbed(zookeeper: ZooKeeper) {
+    a_namesake_on_another_session_is_not_robbed(zookeeper, Mode::Master, When::After).await;
 }

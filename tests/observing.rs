@@ -4,17 +4,25 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Contender, Ensemble, PATIENCE, Proxy, connect, unique_path};
+use support::{Contender, PATIENCE, Proxy, ZooKeeper, connect, on_both_servers, unique_path};
 use zookeeper_election::{Contender as Seen, Error, LeaderWatch, Mode};
+
+on_both_servers! {
+    an_observer_sees_every_leader_and_vacancy: 3 servers;
+    an_observer_sees_every_master_and_vacancy: 3 servers;
+    an_observer_survives_disconnections_and_misses_nothing_of_what_is_left;
+    a_leader_that_changes_while_the_observer_looks_is_not_missed;
+    a_master_that_changes_while_the_observer_looks_is_not_missed;
+    an_observer_asks_nothing_while_nothing_changes;
+}
 
 async fn next(watch: &mut LeaderWatch) -> Option<Seen> {
     tokio::time::timeout(PATIENCE, watch.next()).await.expect("a change").expect("no error")
 }
 
-async fn sees_every_leader_and_vacancy(mode: Mode) {
-    let ensemble = Ensemble::start(3).await;
+async fn sees_every_leader_and_vacancy(zookeeper: ZooKeeper, mode: Mode) {
     let path = unique_path("observe");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let session = connect(&servers).await;
     let election = session.election(&path).mode(mode).build().unwrap();
     // Looking at a path that does not exist is no error.
@@ -58,21 +66,17 @@ async fn sees_every_leader_and_vacancy(mode: Mode) {
     assert!(quiet.is_err(), "no change, nothing to report: {quiet:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_observer_sees_every_leader_and_vacancy() {
-    sees_every_leader_and_vacancy(Mode::Sequential).await;
+async fn an_observer_sees_every_leader_and_vacancy(zookeeper: ZooKeeper) {
+    sees_every_leader_and_vacancy(zookeeper, Mode::Sequential).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_observer_sees_every_master_and_vacancy() {
-    sees_every_leader_and_vacancy(Mode::Master).await;
+async fn an_observer_sees_every_master_and_vacancy(zookeeper: ZooKeeper) {
+    sees_every_leader_and_vacancy(zookeeper, Mode::Master).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_observer_survives_disconnections_and_misses_nothing_of_what_is_left() {
-    let ensemble = Ensemble::start(1).await;
+async fn an_observer_survives_disconnections_and_misses_nothing_of_what_is_left(zookeeper: ZooKeeper) {
     let path = unique_path("observe");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let proxy = Proxy::start(&servers).await;
     let session = connect(&proxy.address()).await;
     let mut watch = session.election(&path).build().unwrap().observe();
@@ -101,10 +105,9 @@ async fn an_observer_survives_disconnections_and_misses_nothing_of_what_is_left(
 }
 
 /// A change between the observer's requests is seen: the watch is there before what it guards is read.
-async fn a_change_while_the_observer_looks_is_not_missed(mode: Mode) {
-    let ensemble = Ensemble::start(1).await;
+async fn a_change_while_the_observer_looks_is_not_missed(zookeeper: ZooKeeper, mode: Mode) {
     let path = unique_path("between");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let proxy = Proxy::start(&servers).await;
     let session = connect(&proxy.address()).await;
     let mut a = Contender::join(&servers, &path, mode, "a").await;
@@ -129,21 +132,17 @@ async fn a_change_while_the_observer_looks_is_not_missed(mode: Mode) {
     assert!(second.is_valid());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_that_changes_while_the_observer_looks_is_not_missed() {
-    a_change_while_the_observer_looks_is_not_missed(Mode::Sequential).await;
+async fn a_leader_that_changes_while_the_observer_looks_is_not_missed(zookeeper: ZooKeeper) {
+    a_change_while_the_observer_looks_is_not_missed(zookeeper, Mode::Sequential).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_master_that_changes_while_the_observer_looks_is_not_missed() {
-    a_change_while_the_observer_looks_is_not_missed(Mode::Master).await;
+async fn a_master_that_changes_while_the_observer_looks_is_not_missed(zookeeper: ZooKeeper) {
+    a_change_while_the_observer_looks_is_not_missed(zookeeper, Mode::Master).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_observer_asks_nothing_while_nothing_changes() {
-    let ensemble = Ensemble::start(1).await;
+async fn an_observer_asks_nothing_while_nothing_changes(zookeeper: ZooKeeper) {
     let path = unique_path("quiet");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let proxy = Proxy::start(&servers).await;
     let session = connect(&proxy.address()).await;
     let mut watch = session.election(&path).build().unwrap().observe();

@@ -3,10 +3,19 @@
 mod support;
 
 use support::{
-    Contender, Ensemble, Fault, How, PATIENCE, Proxy, SESSION_TIMEOUT, When, connect, eventually, unique_path,
+    Contender, Fault, How, PATIENCE, Proxy, SESSION_TIMEOUT, When, ZooKeeper, connect, eventually,
+    on_both_servers, unique_path,
 };
 use zookeeper_election::zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission};
 use zookeeper_election::{Error, Mode, Session, Standing};
+
+on_both_servers! {
+    a_znode_that_may_not_be_deleted_goes_with_the_session;
+    closing_says_that_a_znode_is_left_on_the_application_s_own_client;
+    a_znode_that_its_owner_may_not_read_is_no_place_in_the_queue;
+    whoever_may_not_read_the_znode_before_its_own_is_told_and_not_left_waiting;
+    a_session_with_many_watched_paths_survives_reconnections_and_refuses_too_many;
+}
 
 fn anyone(permission: Permission) -> [Acl; 1] {
     [Acl::new(permission, AuthId::new("world", "anyone"))]
@@ -20,14 +29,12 @@ async fn sticky(operator: &Client, path: &str) {
     operator.create(path, b"", &CreateMode::Persistent.with_acls(Acls::new(&acl))).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_znode_that_may_not_be_deleted_goes_with_the_session() {
-    let ensemble = Ensemble::start(1).await;
+async fn a_znode_that_may_not_be_deleted_goes_with_the_session(zookeeper: ZooKeeper) {
     let path = unique_path("sticky");
-    let operator = Client::connect(&ensemble.connect_string()).await.unwrap();
+    let operator = Client::connect(&zookeeper.connect_string()).await.unwrap();
     sticky(&operator, &path).await;
 
-    let session = connect(&ensemble.connect_string()).await;
+    let session = connect(&zookeeper.connect_string()).await;
     let election = session.election(&path).build().unwrap();
     let leadership = election.campaign().await.unwrap();
     let resigned = leadership.resign().await;
@@ -45,12 +52,10 @@ async fn a_znode_that_may_not_be_deleted_goes_with_the_session() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn closing_says_that_a_znode_is_left_on_the_application_s_own_client() {
-    let ensemble = Ensemble::start(1).await;
+async fn closing_says_that_a_znode_is_left_on_the_application_s_own_client(zookeeper: ZooKeeper) {
     let path = unique_path("sticky");
     let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
-    let client = connector.connect(&ensemble.connect_string()).await.unwrap();
+    let client = connector.connect(&zookeeper.connect_string()).await.unwrap();
     sticky(&client, &path).await;
     let session = Session::from_client(client.clone());
     let leadership = session.election(&path).build().unwrap().campaign().await.unwrap();
@@ -63,30 +68,58 @@ async fn closing_says_that_a_znode_is_left_on_the_application_s_own_client() {
     assert_eq!(client.list_children(&path).await.unwrap().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_znode_that_its_owner_may_not_read_is_found_after_a_lost_reply() {
-    let ensemble = Ensemble::start(1).await;
+async fn a_znode_that_its_owner_may_not_read_is_no_place_in_the_queue(zookeeper: ZooKeeper) {
     let path = unique_path("unreadable");
-    let operator = Client::connect(&ensemble.connect_string()).await.unwrap();
+    let operator = Client::connect(&zookeeper.connect_string()).await.unwrap();
     operator.mkdir(&path, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
-    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
     let session = connect(&proxy.address()).await;
     let acl = anyone(Permission::CREATE | Permission::DELETE);
     for mode in [Mode::Sequential, Mode::Master] {
         let path = if mode == Mode::Master { format!("{path}/master") } else { path.clone() };
         let election = session.election(&path).mode(mode).acl(&acl).build().unwrap();
-        proxy.arm(Fault::on_create(When::After, How::Fin));
-        let leadership = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end").unwrap();
+        for lost_reply in [false, true] {
+            if lost_reply {
+                proxy.arm(Fault::on_create(When::After, How::Fin));
+            }
+            let campaign = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end");
+            assert!(matches!(campaign, Err(Error::NotAuthorized { operation: "read", .. })), "{campaign:?}");
+            eventually("nothing is left", PATIENCE, async || {
+                operator.list_children(&path).await.unwrap_or_default().is_empty().then_some(())
+            })
+            .await;
+        }
         proxy.fired().await;
-        leadership.resign().await.unwrap();
-        assert_eq!(operator.list_children(&path).await.unwrap_or_default(), [""; 0]);
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_with_many_watched_paths_survives_reconnections_and_refuses_too_many() {
-    let ensemble = Ensemble::start(1).await;
-    let servers = ensemble.connect_string();
+/// Servers tell nobody that a znode has gone whom its ACL does not let read it: a contender would wait in vain.
+async fn whoever_may_not_read_the_znode_before_its_own_is_told_and_not_left_waiting(zookeeper: ZooKeeper) {
+    let path = unique_path("secret");
+    let operator = Client::connect(&zookeeper.connect_string()).await.unwrap();
+    operator.mkdir(&path, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
+    for mode in [Mode::Sequential, Mode::Master] {
+        let path = if mode == Mode::Master { format!("{path}/master") } else { path.clone() };
+        let builder = Session::builder().session_timeout(SESSION_TIMEOUT).auth("digest", b"a:secret");
+        let session = builder.connect(&zookeeper.connect_string()).await.unwrap();
+        let mine = [Acl::new(Permission::ALL, AuthId::authed())];
+        let first = session.election(&path).mode(mode).acl(&mine).build().unwrap();
+        let leadership = tokio::time::timeout(PATIENCE, first.campaign()).await.expect("an end").unwrap();
+
+        let other = connect(&zookeeper.connect_string()).await;
+        let second = other.election(&path).mode(mode).build().unwrap();
+        let campaign = tokio::time::timeout(PATIENCE, second.campaign()).await.expect("an end");
+        assert!(matches!(campaign, Err(Error::NotAuthorized { operation: "read", .. })), "{campaign:?}");
+        assert!(leadership.is_valid());
+        leadership.resign().await.unwrap();
+        // Whoever can read what is there has its turn.
+        let campaign = tokio::time::timeout(PATIENCE, second.campaign()).await.expect("an end");
+        campaign.unwrap().resign().await.unwrap();
+    }
+}
+
+async fn a_session_with_many_watched_paths_survives_reconnections_and_refuses_too_many(zookeeper: ZooKeeper) {
+    let servers = zookeeper.connect_string();
     let proxy = Proxy::start(&servers).await;
     let (leading, waiting) = (connect(&servers).await, connect(&proxy.address()).await);
     // Each contender that waits watches two znodes, with paths of about 1,500 bytes.

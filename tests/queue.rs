@@ -1,24 +1,30 @@
-//! Sequential mode on a real ensemble: the queue, its watches, and who moves when somebody leaves.
+//! Sequential mode: the queue, its watches, and who moves when somebody leaves.
 
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use support::{Contender, Ensemble, PATIENCE, eventually, identities, queue, unique_path};
+use support::{Contender, PATIENCE, ZooKeeper, eventually, identities, on_both_servers, queue, unique_path};
 use zookeeper_election::{Mode, Standing};
 
-async fn five(ensemble: &Ensemble, path: &str) -> Vec<Contender> {
+on_both_servers! {
+    five_contenders_form_a_queue_and_each_watches_its_predecessor_alone: 3 servers;
+    a_predecessor_whose_data_is_changed_and_that_leaves_is_followed;
+    foreign_children_are_ignored;
+}
+
+async fn five(zookeeper: &ZooKeeper, path: &str) -> Vec<Contender> {
     let mut contenders = Vec::new();
     for id in ["a", "b", "c", "d", "e"] {
-        contenders.push(Contender::join(&ensemble.connect_string(), path, Mode::Sequential, id).await);
+        contenders.push(Contender::join(&zookeeper.connect_string(), path, Mode::Sequential, id).await);
     }
     contenders
 }
 
 /// Which sessions watch which paths below `dir`, over all servers.
-async fn watches(ensemble: &Ensemble, dir: &str) -> BTreeMap<String, BTreeSet<String>> {
+async fn watches(zookeeper: &ZooKeeper, dir: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut watches: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for answer in ensemble.four_letter_all("wchp").await {
+    for answer in zookeeper.four_letter_all("wchp").await {
         let mut path = "";
         for line in answer.lines() {
             match line.strip_prefix('\t') {
@@ -34,7 +40,7 @@ async fn watches(ensemble: &Ensemble, dir: &str) -> BTreeMap<String, BTreeSet<St
 }
 
 /// Each znode is watched by its owner and by the contender behind, and nothing else is watched.
-async fn watched_by_owner_and_next(ensemble: &Ensemble, path: &str, contenders: &[&Contender]) {
+async fn watched_by_owner_and_next(zookeeper: &ZooKeeper, path: &str, contenders: &[&Contender]) {
     let nodes = contenders[0].election.contenders().await.unwrap();
     assert_eq!(nodes.len(), contenders.len());
     let mut expected = BTreeMap::new();
@@ -43,16 +49,14 @@ async fn watched_by_owner_and_next(ensemble: &Ensemble, path: &str, contenders: 
         expected.insert(node.node.clone(), watchers.collect::<BTreeSet<_>>());
     }
     eventually(&format!("these watches: {expected:?}"), PATIENCE, async || {
-        (watches(ensemble, path).await == expected).then_some(())
+        (watches(zookeeper, path).await == expected).then_some(())
     })
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_contenders_form_a_queue_and_each_watches_its_predecessor_alone() {
-    let ensemble = Ensemble::start(3).await;
+async fn five_contenders_form_a_queue_and_each_watches_its_predecessor_alone(zookeeper: ZooKeeper) {
     let path = unique_path("queue");
-    let mut contenders = five(&ensemble, &path).await;
+    let mut contenders = five(&zookeeper, &path).await;
 
     let election = contenders[0].election.clone();
     let names: Vec<String> = (0..5).map(|number| format!("guid_{number:010}")).collect();
@@ -70,7 +74,7 @@ async fn five_contenders_form_a_queue_and_each_watches_its_predecessor_alone() {
     }
     let leader = contenders[4].election.leader().await.unwrap().expect("a leader");
     assert_eq!((leader.identity.as_str(), leader.token), ("a", first.token()));
-    watched_by_owner_and_next(&ensemble, &path, &contenders.iter().collect::<Vec<_>>()).await;
+    watched_by_owner_and_next(&zookeeper, &path, &contenders.iter().collect::<Vec<_>>()).await;
 
     // One in the middle leaves: the leader goes on, the one behind watches the next lower.
     contenders[2].election.withdraw().await.unwrap();
@@ -83,7 +87,7 @@ async fn five_contenders_form_a_queue_and_each_watches_its_predecessor_alone() {
     assert!(first.is_valid());
     assert_eq!(identities(&election).await, ["a", "b", "d", "e"]);
     let left: Vec<&Contender> = [0, 1, 3, 4].map(|i| &contenders[i]).into();
-    watched_by_owner_and_next(&ensemble, &path, &left).await;
+    watched_by_owner_and_next(&zookeeper, &path, &left).await;
 
     // The leader leaves: the next one leads, and the rest stays where it is.
     let token = first.token();
@@ -93,14 +97,12 @@ async fn five_contenders_form_a_queue_and_each_watches_its_predecessor_alone() {
     assert!(contenders[3].campaigns() && contenders[4].campaigns());
     assert_eq!(identities(&election).await, ["b", "d", "e"]);
     let left: Vec<&Contender> = [1, 3, 4].map(|i| &contenders[i]).into();
-    watched_by_owner_and_next(&ensemble, &path, &left).await;
+    watched_by_owner_and_next(&zookeeper, &path, &left).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_predecessor_whose_data_is_changed_and_that_leaves_is_followed() {
-    let ensemble = Ensemble::start(1).await;
+async fn a_predecessor_whose_data_is_changed_and_that_leaves_is_followed(zookeeper: ZooKeeper) {
     let path = unique_path("data");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let mut a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
     let mut b = Contender::join(&servers, &path, Mode::Sequential, "b").await;
     let leadership = a.leads().await;
@@ -110,7 +112,7 @@ async fn a_predecessor_whose_data_is_changed_and_that_leaves_is_followed() {
         operator.set_data(leadership.node(), data.as_bytes(), None).await.unwrap();
         // The follower has looked again when its watch is back.
         eventually("the watch on the predecessor", PATIENCE, async || {
-            let watchers = watches(&ensemble, &path).await.remove(leadership.node())?;
+            let watchers = watches(&zookeeper, &path).await.remove(leadership.node())?;
             watchers.contains(&b.session.id()?.to_string()).then_some(())
         })
         .await;
@@ -121,12 +123,10 @@ async fn a_predecessor_whose_data_is_changed_and_that_leaves_is_followed() {
     assert!(b.leads().await.is_valid());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn foreign_children_are_ignored() {
+async fn foreign_children_are_ignored(zookeeper: ZooKeeper) {
     use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
-    let ensemble = Ensemble::start(1).await;
     let path = unique_path("foreign");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let other = Client::connect(&servers).await.unwrap();
     let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
     other.mkdir(&path, &options).await.unwrap();

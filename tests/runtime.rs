@@ -4,8 +4,18 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Ensemble, PATIENCE, connect, unique_path};
+use support::{PATIENCE, ZooKeeper, connect, on_both_servers, unique_path};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::block_in_place;
+use zookeeper_election::zookeeper_client::Client;
 use zookeeper_election::{BoxError, Error, LeaderTask, Leadership, Lost, Session, async_trait};
+
+on_both_servers! {
+    every_future_can_be_spawned;
+    a_current_thread_runtime_is_enough: #[tokio::test];
+    shutting_down_the_session_s_runtime_ends_everything_on_it;
+    a_leader_on_a_client_whose_runtime_is_shut_down_steps_down;
+}
 
 struct Nothing;
 
@@ -21,11 +31,9 @@ async fn spawned<T: Send + 'static>(future: impl Future<Output = T> + Send + 'st
     tokio::time::timeout(PATIENCE, tokio::spawn(future)).await.expect("an end").expect("no panic")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_future_can_be_spawned() {
-    let ensemble = Ensemble::start(1).await;
+async fn every_future_can_be_spawned(zookeeper: ZooKeeper) {
     let path = unique_path("spawned");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let session = spawned(async move { Session::connect(&servers).await }).await.unwrap();
     let election = std::sync::Arc::new(session.election(&path).build().unwrap());
     let it = election.clone();
@@ -49,10 +57,8 @@ async fn every_future_can_be_spawned() {
     spawned(async move { session.close().await }).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_current_thread_runtime_is_enough() {
-    let mut ensemble = Ensemble::start(1).await;
-    let session = connect(&ensemble.connect_string()).await;
+async fn a_current_thread_runtime_is_enough(mut zookeeper: ZooKeeper) {
+    let session = connect(&zookeeper.connect_string()).await;
     let election = session.election(&unique_path("single")).build().unwrap();
     for _ in 0..20 {
         // Campaigning right after a campaign was dropped is no second campaign.
@@ -62,62 +68,56 @@ async fn a_current_thread_runtime_is_enough() {
     }
     // An outage beyond what the ZooKeeper client bears by itself does not freeze the thread.
     let leadership = election.campaign().await.unwrap();
-    ensemble.server_mut(0).kill();
+    zookeeper.kill();
     support::lost(&leadership).await;
     let asleep = std::time::Instant::now();
     tokio::time::sleep(3 * support::SESSION_TIMEOUT).await;
     assert!(asleep.elapsed() < 3 * support::SESSION_TIMEOUT + Duration::from_secs(10));
-    ensemble.server_mut(0).start();
+    zookeeper.start().await;
     drop(leadership);
     let again = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end").unwrap();
     assert!(again.is_valid());
 }
 
-#[test]
-fn shutting_down_the_session_s_runtime_ends_everything_on_it() {
-    let build =
-        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let (session_s, application_s) = (build(), build());
-    let ensemble = application_s.block_on(Ensemble::start(1));
-    let path = unique_path("shutdown");
-    let (leadership, election, mut watch) = session_s.block_on(async {
-        let session = connect(&ensemble.connect_string()).await;
+/// A runtime besides the test's own.
+fn another_runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+async fn shutting_down_the_session_s_runtime_ends_everything_on_it(zookeeper: ZooKeeper) {
+    let session_s = another_runtime();
+    let (path, servers) = (unique_path("shutdown"), zookeeper.connect_string());
+    let campaign = session_s.spawn(async move {
+        let session = connect(&servers).await;
         let election = session.election(&path).build().unwrap();
         let leadership = election.campaign().await.unwrap();
         let mut watch = election.observe();
         watch.next().await.unwrap().expect("a leader");
         (leadership, election, watch)
     });
-    let watching = application_s.spawn(async move { watch.next().await });
-    std::thread::sleep(Duration::from_millis(200));
-    session_s.shutdown_timeout(Duration::from_secs(5));
+    let (leadership, election, mut watch) = campaign.await.unwrap();
+    let watching = tokio::spawn(async move { watch.next().await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    block_in_place(|| session_s.shutdown_timeout(Duration::from_secs(5)));
     assert!(!leadership.is_valid());
-    application_s.block_on(async {
-        let bounded = tokio::time::timeout(PATIENCE, async {
-            assert_eq!(support::lost(&leadership).await, Lost::SessionClosed);
-            let seen = watching.await.expect("no panic reaches the application");
-            assert!(matches!(seen, Err(Error::SessionClosed)), "{seen:?}");
-            assert!(matches!(election.leader().await, Err(Error::SessionClosed)));
-            assert!(matches!(election.campaign().await, Err(Error::SessionClosed)));
-        });
-        bounded.await.expect("nothing hangs");
+    let bounded = tokio::time::timeout(PATIENCE, async {
+        assert_eq!(support::lost(&leadership).await, Lost::SessionClosed);
+        let seen = watching.await.expect("no panic reaches the application");
+        assert!(matches!(seen, Err(Error::SessionClosed)), "{seen:?}");
+        assert!(matches!(election.leader().await, Err(Error::SessionClosed)));
+        assert!(matches!(election.campaign().await, Err(Error::SessionClosed)));
     });
+    bounded.await.expect("nothing hangs");
 }
 
-#[test]
-fn a_leader_on_a_client_whose_runtime_is_shut_down_steps_down() {
-    let build =
-        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let (client_s, application_s) = (build(), build());
-    let ensemble = application_s.block_on(Ensemble::start(1));
-    let servers = ensemble.connect_string();
-    let client = client_s.block_on(zookeeper_election::zookeeper_client::Client::connect(&servers)).unwrap();
-    application_s.block_on(async {
-        let election = Session::from_client(client).election(&unique_path("foreign")).build().unwrap();
-        let leadership = election.campaign().await.unwrap();
-        client_s.shutdown_background();
-        let lost = tokio::time::timeout(PATIENCE, leadership.lost()).await.expect("the leadership ends");
-        assert_eq!(lost, Lost::SessionExpired);
-        assert!(matches!(election.campaign().await, Err(Error::SessionLost)));
-    });
+async fn a_leader_on_a_client_whose_runtime_is_shut_down_steps_down(zookeeper: ZooKeeper) {
+    let client_s = another_runtime();
+    let servers = zookeeper.connect_string();
+    let client = client_s.spawn(async move { Client::connect(&servers).await }).await.unwrap().unwrap();
+    let election = Session::from_client(client).election(&unique_path("foreign")).build().unwrap();
+    let leadership = election.campaign().await.unwrap();
+    client_s.shutdown_background();
+    let lost = tokio::time::timeout(PATIENCE, leadership.lost()).await.expect("the leadership ends");
+    assert_eq!(lost, Lost::SessionExpired);
+    assert!(matches!(election.campaign().await, Err(Error::SessionLost)));
 }

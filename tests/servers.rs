@@ -5,8 +5,16 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::{Contender, Ensemble, PATIENCE, SESSION_TIMEOUT, connect, eventually, identities, unique_path};
+use support::{
+    Contender, Ensemble, PATIENCE, SESSION_TIMEOUT, ZooKeeper, connect, eventually, identities,
+    on_both_servers, unique_path,
+};
 use zookeeper_election::{Election, FencingToken, Lost, Mode, Session, Standing};
+
+on_both_servers! {
+    without_a_server_at_the_start_a_contender_waits_and_is_elected;
+    contenders_keep_their_places_through_an_outage_longer_than_the_session_timeout: 3 servers;
+}
 
 /// Three contenders that campaign again whenever they have lost the lead, each at its own first server.
 async fn three(ensemble: &Ensemble, path: &str) -> Vec<Contender> {
@@ -120,25 +128,23 @@ async fn the_server_of_the_leader_dies_then_the_leading_server_then_all_restart(
     assert!(terms.windows(2).all(|two| two[0].1 < two[1].1), "tokens grow: {terms:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_server_at_the_start_a_contender_waits_and_is_elected() {
-    let mut ensemble = Ensemble::start(1).await;
-    let servers = ensemble.connect_string();
-    ensemble.server_mut(0).kill();
+async fn without_a_server_at_the_start_a_contender_waits_and_is_elected(mut zookeeper: ZooKeeper) {
+    let servers = zookeeper.connect_string();
+    zookeeper.kill();
     let connecting = tokio::spawn(async move { connect(&servers).await });
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!connecting.is_finished(), "there is nothing to connect to");
-    ensemble.server_mut(0).start();
+    zookeeper.start().await;
     let session = tokio::time::timeout(2 * PATIENCE, connecting).await.expect("a session").unwrap();
     let mut a = Contender::join_on(session, &unique_path("late"), Mode::Sequential, "a").await;
     assert!(a.leads().await.is_valid());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn contenders_keep_their_places_through_an_outage_longer_than_the_session_timeout() {
-    let mut ensemble = Ensemble::start(3).await;
+async fn contenders_keep_their_places_through_an_outage_longer_than_the_session_timeout(
+    mut zookeeper: ZooKeeper,
+) {
     let path = unique_path("outage");
-    let servers = ensemble.connect_string();
+    let servers = zookeeper.connect_string();
     let mut a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
     let mut b = Contender::join(&servers, &path, Mode::Sequential, "b").await;
     let c = Contender::join(&servers, &path, Mode::Sequential, "c").await;
@@ -146,9 +152,7 @@ async fn contenders_keep_their_places_through_an_outage_longer_than_the_session_
     let places = [b.placed().await, c.placed().await];
     let leadership = a.leads().await;
 
-    for server in 0..3 {
-        ensemble.server_mut(server).kill();
-    }
+    zookeeper.kill();
     assert_eq!(support::lost(&leadership).await, Lost::Disconnected);
     assert!(!leadership.is_valid());
     // Longer than the client by itself would keep the session.
@@ -157,10 +161,7 @@ async fn contenders_keep_their_places_through_an_outage_longer_than_the_session_
         assert!(matches!(contender.election.standing(), Standing::Connecting { .. }));
         assert!(contender.campaigns());
     }
-    for server in 0..3 {
-        ensemble.server_mut(server).start();
-    }
-    ensemble.wait_until_serving().await;
+    zookeeper.start().await;
 
     // a stepped down and leaves its place; b leads with the znode that it had all the time.
     let second = b.leads().await;

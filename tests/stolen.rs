@@ -2,29 +2,39 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::fmt;
+use std::sync::{Condvar, Mutex, Once};
 use std::time::Duration;
 
 use support::{
-    Contender, Ensemble, Fault, How, OpCode, PATIENCE, Proxy, When, eventually, identities, unique_path,
+    Contender, Fault, How, OpCode, PATIENCE, Proxy, When, ZooKeeper, eventually, identities, on_both_servers,
+    unique_path,
 };
 use zookeeper_election::{Mode, Session, Standing};
 
-/// Holds up the tasks of contenders, which are told apart by the order in which they were started (from 1).
-struct Gate;
-
-static SPANS: AtomicU64 = AtomicU64::new(0);
-static CLOSED: Mutex<Vec<u64>> = Mutex::new(Vec::new());
-static OPENED: Condvar = Condvar::new();
-
-fn hold(contender: u64) {
-    CLOSED.lock().unwrap().push(contender);
+on_both_servers! {
+    a_znode_that_a_twin_has_claimed_is_not_used_by_its_creator:
+        #[tokio::test(flavor = "multi_thread", worker_threads = 4)];
 }
 
-fn release(contender: u64) {
-    CLOSED.lock().unwrap().retain(|it| *it != contender);
-    OPENED.notify_all();
+/// Holds up the tasks of contenders.
+struct Gate;
+
+/// A contender: its path, and which one it was to be started at this path (from 1).
+type Started = (String, usize);
+
+/// All contenders, by the ids of their spans (from 1).
+static STARTED: Mutex<Vec<Started>> = Mutex::new(Vec::new());
+static HELD: Mutex<Vec<Started>> = Mutex::new(Vec::new());
+static RELEASED: Condvar = Condvar::new();
+
+fn hold(path: &str, number: usize) {
+    HELD.lock().unwrap().push((path.to_owned(), number));
+}
+
+fn release(path: &str, number: usize) {
+    HELD.lock().unwrap().retain(|it| *it != (path.to_owned(), number));
+    RELEASED.notify_all();
 }
 
 impl tracing::Subscriber for Gate {
@@ -32,16 +42,21 @@ impl tracing::Subscriber for Gate {
         metadata.is_span() && metadata.name() == "contender"
     }
 
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(SPANS.fetch_add(1, Ordering::SeqCst) + 1)
+    fn new_span(&self, attributes: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        let mut path = PathField::default();
+        attributes.record(&mut path);
+        let mut started = STARTED.lock().unwrap();
+        let number = started.iter().filter(|(other, _)| *other == path.0).count() + 1;
+        started.push((path.0, number));
+        tracing::span::Id::from_u64(started.len() as u64)
     }
 
     fn enter(&self, span: &tracing::span::Id) {
         // The task is about to be polled.
-        let id = span.into_u64();
-        if CLOSED.lock().unwrap().contains(&id) {
+        let contender = STARTED.lock().unwrap()[span.into_u64() as usize - 1].clone();
+        if HELD.lock().unwrap().contains(&contender) {
             tokio::task::block_in_place(|| {
-                drop(OPENED.wait_while(CLOSED.lock().unwrap(), |closed| closed.contains(&id)));
+                drop(RELEASED.wait_while(HELD.lock().unwrap(), |held| held.contains(&contender)));
             });
         }
     }
@@ -52,16 +67,29 @@ impl tracing::Subscriber for Gate {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_znode_that_a_twin_has_claimed_is_not_used_by_its_creator() {
-    tracing::subscriber::set_global_default(Gate).unwrap();
-    let ensemble = Ensemble::start(1).await;
+/// The field `path` of a span.
+#[derive(Default)]
+struct PathField(String);
+
+impl tracing::field::Visit for PathField {
+    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+        if field.name() == "path" {
+            self.0 = value.to_owned();
+        }
+    }
+
+    fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn fmt::Debug) {}
+}
+
+async fn a_znode_that_a_twin_has_claimed_is_not_used_by_its_creator(zookeeper: ZooKeeper) {
+    static SUBSCRIBED: Once = Once::new();
+    SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(Gate).unwrap());
     let path = unique_path("stolen");
     // The directory is there, so that the first create is the contender's. This is contender number 1.
-    let mut first = Contender::join(&ensemble.connect_string(), &path, Mode::Sequential, "first").await;
+    let mut first = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "first").await;
     first.leads().await.resign().await.unwrap();
 
-    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
     // Long enough for replies that are held up.
     let builder = Session::builder().session_timeout(Duration::from_secs(10));
     let session = builder.connect(&proxy.address()).await.unwrap();
@@ -78,7 +106,7 @@ async fn a_znode_that_a_twin_has_claimed_is_not_used_by_its_creator() {
         matches!(a.standing(), Standing::Connecting { .. }).then_some(())
     })
     .await;
-    hold(2);
+    hold(&path, 2);
     proxy.refuse(false);
     eventually("a connection", PATIENCE, async || session.id()).await;
 
@@ -91,13 +119,13 @@ async fn a_znode_that_a_twin_has_claimed_is_not_used_by_its_creator() {
         proxy.requests().contains(&OpCode::CREATE2).then_some(())
     })
     .await;
-    hold(3);
+    hold(&path, 3);
     proxy.delay(support::Direction::ToClient, Duration::ZERO);
 
     // a takes it for its own, which nobody can tell; b must notice.
-    release(2);
+    release(&path, 2);
     let led = tokio::time::timeout(PATIENCE, a_campaign).await.expect("a leads").unwrap().unwrap();
-    release(3);
+    release(&path, 3);
     eventually("b has a place", PATIENCE, async || {
         matches!(b.standing(), Standing::Waiting { .. } | Standing::Leading { .. }).then_some(())
     })

@@ -7,12 +7,18 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use support::{
-    Ensemble, Fault, How, OpCode, PATIENCE, Proxy, When, connect, eventually, identities, random, unique_path,
+    Fault, How, OpCode, PATIENCE, Proxy, When, ZooKeeper, connect, eventually, identities, on_both_servers,
+    random, unique_path,
 };
 use zookeeper_election::{Election, Mode, Standing};
 
+on_both_servers! {
+    twins_in_a_queue;
+    twins_for_one_znode;
+}
+
 const CONTENDERS: usize = 8;
-const TIME: Duration = Duration::from_secs(12);
+const TIME: Duration = Duration::from_secs(8);
 
 /// Campaigns, leads for a moment or gives up, again and again.
 async fn contend(election: Arc<Election>, tokens: Arc<Mutex<HashSet<i64>>>, until: Instant) -> usize {
@@ -34,10 +40,9 @@ async fn contend(election: Arc<Election>, tokens: Arc<Mutex<HashSet<i64>>>, unti
     won
 }
 
-async fn no_two_leaders_and_no_ghosts(mode: Mode) {
-    let ensemble = Ensemble::start(1).await;
+async fn no_two_leaders_and_no_ghosts(zookeeper: ZooKeeper, mode: Mode) {
     let path = unique_path("stress");
-    let proxy = Proxy::start(ensemble.server(0).address()).await;
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
     let session = connect(&proxy.address()).await;
     let id = session.id();
     let tokens = Arc::new(Mutex::new(HashSet::new()));
@@ -50,7 +55,7 @@ async fn no_two_leaders_and_no_ghosts(mode: Mode) {
         .map(|election| tokio::spawn(contend(election.clone(), tokens.clone(), until)))
         .collect();
     const OPERATIONS: &[&[OpCode]] =
-        &[&[OpCode::CREATE2], &[OpCode::DELETE], &[OpCode::EXISTS], &[OpCode::GET_CHILDREN]];
+        &[&[OpCode::CREATE2], &[OpCode::DELETE], &[OpCode::GET_DATA], &[OpCode::GET_CHILDREN]];
     while Instant::now() < until {
         let when = if random().is_multiple_of(3) { When::Before } else { When::After };
         let how = if random().is_multiple_of(2) { How::Fin } else { How::Reset };
@@ -76,12 +81,10 @@ async fn no_two_leaders_and_no_ghosts(mode: Mode) {
     assert_eq!(session.id(), id, "it was one session all the time, so nothing has gone by expiry");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twins_in_a_queue() {
-    no_two_leaders_and_no_ghosts(Mode::Sequential).await;
+async fn twins_in_a_queue(zookeeper: ZooKeeper) {
+    no_two_leaders_and_no_ghosts(zookeeper, Mode::Sequential).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twins_for_one_znode() {
-    no_two_leaders_and_no_ghosts(Mode::Master).await;
+async fn twins_for_one_znode(zookeeper: ZooKeeper) {
+    no_two_leaders_and_no_ghosts(zookeeper, Mode::Master).await;
 }

@@ -5,11 +5,15 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Ensemble, PATIENCE, unique_path};
+use support::{PATIENCE, ZooKeeper, on_both_servers, unique_path};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use zookeeper_election::zookeeper_client::TlsOptions;
 use zookeeper_election::{Error, Session};
+
+on_both_servers! {
+    a_server_without_tls_is_not_talked_to;
+}
 
 /// A certificate authority that signed nothing.
 const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----\n\
@@ -46,13 +50,11 @@ async fn with_tls_nothing_is_sent_in_clear_text() {
     assert_eq!(first[..2], [0x16, 0x03], "a TLS handshake");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_without_tls_is_not_talked_to() {
-    let ensemble = Ensemble::start(1).await;
+async fn a_server_without_tls_is_not_talked_to(zookeeper: ZooKeeper) {
     let builder = Session::builder().tls(options()).connect_timeout(Duration::from_secs(2));
-    assert!(builder.connect(&ensemble.connect_string()).await.is_err());
+    assert!(builder.connect(&zookeeper.connect_string()).await.is_err());
     // Unless it is marked.
-    let marked = format!("tcp://{}", ensemble.connect_string());
+    let marked = format!("tcp://{}", zookeeper.connect_string());
     let session = Session::builder().tls(options()).connect(&marked).await.unwrap();
     session
         .election(&unique_path("marked"))

@@ -20,7 +20,7 @@ pub(super) enum Outcome {
 }
 
 /// A look at a znode that has left a watch.
-pub(super) type Glance = (Option<Origin>, Watch);
+pub(super) type Glance = Option<(Origin, Watch)>;
 
 /// Sends one request of the machine.
 pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -> Outcome {
@@ -43,7 +43,7 @@ pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -
                 // this order.
                 let creation = Creation { path, sequential: false, data, acl: &contest.acl };
                 let (created, glance) =
-                    futures_util::future::join(live.create(creation), live.watch(path)).await;
+                    futures_util::future::join(live.create(creation), live.read_and_watch(path)).await;
                 Outcome::Tried(log(created), glance.ok())
             }
         },
@@ -54,9 +54,9 @@ pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -
         Request::FindOwn => Outcome::Reply(Reply::Found(log(find_own(contest, &live).await))),
         Request::List => Outcome::Reply(Reply::Listed(log(live.list(dir).await))),
         Request::WatchOwn(node) => {
-            Outcome::Own(log(live.watch(&node.path).await).map(|glance| own_seen(&node, glance)))
+            Outcome::Own(log(live.read_and_watch(&node.path).await).map(|glance| own_seen(&node, glance)))
         }
-        Request::WatchAhead(path) => Outcome::Ahead(log(live.watch(&path).await).map(ahead_seen)),
+        Request::WatchAhead(path) => Outcome::Ahead(log(live.read_and_watch(&path).await).map(ahead_seen)),
         Request::Remove { node, verify } => {
             Outcome::Reply(Reply::Removed(log(live.remove(&node, verify).await)))
         }
@@ -72,19 +72,19 @@ pub(super) fn recall(request: &Request, glance: &mut Option<Glance>) -> Option<O
     }
 }
 
-fn own_seen(node: &Node, (origin, watch): Glance) -> (Seen, Option<Watch>) {
-    match origin {
+fn own_seen(node: &Node, glance: Glance) -> (Seen, Option<Watch>) {
+    match glance {
         None => (Seen::Nothing, None),
-        Some(origin) if origin.token == node.token => (Seen::Standing, Some(watch)),
+        Some((origin, watch)) if origin.token == node.token => (Seen::Standing, Some(watch)),
         Some(_) => (Seen::Other, None),
     }
 }
 
-fn ahead_seen((origin, watch): Glance) -> (Seen, Option<Watch>) {
-    match origin {
+fn ahead_seen(glance: Glance) -> (Seen, Option<Watch>) {
+    match glance {
         None => (Seen::Nothing, None),
-        Some(origin) if origin.owner.is_some() => (Seen::Standing, Some(watch)),
-        Some(_) => (Seen::Other, Some(watch)),
+        Some((origin, watch)) if origin.owner.is_some() => (Seen::Standing, Some(watch)),
+        Some((_, watch)) => (Seen::Other, Some(watch)),
     }
 }
 

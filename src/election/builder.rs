@@ -77,7 +77,9 @@ impl ElectionBuilder {
 
     /// Who may do what with the contender's znode and with the parents that are created. Default: anyone may
     /// do anything, `Acls::anyone_all()`. Contenders need READ and CREATE on the directory, and DELETE to
-    /// leave it; observers need READ on the znodes.
+    /// leave it. Contenders and observers need READ on the znodes, their own included: a server tells nobody
+    /// that a znode has gone whom its ACL does not let read it. A campaign to which it is refused ends with
+    /// [`Error::NotAuthorized`].
     pub fn acl(mut self, acl: &[Acl]) -> Self {
         self.acl = acl.to_vec();
         self

@@ -234,13 +234,29 @@ impl Live {
         }
     }
 
-    /// Looks at a znode without reading it, which needs no permission, and leaves a watch on it. If there is
-    /// none, the watch waits for its creation.
+    /// Looks at a znode without reading it, and leaves a watch on it. If there is none, the watch waits for its
+    /// creation.
     pub(crate) async fn watch(self: &Arc<Self>, path: &str) -> Result<(Option<Origin>, Watch), Failure> {
         let budget = self.reserve(path)?;
         let request = self.run("read", path, async |client| client.check_and_watch_stat(path).await);
         let (stat, watcher) = request.await?;
         Ok((stat.as_ref().map(Origin::from), self.watch_of(watcher, budget)))
+    }
+
+    /// Reads a znode and leaves a watch on it, `None` if there is none.
+    ///
+    /// Servers with the fix of CVE-2024-23944 tell nobody of a znode whom its ACL does not let read it, and some of
+    /// them let a watch be left all the same. Reading is refused to whoever would wait in vain.
+    pub(crate) async fn read_and_watch(
+        self: &Arc<Self>,
+        path: &str,
+    ) -> Result<Option<(Origin, Watch)>, Failure> {
+        let budget = self.reserve(path)?;
+        match self.run("read", path, async |client| client.get_and_watch_data(path).await).await {
+            Ok((_, stat, watcher)) => Ok(Some((Origin::from(&stat), self.watch_of(watcher, budget)))),
+            Err(Failure::NoNode) => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Lists a directory and leaves a watch on its list of children; `Failure::NoNode` leaves none.

@@ -185,7 +185,7 @@ pub fn token_in(line: &str) -> FencingToken {
 }
 
 /// The path of an example's program, beside the test's own.
-fn example(name: &str) -> PathBuf {
+pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's path");
     let directory = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>");
     let program = directory.join("examples").join(name);

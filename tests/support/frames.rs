@@ -54,6 +54,7 @@ op_codes! {
     GET_ALL_CHILDREN_NUMBER = 104,
     SET_WATCHES2 = 105,
     ADD_WATCH = 106,
+    WHO_AM_I = 107,
     CLOSE = -11,
 }
 

@@ -1,4 +1,4 @@
-//! The installed ZooKeeper, and the command that runs one of its servers.
+//! The installed Java and ZooKeeper: the commands that run a server and its command line client.
 
 use std::env;
 use std::path::Path;
@@ -11,10 +11,25 @@ use super::process::dying_with_us;
 /// Takes ZooKeeper from `ZOOKEEPER_HOME` if that is set, otherwise from Debian's package; Java from `JAVA_HOME` if
 /// that is set, otherwise from the `PATH`.
 pub fn server_command(config: &Path) -> Command {
-    let java = env::var("JAVA_HOME").map_or_else(|_| "java".to_owned(), |home| format!("{home}/bin/java"));
-    let mut command = dying_with_us(&java);
+    let mut command = dying_with_us(&of_java("java"));
     command.args(JVM_OPTIONS).args(["-cp", &class_path()]).arg(MAIN_CLASS).arg(config);
     command
+}
+
+/// The command that runs ZooKeeper's command line client, its script and not only its class.
+pub fn zkcli_command() -> Command {
+    let home = env::var("ZOOKEEPER_HOME").unwrap_or_else(|_| "/usr/share/zookeeper".to_owned());
+    let script = format!("{home}/bin/zkCli.sh");
+    assert!(
+        Path::new(&script).exists(),
+        "no {script}: install Debian's package `zookeeper`, or set ZOOKEEPER_HOME, or run tests/run"
+    );
+    dying_with_us(&script)
+}
+
+/// A program of Java's: from `JAVA_HOME` if that is set, otherwise from the `PATH`.
+pub fn of_java(program: &str) -> String {
+    env::var("JAVA_HOME").map_or_else(|_| program.to_owned(), |home| format!("{home}/bin/{program}"))
 }
 
 /// Runs an ensemble's server, or a standalone one if the configuration names no servers.
@@ -38,9 +53,14 @@ const JVM_OPTIONS: &[&str] = &[
     "-Dorg.slf4j.simpleLogger.showShortLogName=true",
 ];
 
-const DEBIAN_JARS: [&str; 2] = ["/usr/share/java/slf4j-simple.jar", "/usr/share/java/zookeeper.jar"];
+const DEBIAN_JARS: [&str; 3] = [
+    "/usr/share/java/slf4j-simple.jar",
+    "/usr/share/java/zookeeper.jar",
+    "/usr/share/java/zookeeper-jute.jar",
+];
 
-fn class_path() -> String {
+/// The jars of ZooKeeper and what it needs.
+pub fn class_path() -> String {
     if let Ok(home) = env::var("ZOOKEEPER_HOME") {
         assert!(Path::new(&home).join("lib").is_dir(), "ZOOKEEPER_HOME={home} has no directory `lib`");
         return format!("{home}/conf:{home}/*:{home}/lib/*");

@@ -1,7 +1,7 @@
-//! What the integration tests share: a real ZooKeeper ensemble on loopback, and a proxy that breaks connections.
+//! What the integration tests share: ZooKeeper on loopback, real and embedded, and a proxy that breaks connections.
 
 // Each test binary includes this module and uses only a part of it.
-#![allow(dead_code, unreachable_pub, unused_imports)]
+#![allow(dead_code, unreachable_pub, unused_imports, unused_macros)]
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -14,20 +14,24 @@ mod control;
 mod ensemble;
 mod frames;
 pub mod handmade;
-mod install;
+pub mod install;
 mod link;
 mod ports;
-mod process;
+pub mod process;
 mod proxy;
 mod server;
+mod zookeeper;
 
 pub use contender::{
-    Contender, ContenderProcess, PATIENCE, SESSION_TIMEOUT, connect, identities, lost, queue, token_in,
+    Contender, ContenderProcess, PATIENCE, SESSION_TIMEOUT, connect, example, identities, lost, queue,
+    token_in,
 };
 pub use ensemble::{Ensemble, EnsembleBuilder};
 pub use frames::OpCode;
 pub use proxy::{Direction, Fault, How, Proxy, When};
 pub use server::{Mode, Server};
+pub use zookeeper::ZooKeeper;
+pub(crate) use zookeeper::on_both_servers;
 
 /// Polls `check` every 20 ms until it returns a value; panics, naming `what`, when it has not within `limit`.
 pub async fn eventually<T>(what: &str, limit: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> T {

@@ -1,13 +1,16 @@
 //! A child process that does not outlive this one, however this one ends.
 
 use std::io;
-use std::process::{Child, Command};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 /// A child process. Dropping it kills and reaps it.
+///
+/// It leads a process group. What it starts itself, as a script does, is in that group and killed along with it.
 #[derive(Debug)]
 pub struct Process {
     id: u32,
@@ -33,10 +36,23 @@ impl Process {
         is_alive(&mut self.child())
     }
 
-    /// Sends SIGKILL, without waiting for the end.
+    /// How it has ended; `None` if it has not.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.child().try_wait().expect("the state of an own child")
+    }
+
+    /// The pipe to its standard input, once, if the command asked for one.
+    pub fn take_stdin(&self) -> Option<ChildStdin> {
+        self.child().stdin.take()
+    }
+
+    /// Sends SIGKILL, to its group too, without waiting for the end.
     pub fn kill(&self) {
-        // The only error is that it has ended already.
-        let _ = self.child().kill();
+        let mut child = self.child();
+        if is_alive(&mut child) {
+            // The only error is that it has ended meanwhile.
+            let _ = kill_process_group(pid(&child), Signal::KILL);
+        }
     }
 
     /// Sends SIGSTOP, and returns when the process has stopped (or ended).
@@ -90,7 +106,7 @@ static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
     let (orders, incoming) = mpsc::channel::<Order>();
     let spawn_all = move || {
         for (mut command, reply) in incoming {
-            let _ = reply.send(command.spawn());
+            let _ = reply.send(command.process_group(0).spawn());
         }
     };
     thread::Builder::new().name("spawner".to_owned()).spawn(spawn_all).expect("a thread");
