@@ -169,6 +169,8 @@ async fn an_operator_deletes_znodes(zookeeper: ZooKeeper) {
     assert_eq!(support::lost(&leadership).await, Lost::NodeDeleted);
     assert!(!leadership.is_valid());
     c.reaches("the lead", |standing| matches!(standing, Standing::Leading { .. })).await;
+    // The loss is told first, and the standing a moment later.
+    a.reaches("idle", |standing| *standing == Standing::Idle).await;
     a.campaign();
     a.placed().await;
     assert_eq!(identities(&c.election).await, ["c", "b", "a"]);
