@@ -1,5 +1,6 @@
 //! Faults on command: what a test can do to the clients of a server.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,18 +92,18 @@ impl Clients {
     /// nothing in the middle.
     pub fn heal(&self) {
         let mut state = self.shared.lock();
-        state.shapings.remove(&self.session);
+        state.shapings.remove(self.session);
         state.cut_where(|link| self.means(link) && link.broken);
         self.hurry(&state);
     }
 
     fn shape(&self, change: impl FnOnce(&mut Shaping)) {
-        change(self.shared.lock().shapings.entry(self.session).or_default());
+        change(self.shared.lock().shapings.set(self.session));
     }
 
     /// Lets leave what is held back, as far as it is not to be held back any longer.
     fn hurry(&self, state: &State) {
-        let held_back = |link: &Link| !state.shaping(link.session).delay.is_zero();
+        let held_back = |link: &Link| !state.shapings.of(link.session).delay.is_zero();
         state
             .links
             .values()
@@ -249,9 +250,32 @@ pub(super) struct Shaping {
     pub(super) delay: Duration,
 }
 
+/// What is set for all clients (`None`), and for each one.
+#[derive(Debug, Default)]
+pub(super) struct Shapings(HashMap<Option<SessionId>, Shaping>);
+
+impl Shapings {
+    /// What goes for a session, or for connections that have none.
+    pub(super) fn of(&self, session: Option<SessionId>) -> Shaping {
+        let all = self.0.get(&None).copied().unwrap_or_default();
+        match session.and_then(|session| self.0.get(&Some(session))) {
+            Some(own) => all.and(*own),
+            None => all,
+        }
+    }
+
+    fn set(&mut self, session: Option<SessionId>) -> &mut Shaping {
+        self.0.entry(session).or_default()
+    }
+
+    fn remove(&mut self, session: Option<SessionId>) {
+        self.0.remove(&session);
+    }
+}
+
 impl Shaping {
     /// Both together.
-    pub(super) fn and(self, other: Self) -> Self {
+    fn and(self, other: Self) -> Self {
         Self {
             swallow_to_server: self.swallow_to_server || other.swallow_to_server,
             swallow_to_client: self.swallow_to_client || other.swallow_to_client,

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::engine::{ConnectionId, Engine, Message, Output};
-use super::faults::{Armed, Operation, Shaping, When};
+use super::faults::{Armed, Operation, Shapings, When};
 use super::jute::Reader;
 use super::outbox::Outbox;
 use super::request::{ConnectRequest, Request};
@@ -25,8 +25,8 @@ static SERVERS: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Whether the server stands still.
-    stopped: watch::Sender<bool>,
+    /// What the state says of standing still, for those who wait.
+    stopped: watch::Receiver<bool>,
 }
 
 /// The engine, and what surrounds it. Whoever holds it is the only one who acts.
@@ -36,12 +36,13 @@ pub(super) struct State {
     pub(super) links: HashMap<ConnectionId, Link>,
     /// Connections without a session, oldest first.
     strangers: BTreeSet<ConnectionId>,
-    pub(super) shapings: HashMap<Option<SessionId>, Shaping>,
+    pub(super) shapings: Shapings,
     pub(super) armed: Vec<Armed>,
     pub(super) traffic: Traffic,
     started: Instant,
     connections: u64,
-    stopped: bool,
+    /// Whether the server stands still.
+    stopped: watch::Sender<bool>,
     killed: bool,
     /// Nobody serves any more.
     ended: bool,
@@ -90,20 +91,21 @@ impl Shared {
         let server = SERVERS.fetch_add(1, Ordering::Relaxed) % 127 + 1;
         let first_session = SessionId::from_raw((server << 56 | (wall as u64) << 24 >> 8) as i64);
         let engine = Engine::new(tick, wall, first_session, fastrand::u64(..));
+        let (stopped, seen) = watch::channel(false);
         let state = State {
             engine,
             links: HashMap::new(),
             strangers: BTreeSet::new(),
-            shapings: HashMap::new(),
+            shapings: Shapings::default(),
             armed: Vec::new(),
             traffic: Traffic::default(),
             started: Instant::now(),
             connections: 0,
-            stopped: false,
+            stopped,
             killed: false,
             ended: false,
         };
-        Self { state: Mutex::new(state), stopped: watch::Sender::new(false) }
+        Self { state: Mutex::new(state), stopped: seen }
     }
 
     /// The state, for as long as the guard lives.
@@ -115,20 +117,18 @@ impl Shared {
     pub(super) fn set_stopped(&self, stopped: bool) {
         let mut state = self.lock();
         let stopped = stopped && !state.killed;
-        if state.stopped && !stopped {
+        if state.is_stopped() && !stopped {
             // Time has passed, whatever waits to be read: sessions that were not heard of expire first.
             state.act(Engine::tick);
         }
-        state.stopped = stopped;
-        self.stopped.send_replace(stopped);
+        state.stopped.send_replace(stopped);
     }
 
     /// Closes all connections and takes no more, or takes them again.
     pub(super) fn set_killed(&self, killed: bool) {
         let mut state = self.lock();
         if killed {
-            state.stopped = false;
-            self.stopped.send_replace(false);
+            state.stopped.send_replace(false);
             state.cut_where(|_| true);
         } else if state.killed {
             state.act(|engine, now, _| engine.sessions.begin_anew(now));
@@ -150,8 +150,8 @@ impl Shared {
 
     /// Waits while the server stands still.
     pub(super) async fn running(&self) {
-        // The sender lives in `self`: waiting ends only when the value changes.
-        let _ = self.stopped.subscribe().wait_for(|stopped| !stopped).await;
+        // The sender lives in the state: waiting ends only when the value changes.
+        let _ = self.stopped.clone().wait_for(|stopped| !stopped).await;
     }
 }
 
@@ -166,9 +166,13 @@ impl State {
 
     /// Ends what has to end by now, unless the server stands still or was killed.
     pub(super) fn tick(&mut self) {
-        if !self.stopped && !self.killed {
+        if !self.is_stopped() && !self.killed {
             self.act(Engine::tick);
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.stopped.borrow()
     }
 
     /// How long the server has run.
@@ -233,7 +237,7 @@ impl State {
 
     /// A frame has come.
     pub(super) fn handle(&mut self, connection: ConnectionId, frame: &[u8]) -> Handled {
-        if self.stopped {
+        if self.is_stopped() {
             return Handled::NotNow;
         }
         let Some(link) = self.links.get_mut(&connection) else {
@@ -264,7 +268,7 @@ impl State {
             return Handled::Refused;
         };
         let asked = Some(request.session).filter(|session| session.raw() != 0);
-        let shaping = self.shaping(asked);
+        let shaping = self.shapings.of(asked);
         if shaping.refuse {
             return Handled::Refused;
         }
@@ -291,13 +295,12 @@ impl State {
             // What comes after the end, while the last replies leave.
             return Handled::Done;
         }
-        if self.shaping(Some(session)).swallow_to_server {
-            if let Some(link) = self.links.get_mut(&connection) {
-                link.broken = true;
-            }
-            return Handled::Done;
-        }
+        let swallowed = self.shapings.of(Some(session)).swallow_to_server;
         if let Some(link) = self.links.get_mut(&connection) {
+            if swallowed {
+                link.broken = true;
+                return Handled::Done;
+            }
             link.traffic.last_op = op_code;
             link.traffic.last_xid = xid;
         }
@@ -319,15 +322,6 @@ impl State {
         Handled::Done
     }
 
-    /// What is set for a session, or for connections that have none.
-    pub(super) fn shaping(&self, session: Option<SessionId>) -> Shaping {
-        let all = self.shapings.get(&None).copied().unwrap_or_default();
-        match session.and_then(|session| self.shapings.get(&Some(session))) {
-            Some(own) => all.and(*own),
-            None => all,
-        }
-    }
-
     /// Hands outputs to the connections' outboxes.
     fn send(&mut self, out: Vec<Output>) {
         for Output { to, message } in out {
@@ -337,11 +331,7 @@ impl State {
             if let Message::Connected(response) = &message {
                 link.session = Some(response.session).filter(|session| session.raw() != 0).or(link.session);
             }
-            let session = link.session;
-            let shaping = self.shaping(session);
-            let Some(link) = self.links.get_mut(&to) else {
-                continue;
-            };
+            let shaping = self.shapings.of(link.session);
             if shaping.swallow_to_client {
                 link.broken = true;
                 continue;

@@ -108,16 +108,12 @@ impl Watches {
 
     /// All watches, of data and of children.
     pub(crate) fn len(&self) -> usize {
-        [&self.data, &self.children]
-            .map(|table| table.by_connection.values().map(HashSet::len).sum::<usize>())
-            .iter()
-            .sum()
+        self.data.len() + self.children.len()
     }
 
     /// Connections that watch data, paths that they watch, and pairs of both.
     pub(crate) fn summary(&self) -> (usize, usize, usize) {
-        let total = self.data.by_connection.values().map(HashSet::len).sum();
-        (self.data.by_connection.len(), self.data.by_path.len(), total)
+        (self.data.by_connection.len(), self.data.by_path.len(), self.data.len())
     }
 }
 
@@ -131,6 +127,10 @@ struct Table {
 }
 
 impl Table {
+    fn len(&self) -> usize {
+        self.by_connection.values().map(HashSet::len).sum()
+    }
+
     fn add(&mut self, path: &str, connection: ConnectionId, lasting: Lasting) {
         let replaced = self.by_path.entry(path.to_owned()).or_default().insert(connection, lasting);
         self.by_connection.entry(connection).or_default().insert(path.to_owned());
