@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::{BoxFuture, FutureExt, ready};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot, watch};
 use zookeeper_client::Acl;
@@ -14,8 +14,9 @@ use zookeeper_client::Acl;
 use crate::clock;
 use crate::error::{Error, Failure, Lost};
 use crate::leadership::{Leadership, LeaseCell};
-use crate::machine::{Action, Event, Lease, Machine, Plan, Reply, Request, Seen, Ticket};
-use crate::session::{Fired, Guard, Link, Live, Shared, Watch};
+use crate::lease::Lease;
+use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Seen, Ticket};
+use crate::session::{Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
 use crate::telemetry;
 use crate::types::{Node, SessionId, Standing};
 
@@ -73,6 +74,7 @@ pub(crate) fn start(
         asks: FuturesUnordered::new(),
         own: None,
         ahead: None,
+        proving: None,
         glance: None,
         campaign: None,
         deferred: false,
@@ -113,6 +115,7 @@ struct Driver {
     asks: FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>,
     own: Option<Watch>,
     ahead: Option<Watch>,
+    proving: Option<Proving>,
     /// A look at the master's znode that came with the answer to a create.
     glance: Option<Glance>,
 
@@ -151,12 +154,8 @@ impl Driver {
                     Ok(()) => self.on_link(),
                     Err(_) => return,
                 },
-                fired = fired(&mut self.own) => {
-                    self.own = None;
-                    if fired != Fired::Ended {
-                        self.feed(Event::OwnChanged { deleted: fired == Fired::Deleted });
-                    }
-                }
+                fired = fired(&mut self.own) => self.on_own_fired(fired),
+                proof = next_proof(&mut self.proving) => self.on_proof(proof),
                 // Before commands: the next one may be another campaign.
                 () = given_up(&mut self.campaign) => self.on_campaign_dropped(),
                 command = self.commands.recv(), if !self.abandoned => self.on_command(command),
@@ -290,6 +289,21 @@ impl Driver {
         }
     }
 
+    fn on_own_fired(&mut self, fired: Fired) {
+        self.own = None;
+        if fired != Fired::Ended {
+            self.feed(Event::OwnChanged { deleted: fired == Fired::Deleted });
+        }
+    }
+
+    fn on_proof(&mut self, Proof { sent, lease }: Proof) {
+        // What the server told before it answered is here by now, and goes first.
+        if let Some(fired) = fired(&mut self.own).now_or_never() {
+            self.on_own_fired(fired);
+        }
+        self.feed(Event::Proven { sent, lease });
+    }
+
     fn on_outcome(&mut self, ticket: Ticket, outcome: Outcome) {
         let reply = match outcome {
             Outcome::Reply(reply) => reply,
@@ -310,6 +324,7 @@ impl Driver {
         while let Some(action) = self.machine.poll_action() {
             self.act(action);
         }
+        self.keep_proving();
         if self.is_idle() {
             self.refused = false;
             self.removed.store(!self.unconfirmed, Ordering::Release);
@@ -320,11 +335,23 @@ impl Driver {
         }
     }
 
+    /// Asks for proofs of the session while the machine wants them.
+    fn keep_proving(&mut self) {
+        match (self.machine.proving(clock::now()), &self.proving) {
+            (Some(Proofs { node, at_once }), None) => {
+                self.proving = Some(self.shared.prover().prove(&node.path, at_once));
+            }
+            (None, Some(_)) => self.proving = None,
+            _ => {}
+        }
+    }
+
     fn act(&mut self, action: Action) {
         match action {
             Action::Ask(ticket, request) => self.ask(ticket, request),
             Action::Unwatch => (self.own, self.ahead) = (None, None),
-            Action::Lead(node) => self.lead(node),
+            Action::Lead(node, lease) => self.lead(node, lease),
+            Action::Extend(lease) => self.extend(lease),
             Action::StepDown(reason) => self.step_down(reason),
             Action::GiveUp(error) => self.fail_campaign(error),
             Action::RemovalFailed(error) => self.removal_failed(error),
@@ -335,10 +362,10 @@ impl Driver {
         }
     }
 
-    fn lead(&mut self, node: Node) {
+    fn lead(&mut self, node: Node, lease: Lease) {
         telemetry::leading(&node);
         self.leaderships += 1;
-        let lease = Arc::new(LeaseCell::new(Lease::OPEN));
+        let lease = Arc::new(LeaseCell::new(lease));
         let lost = watch::Sender::new(None);
         // A campaign holds a handle, and so does whoever holds the reply's receiver.
         let wanted = match (self.own_commands.upgrade(), self.campaign.take()) {
@@ -364,9 +391,16 @@ impl Driver {
         }
     }
 
+    fn extend(&mut self, lease: Lease) {
+        if self.leading.as_ref().is_some_and(|leading| !leading.lease.extend(lease)) {
+            // Somebody has seen the end, and acts no more.
+            self.machine.handle(clock::now(), Event::Withdraw(Lost::LeaseExpired));
+        }
+    }
+
     fn step_down(&mut self, reason: Lost) {
         if let Some(leading) = self.leading.take() {
-            leading.lease.set(Lease::OVER);
+            leading.lease.end_now();
             leading.lost.send_replace(Some(reason));
             telemetry::stepped_down(reason);
         }
@@ -424,6 +458,13 @@ fn keep(slot: &mut Option<Watch>, outcome: Result<(Seen, Option<Watch>), Failure
 async fn fired(watch: &mut Option<Watch>) -> Fired {
     match watch {
         Some(watch) => watch.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_proof(proving: &mut Option<Proving>) -> Proof {
+    match proving {
+        Some(proving) => proving.next().await,
         None => std::future::pending().await,
     }
 }

@@ -61,6 +61,16 @@ pub enum Error {
     #[error("invalid request timeout 0: no answer would come in time; leave it out for the session timeout")]
     InvalidRequestTimeout,
 
+    /// The margin of leases leaves either nothing of the lease or no room for clocks that differ. Nothing was sent.
+    #[error(
+        "invalid lease margin {given}: write a part of the session timeout between 0.05 and 0.4, or leave it out for \
+         one sixth"
+    )]
+    InvalidLeaseMargin {
+        /// The margin asked for.
+        given: f64,
+    },
+
     /// The election's path is none that ZooKeeper accepts. Nothing was sent.
     #[error(
         "invalid election path {path:?}: {reason}; write an absolute path, for example \"/app/leader_election\""
@@ -259,10 +269,11 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Lost {
-    /// The connection to the ensemble broke: from then on nothing speaks for the leadership. The znode is
-    /// deleted as soon as the ensemble can be reached; campaign again for a place at the tail.
-    #[error("the connection to the ensemble broke")]
-    Disconnected,
+    /// The lease ended: the ensemble has not confirmed for too long that it keeps the session, because no server
+    /// could be reached, or none that has a quorum, or because this process stood still. The znode is deleted as
+    /// soon as the ensemble can be reached; campaign again for a place at the tail.
+    #[error("the lease ended before it could be renewed")]
+    LeaseExpired,
     /// The ZooKeeper session is over, and the znode with it.
     #[error("the ZooKeeper session expired")]
     SessionExpired,

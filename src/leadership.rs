@@ -12,13 +12,15 @@ use tokio::sync::{oneshot, watch};
 use crate::clock;
 use crate::driver::{self, Command, Commands};
 use crate::error::{Error, Lost};
-use crate::machine::Lease;
+use crate::lease::Lease;
 use crate::types::{FencingToken, Node, Timestamp};
 
 /// The right to act as the leader, for as long as it is valid.
 ///
-/// It ends when the application resigns or drops it, and by itself at the first sign that it cannot be proven
-/// any longer: the connection to the ensemble breaks, the session is lost, somebody deletes the znode.
+/// It is a lease, which is renewed as long as the ensemble confirms that it keeps the session. It ends when the
+/// application resigns or drops it, when the lease has not been renewed in time, when the session is lost, or when
+/// somebody deletes the znode. A lost connection alone does not end it: reconnected in time, the same leadership
+/// goes on with the same token.
 /// Whoever acts on it either asks [`is_valid`](Self::is_valid) right before each act, or lets
 /// [`hold`](Self::hold) run the work and drop it in time.
 ///
@@ -46,12 +48,35 @@ impl LeaseCell {
         Self(AtomicU64::new(lease.end().as_nanos()))
     }
 
-    pub(crate) fn set(&self, lease: Lease) {
-        self.0.store(lease.end().as_nanos(), Ordering::Release);
+    /// Whether the lease is valid. Once somebody has seen that it is not, it never is again.
+    fn is_valid(&self) -> bool {
+        let mut lease = self.read();
+        let now = clock::now();
+        while !lease.is_valid(now) {
+            let over = Lease::OVER.end().as_nanos();
+            let ended = lease.end().as_nanos();
+            if self.0.compare_exchange(ended, over, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return false;
+            }
+            // It was moved at this very moment.
+            lease = self.read();
+        }
+        true
     }
 
-    fn end(&self) -> Timestamp {
-        Timestamp::from_nanos(self.0.load(Ordering::Acquire))
+    /// Moves the end; `false` if somebody has seen it already.
+    pub(crate) fn extend(&self, lease: Lease) -> bool {
+        let later = |end| (end != Lease::OVER.end().as_nanos()).then_some(lease.end().as_nanos());
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, later).is_ok()
+    }
+
+    /// Ends the lease.
+    pub(crate) fn end_now(&self) {
+        self.0.store(Lease::OVER.end().as_nanos(), Ordering::Release);
+    }
+
+    fn read(&self) -> Lease {
+        Lease::until(Timestamp::from_nanos(self.0.load(Ordering::Acquire)))
     }
 }
 
@@ -77,16 +102,15 @@ impl Leadership {
         &self.node.path
     }
 
-    /// Whether this leadership is valid at this moment, as far as this process has heard: one reading of the
-    /// clock and one comparison with the leadership's end, no lock, no I/O. Ask right before acting, not ahead
-    /// of time.
+    /// Whether this leadership is valid at this moment: one reading of the clock and one comparison with the end of
+    /// the lease, no lock, no I/O. Once `false`, it stays `false`. Ask right before acting, not ahead of time.
     ///
-    /// In this version the end is not known in advance but set by what is heard of. A process that was paused
-    /// hears late, and so does one whose server was cut off from the others; see the crate's documentation for
-    /// what follows, and for the fencing token, which protects all the same.
+    /// The clock counts the time that the machine was suspended, so that a process which was paused for any length
+    /// of time gets the right answer to its first question, before it has heard of anything. What the
+    /// answer rests on: [`lease`](crate::lease).
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        clock::now() < self.lease.end()
+        self.lease.is_valid()
     }
 
     /// Waits until the leadership has ended, and tells why.
@@ -101,7 +125,9 @@ impl Leadership {
     }
 
     /// Runs `work` as long as the leadership is valid: returns what it returns, or drops it and returns why
-    /// the leadership was lost. Validity is checked before each time that `work` is polled.
+    /// the leadership was lost. It is dropped when the lease ends at the latest; and as validity is checked before
+    /// each time that `work` is polled, it does not take another step after that even where the runtime or the whole
+    /// process stood still.
     ///
     /// Only what happens inside of the future is dropped with it: tasks that `work` has spawned, and blocking
     /// code, go on unless it takes care of them.
@@ -111,9 +137,11 @@ impl Leadership {
     pub async fn hold<F: Future>(&self, work: F) -> Result<F::Output, Lost> {
         let done = {
             let mut lost = pin!(self.lost());
+            let mut end = pin!(self.lease_ends());
             let mut work = pin!(work);
             std::future::poll_fn(|cx| {
-                if lost.as_mut().poll(cx).is_ready() || !self.is_valid() {
+                let over = lost.as_mut().poll(cx).is_ready() || end.as_mut().poll(cx).is_ready();
+                if over || !self.is_valid() {
                     return Poll::Ready(None);
                 }
                 work.as_mut().poll(cx).map(Some)
@@ -124,6 +152,13 @@ impl Leadership {
         match done {
             Some(output) => Ok(output),
             None => Err(self.lost().await),
+        }
+    }
+
+    /// Waits until the lease has ended without being renewed, by a timer of its own.
+    async fn lease_ends(&self) {
+        while self.is_valid() {
+            tokio::time::sleep(self.lease.read().end().since(clock::now())).await;
         }
     }
 
@@ -149,7 +184,7 @@ impl Leadership {
     }
 
     fn leave(&self, reply: Option<oneshot::Sender<Result<(), Error>>>) {
-        self.lease.set(Lease::OVER);
+        self.lease.end_now();
         let _ = self.commands.send(Command::Resign { number: self.number, reply });
     }
 }

@@ -20,6 +20,7 @@ mod election;
 pub mod embedded;
 mod error;
 mod leadership;
+mod lease;
 mod machine;
 mod observer;
 mod path;

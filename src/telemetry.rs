@@ -89,6 +89,10 @@ pub(crate) fn request_failed(reason: &str) {
     debug!(target: TARGET, reason, "request failed");
 }
 
+pub(crate) fn proof_failed(reason: &str) {
+    debug!(target: TARGET, reason, "the session could not be proven");
+}
+
 pub(crate) fn task_failed(error: &(dyn std::error::Error + Send + Sync), pause: std::time::Duration) {
     warn!(target: TARGET, %error, ?pause, "the leader's task failed; campaigning again after a pause");
 }

@@ -211,8 +211,6 @@ impl std::str::FromStr for Mode {
 pub(crate) struct Timestamp(u64);
 
 impl Timestamp {
-    /// Later than every reading of the clock.
-    pub(crate) const MAX: Self = Self(u64::MAX);
     /// Not later than any reading of the clock.
     pub(crate) const MIN: Self = Self(0);
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Contest;
 use crate::error::Failure;
+use crate::lease::Lease;
 use crate::machine::{Plan, Reply, Request, Seen, naming};
 use crate::path::{join, split};
 use crate::session::{Creation, Live, Origin, Watch};
@@ -16,7 +17,7 @@ pub(super) enum Outcome {
     Own(Result<(Seen, Option<Watch>), Failure>),
     Ahead(Result<(Seen, Option<Watch>), Failure>),
     /// Master mode: the answer to the create, and a glance at the znode from right behind it.
-    Tried(Result<Node, Failure>, Option<Glance>),
+    Tried(Result<(Node, Lease), Failure>, Option<Glance>),
 }
 
 /// A look at a znode that has left a watch.

@@ -1,7 +1,8 @@
 //! What goes into the machine and what comes out of it.
 
 use crate::error::{Error, Failure, Lost};
-use crate::types::{Node, Standing};
+use crate::lease::Lease;
+use crate::types::{Node, Standing, Timestamp};
 
 /// What happened.
 #[derive(Debug)]
@@ -19,6 +20,9 @@ pub(crate) enum Event {
     SessionLost { reopening: bool },
     /// The answer to [`Action::Ask`].
     Reply(Ticket, Reply),
+    /// A transaction of the session has committed that was sent at `sent` or later, and grants this lease. To be
+    /// told after all events of watches that came before its answer.
+    Proven { sent: Timestamp, lease: Lease },
     /// The watch on the own znode fired; `deleted` if the event says so beyond doubt.
     OwnChanged { deleted: bool },
     /// The watch on the znode ahead fired, with whatever event.
@@ -35,8 +39,10 @@ pub(crate) enum Action {
     Ask(Ticket, Request),
     /// Drop both watches. The loss of the session says the same by itself.
     Unwatch,
-    /// Leadership begins, on this znode.
-    Lead(Node),
+    /// Leadership begins, on this znode, and lasts for this lease.
+    Lead(Node, Lease),
+    /// Leadership lasts longer: for this lease.
+    Extend(Lease),
     /// Leadership ends. To be carried out before anything else.
     StepDown(Lost),
     /// The campaign ends with this error. The znode, if there is one, is being removed.
@@ -45,6 +51,15 @@ pub(crate) enum Action {
     RemovalFailed(Error),
     /// Where the contender stands has changed. `Idle` says that no znode of it is left.
     Report(Standing),
+}
+
+/// The wish for transactions that prove the session, again and again.
+#[derive(Debug)]
+pub(crate) struct Proofs<'a> {
+    /// The own znode, which they can check.
+    pub(crate) node: &'a Node,
+    /// The first one is waited for.
+    pub(crate) at_once: bool,
 }
 
 /// Which request a reply belongs to. Each ticket is used once.
@@ -74,7 +89,8 @@ pub(crate) enum Request {
 /// The answer to a request.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    Created(Result<Node, Failure>),
+    /// With the lease that the create itself grants.
+    Created(Result<(Node, Lease), Failure>),
     Found(Result<Vec<Node>, Failure>),
     Listed(Result<Vec<String>, Failure>),
     Watched(Result<Seen, Failure>),

@@ -24,7 +24,6 @@
 //! thing known for certain. Only [`Failure::Refused`] ends a campaign.
 
 mod event;
-mod lease;
 mod master;
 pub(crate) mod naming;
 mod replies;
@@ -36,11 +35,11 @@ mod transcript;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub(crate) use self::event::{Action, Event, Reply, Request, Seen, Ticket};
-pub(crate) use self::lease::Lease;
+pub(crate) use self::event::{Action, Event, Proofs, Reply, Request, Seen, Ticket};
 use self::state::{Ahead, Held, OwnWatch, Place, Removal};
 use crate::backoff::Backoff;
 use crate::error::{Error, Failure, Lost};
+use crate::lease::Lease;
 use crate::path::join;
 use crate::types::{Mode, Standing, Timestamp};
 
@@ -105,6 +104,7 @@ impl Machine {
 
     /// Takes in what happened at `now`.
     pub(crate) fn handle(&mut self, now: Timestamp, event: Event) {
+        self.expire(now);
         match event {
             Event::Campaign => self.wanted = true,
             Event::Withdraw(reason) => self.withdraw(reason),
@@ -114,8 +114,10 @@ impl Machine {
             Event::Reply(ticket, reply) => self.on_reply(now, ticket, reply),
             Event::OwnChanged { deleted } => self.on_own_changed(now, deleted),
             Event::AheadChanged => self.on_ahead_changed(),
+            Event::Proven { sent, lease } => self.on_proven(sent, lease),
             Event::Tick => {}
         }
+        self.lead(now);
         self.advance(now);
         self.report();
     }
@@ -127,7 +129,53 @@ impl Machine {
 
     /// When to call again with [`Event::Tick`].
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        self.retry_at.filter(|_| self.connected)
+        let retry = self.retry_at.filter(|_| self.connected);
+        let expiry = self.leading().map(|held| held.lease.end());
+        retry.into_iter().chain(expiry).min()
+    }
+
+    /// Whether transactions are to prove the session at present.
+    pub(crate) fn proving(&self, now: Timestamp) -> Option<Proofs<'_>> {
+        let Place::Held(held) = &self.place else {
+            return None;
+        };
+        // It is our turn, or may be: the list is being asked for at the same time.
+        let at_once = matches!(held.ahead, Ahead::Unknown | Ahead::Nobody) && !held.proven.is_valid(now);
+        (held.leading || at_once).then_some(Proofs { node: &held.node, at_once })
+    }
+
+    fn leading(&self) -> Option<&Held> {
+        match &self.place {
+            Place::Held(held) if held.leading => Some(held),
+            _ => None,
+        }
+    }
+
+    /// Ends a leadership whose lease is over, before anything else is looked at.
+    fn expire(&mut self, now: Timestamp) {
+        if self.leading().is_some_and(|held| !held.lease.is_valid(now)) {
+            self.withdraw(Lost::LeaseExpired);
+        }
+    }
+
+    /// Begins to lead, or goes on, if what is known suffices: nobody ahead, the own znode seen standing by a watch
+    /// that has not fired, and a session that the ensemble keeps.
+    fn lead(&mut self, now: Timestamp) {
+        let Place::Held(held) = &mut self.place else {
+            return;
+        };
+        let ours = matches!(held.ahead, Ahead::Nobody) && matches!(held.own, OwnWatch::Set);
+        if !ours || !held.proven.is_valid(now) || held.proven <= held.lease {
+            return;
+        }
+        held.lease = held.proven;
+        if held.leading {
+            self.actions.push_back(Action::Extend(held.lease));
+        } else {
+            held.leading = true;
+            self.failures = 0;
+            self.actions.push_back(Action::Lead(held.node.clone(), held.lease));
+        }
     }
 
     /// Sends whatever the present state calls for, if nothing is under way.
@@ -162,11 +210,6 @@ impl Machine {
                 Ahead::Chosen(name) => {
                     let path = join(&self.plan.path, name);
                     self.ask(Request::WatchAhead(path));
-                }
-                Ahead::Nobody if matches!(held.own, OwnWatch::Set) && !held.leading => {
-                    held.leading = true;
-                    self.failures = 0;
-                    self.actions.push_back(Action::Lead(held.node.clone()));
                 }
                 Ahead::Nobody | Ahead::Watched(_) => {}
             },
@@ -225,7 +268,7 @@ impl Machine {
     fn give_up(&mut self, error: Error) {
         let campaigning = self.wanted;
         self.wanted = false;
-        self.leave_place(Lost::Disconnected);
+        self.leave_place(Lost::Resigned);
         if campaigning {
             self.actions.push_back(Action::GiveUp(error));
         }
@@ -251,7 +294,10 @@ impl Machine {
         match &mut self.place {
             Place::Held(held) => {
                 held.own = OwnWatch::Off;
-                held.ahead = Ahead::at_first(self.plan.mode);
+                // Once the lowest, for ever the lowest: whoever comes later stands behind.
+                if !held.leading {
+                    held.ahead = Ahead::at_first(self.plan.mode);
+                }
             }
             Place::Blocked { watched } => *watched = false,
             Place::Nowhere | Place::NoParent | Place::Unsure => {}
@@ -260,9 +306,6 @@ impl Machine {
 
     fn on_suspended(&mut self) {
         self.connected = false;
-        if let Place::Held(Held { leading: true, .. }) = self.place {
-            self.leave_place(Lost::Disconnected);
-        }
         self.stale.iter_mut().for_each(|removal| removal.verify = true);
     }
 
@@ -282,6 +325,14 @@ impl Machine {
         }
         if !reopening {
             self.give_up(Error::SessionLost);
+        }
+    }
+
+    fn on_proven(&mut self, sent: Timestamp, lease: Lease) {
+        if let Place::Held(held) = &mut self.place
+            && sent >= held.since
+        {
+            held.proven = held.proven.max(lease);
         }
     }
 
@@ -341,13 +392,13 @@ impl Machine {
                 && self.pending.is_none();
             return if nothing_left { Standing::Idle } else { Standing::Leaving };
         }
+        if let Some(Held { node, .. }) = self.leading() {
+            return Standing::Leading { node: node.path.clone(), token: node.token };
+        }
         if !self.connected {
             return Standing::Connecting { after: self.after };
         }
         match &self.place {
-            Place::Held(Held { node, leading: true, .. }) => {
-                Standing::Leading { node: node.path.clone(), token: node.token }
-            }
             Place::Held(Held { node, ahead: Ahead::Watched(name), .. }) => {
                 Standing::Waiting { node: Some(node.path.clone()), behind: join(&self.plan.path, name) }
             }

@@ -4,6 +4,7 @@ use super::event::{Action, Reply, Seen, Ticket};
 use super::state::{Ahead, Held, OwnWatch, Place, Removal};
 use super::{Machine, master, sequential};
 use crate::error::{Error, Failure};
+use crate::lease::Lease;
 use crate::types::{Mode, Node, Timestamp};
 
 impl Machine {
@@ -27,9 +28,9 @@ impl Machine {
         }
     }
 
-    fn on_created(&mut self, now: Timestamp, outcome: Result<Node, Failure>) {
+    fn on_created(&mut self, now: Timestamp, outcome: Result<(Node, Lease), Failure>) {
         match outcome {
-            Ok(node) => self.hold(node),
+            Ok((node, lease)) => self.hold(now, node, lease),
             Err(Failure::NoNode) => {
                 if self.wanted {
                     self.place = Place::NoParent;
@@ -54,9 +55,9 @@ impl Machine {
     }
 
     /// The own znode stands: to be used, or to be removed if nobody wants it any more.
-    fn hold(&mut self, node: Node) {
+    fn hold(&mut self, now: Timestamp, node: Node, proven: Lease) {
         if self.wanted {
-            self.place = Place::Held(Held::new(node, self.plan.mode));
+            self.place = Place::Held(Held::new(node, self.plan.mode, now, proven));
         } else {
             self.place = Place::Nowhere;
             let verify = self.plan.mode == Mode::Master || !self.connected;
@@ -70,7 +71,7 @@ impl Machine {
                 self.place = Place::Nowhere;
                 let mut nodes = nodes.into_iter();
                 if let Some(node) = nodes.next() {
-                    self.hold(node);
+                    self.hold(now, node, Lease::OVER);
                 }
                 self.stale.extend(nodes.map(|node| Removal { node, verify: true }));
             }

@@ -1,7 +1,8 @@
 //! What the machine knows: its place, and the steps on the way to one.
 
 use super::event::Ticket;
-use crate::types::{Mode, Node};
+use crate::lease::Lease;
+use crate::types::{Mode, Node, Timestamp};
 
 /// What is known about the own znode.
 pub(super) enum Place {
@@ -30,6 +31,12 @@ pub(super) struct Held {
     pub(super) own: OwnWatch,
     pub(super) ahead: Ahead,
     pub(super) leading: bool,
+    /// Since when it is known to stand: transactions sent before say nothing about it.
+    pub(super) since: Timestamp,
+    /// Until when the session keeps it, as far as transactions have proven.
+    pub(super) proven: Lease,
+    /// Until when the leadership on it lasts.
+    pub(super) lease: Lease,
 }
 
 /// The watch on the own znode.
@@ -52,8 +59,16 @@ pub(super) enum Ahead {
 }
 
 impl Held {
-    pub(super) fn new(node: Node, mode: Mode) -> Self {
-        Self { node, own: OwnWatch::Off, ahead: Ahead::at_first(mode), leading: false }
+    pub(super) fn new(node: Node, mode: Mode, since: Timestamp, proven: Lease) -> Self {
+        Self {
+            node,
+            own: OwnWatch::Off,
+            ahead: Ahead::at_first(mode),
+            leading: false,
+            since,
+            proven,
+            lease: Lease::OVER,
+        }
     }
 }
 

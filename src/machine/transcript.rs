@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{Action, Event, Machine, Plan, Reply, Request, Seen, Ticket};
 use crate::error::{Error, Failure, Lost};
+use crate::lease::Lease;
 use crate::types::{FencingToken, Mode, Node, Standing, Timestamp};
 
 #[test]
@@ -56,6 +57,7 @@ struct Stage {
     path: &'static str,
     own: Ticket,
     other: Ticket,
+    proving: bool,
 }
 
 impl Stage {
@@ -63,7 +65,7 @@ impl Stage {
         let path = if mode == Mode::Master { "/app/master" } else { "/app" };
         let plan = Plan { mode, path: path.into(), prefix: "guid_".into() };
         let now = Timestamp::from_nanos(1_000_000_000);
-        Self { machine: Machine::new(plan, 0), now, path, own: Ticket(0), other: Ticket(0) }
+        Self { machine: Machine::new(plan, 0), now, path, own: Ticket(0), other: Ticket(0), proving: false }
     }
 
     fn feed(&mut self, line: &str) -> String {
@@ -74,7 +76,12 @@ impl Stage {
         while let Some(action) = self.machine.poll_action() {
             writeln!(lines, "    {}", self.describe(action)).unwrap();
         }
-        if self.machine.poll_timeout().is_some_and(|at| at > self.now) {
+        let proving = self.machine.proving(self.now).is_some();
+        if proving != self.proving {
+            self.proving = proving;
+            lines.push_str(if proving { "    (proves the session)\n" } else { "    (proves no more)\n" });
+        }
+        if self.machine.connected && self.machine.retry_at.is_some_and(|at| at > self.now) {
             lines.push_str("    (pauses)\n");
         }
         lines
@@ -112,11 +119,25 @@ impl Stage {
             ["own", "changed"] => return Event::OwnChanged { deleted: false },
             ["ahead", "changed"] => return Event::AheadChanged,
             ["time", "passes"] => {
-                self.now = self.machine.poll_timeout().expect("a pause");
+                self.now = self
+                    .machine
+                    .poll_timeout()
+                    .unwrap_or_else(|| panic!("no pause at {line:?}, after {:?}", self.machine.reported));
                 return Event::Tick;
             }
+            ["the", "lease", "ends"] => {
+                self.now = self.machine.leading().expect("a leadership").lease.end();
+                return Event::Tick;
+            }
+            ["proven"] => return Event::Proven { sent: self.now, lease: self.lease() },
+            ["proven", "before", "it", "was", "created"] => {
+                return Event::Proven { sent: Timestamp::from_nanos(0), lease: self.lease() };
+            }
             ["own", "is", word] => return Event::Reply(self.own, Reply::Watched(seen(word))),
-            ["created", name, token] => Reply::Created(Ok(node(name, token))),
+            ["created", name, token] => Reply::Created(Ok((node(name, token), self.lease()))),
+            ["created", name, token, "without", "a", "lease"] => {
+                Reply::Created(Ok((node(name, token), Lease::OVER)))
+            }
             ["created", word] => Reply::Created(Err(failure(word))),
             ["found"] => Reply::Found(Ok(Vec::new())),
             ["found", "unknown"] => Reply::Found(Err(failure("unknown"))),
@@ -134,6 +155,11 @@ impl Stage {
             _ => panic!("no event {line:?}"),
         };
         Event::Reply(self.other, reply)
+    }
+
+    /// What a transaction grants that commits now.
+    fn lease(&self) -> Lease {
+        Lease::until(self.now + Duration::from_secs(1))
     }
 
     fn describe(&mut self, action: Action) -> String {
@@ -155,7 +181,8 @@ impl Stage {
                 }
             }
             Action::Unwatch => "unwatch".into(),
-            Action::Lead(node) => format!("LEAD on {} with {}", node.path, node.token),
+            Action::Lead(node, _) => format!("LEAD on {} with {}", node.path, node.token),
+            Action::Extend(_) => "EXTEND".into(),
             Action::StepDown(lost) => format!("STEP DOWN: {lost}"),
             Action::GiveUp(error) => format!("give up: {}", short(&error)),
             Action::RemovalFailed(error) => format!("removal failed: {}", short(&error)),

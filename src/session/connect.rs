@@ -11,8 +11,10 @@ use zookeeper_client as zk;
 
 use super::probe::{self, Answer};
 use crate::backoff::Backoff;
+use crate::clock;
 use crate::error::{BoxError, Error};
 use crate::path;
+use crate::types::Timestamp;
 
 /// Opens ZooKeeper sessions, for a [`Session`](crate::Session) that outlives them.
 ///
@@ -46,7 +48,8 @@ pub trait Connect: Send + Sync + 'static {
     /// is repeated with increasing pauses.
     ///
     /// Await `Client::connect` or a `Connector` right here, do not spawn it, and keep no clone of the client: the
-    /// session ends when this crate drops the client, and this crate aborts the task that serves it.
+    /// session ends when this crate drops the client, and this crate aborts the task that serves it. Return no
+    /// client that was connected before: leases count from the call.
     async fn connect(&self, resume: Option<zk::SessionInfo>) -> Result<zk::Client, ConnectError>;
 }
 
@@ -157,17 +160,19 @@ impl Connect for Servers {
 pub(super) struct Opened {
     pub(super) client: zk::Client,
     tasks: Vec<JoinHandle<()>>,
+    /// When the connect began that created the session or took it up.
+    began: Option<Timestamp>,
 }
 
 impl Opened {
     /// A client whose task is the application's.
     pub(super) fn foreign(client: zk::Client) -> Self {
-        Self { client, tasks: Vec::new() }
+        Self { client, tasks: Vec::new(), began: None }
     }
 
-    /// The client, and the tasks that serve it.
-    pub(super) fn into_parts(self) -> (zk::Client, Vec<JoinHandle<()>>) {
-        (self.client, self.tasks)
+    /// The client, the tasks that serve it, and when the connect began, if that is known.
+    pub(super) fn into_parts(self) -> (zk::Client, Vec<JoinHandle<()>>, Option<Timestamp>) {
+        (self.client, self.tasks, self.began)
     }
 }
 
@@ -179,6 +184,7 @@ pub(super) async fn open(
     session_timeout: Duration,
 ) -> Result<Opened, ConnectError> {
     let spawner = Spawner { runtime: tokio::runtime::Handle::current(), tasks: Mutex::default() };
+    let began = clock::now();
     let mut connecting = pin!(connect.connect(resume));
     let attempt = std::future::poll_fn(|cx| {
         let _scope = spawns_core::enter(&spawner);
@@ -190,7 +196,10 @@ pub(super) async fn open(
         Err(_) => Err(ConnectError::Retry("the attempt takes too long".into())),
     };
     let tasks = spawner.tasks.into_inner().unwrap();
-    Ok(Opened { client: outcome?, tasks })
+    let client = outcome?;
+    // A read-only server asks nobody.
+    let began = (client.state() == zk::SessionState::SyncConnected).then_some(began);
+    Ok(Opened { client, tasks, began })
 }
 
 struct Spawner {

@@ -24,6 +24,7 @@ use zookeeper_client::{Client, Error as ClientError, SessionState, StateWatcher}
 use super::connect::{Connect, ConnectError, Opened, open, pause};
 use super::live::{Claims, Live};
 use crate::error::Error;
+use crate::lease::{Evidence, Terms};
 use crate::telemetry;
 use crate::types::SessionId;
 
@@ -56,6 +57,8 @@ pub(super) struct Keeper {
     pub(super) link: watch::Sender<Link>,
     pub(super) claims: Arc<Claims>,
     pub(super) request_timeout: Option<Duration>,
+    /// By how much of the session timeout leases end before the session can.
+    pub(super) lease_margin: f64,
     /// Closed when the last handle is dropped, which closes the session as well.
     pub(super) commands: mpsc::UnboundedReceiver<Close>,
     pub(super) guards: mpsc::Receiver<Infallible>,
@@ -75,11 +78,13 @@ enum Served {
 impl Keeper {
     pub(super) async fn run(mut self, mut opened: Opened) {
         loop {
-            let (client, tasks) = opened.into_parts();
+            let (client, tasks, began) = opened.into_parts();
             let info = client.session().clone();
             let timeout = client.session_timeout();
             let mut states = client.state_watcher();
-            let live = Live::new(client, self.request_timeout.unwrap_or(timeout), self.claims.clone());
+            let evidence = Evidence::new(Terms::new(timeout, self.lease_margin), began);
+            let request_timeout = self.request_timeout.unwrap_or(timeout);
+            let live = Live::new(client, request_timeout, self.claims.clone(), evidence);
             self.live = Some(live.clone());
             let served = self.serve(&live, &mut states, timeout).await;
             if let Served::Close(reply) = served {

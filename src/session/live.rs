@@ -13,12 +13,17 @@ use futures_util::future::{BoxFuture, try_join_all};
 use tokio::sync::{Notify, watch};
 use zookeeper_client as zk;
 
+use crate::clock;
 use crate::error::{Error, Failure};
+use crate::lease::{Evidence, Lease, Terms};
 use crate::path::split;
-use crate::types::{FencingToken, Node, SessionId};
+use crate::types::{FencingToken, Node, SessionId, Timestamp};
 
 /// The most bytes of path names that one session watches. Reconnecting fails above about 128 KiB.
 const MAX_WATCHED_BYTES: usize = 100 * 1024;
+
+/// The version of a znode that a check is content with.
+const ANY_VERSION: i32 = -1;
 
 /// The contender znodes of one session that somebody in this process answers for. They tell a znode that a
 /// create with a lost reply left from those of other contenders with the same identity.
@@ -33,6 +38,7 @@ pub(crate) struct Live {
     ended: watch::Sender<bool>,
     watched_bytes: AtomicUsize,
     claims: Arc<Claims>,
+    evidence: Mutex<Evidence>,
     /// Notified when the client answers as if its task were gone.
     pub(super) suspect: Notify,
 }
@@ -43,6 +49,15 @@ pub(crate) struct Origin {
     pub(crate) token: FencingToken,
     /// The session that owns it, if it is ephemeral.
     pub(crate) owner: Option<SessionId>,
+}
+
+/// A transaction of the session that has committed.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
+    /// Not later than it was sent.
+    pub(crate) sent: Timestamp,
+    /// What it grants to znodes of the session that stood before.
+    pub(crate) lease: Lease,
 }
 
 /// How a contender's znode is to be created.
@@ -78,7 +93,12 @@ struct Budget {
 }
 
 impl Live {
-    pub(super) fn new(client: zk::Client, request_timeout: Duration, claims: Arc<Claims>) -> Arc<Self> {
+    pub(super) fn new(
+        client: zk::Client,
+        request_timeout: Duration,
+        claims: Arc<Claims>,
+        evidence: Evidence,
+    ) -> Arc<Self> {
         Arc::new(Self {
             session: SessionId::from_raw(client.session_id().0),
             chroot: client.path().to_owned(),
@@ -87,6 +107,7 @@ impl Live {
             ended: watch::Sender::new(false),
             watched_bytes: AtomicUsize::new(0),
             claims,
+            evidence: Mutex::new(evidence),
             suspect: Notify::new(),
         })
     }
@@ -97,6 +118,11 @@ impl Live {
 
     pub(crate) fn request_timeout(&self) -> Duration {
         self.request_timeout
+    }
+
+    /// What leases on this session are measured with.
+    pub(crate) fn terms(&self) -> Terms {
+        self.evidence.lock().unwrap().terms()
     }
 
     /// Ends all requests and watches, and returns the client. Dropped, it closes its session.
@@ -110,8 +136,10 @@ impl Live {
         self.client.lock().unwrap().clone()
     }
 
-    /// Creates a contender's znode. After `Failure::Unknown` there may be one: [`Live::claim_own`] tells.
-    pub(crate) async fn create(&self, creation: Creation<'_>) -> Result<Node, Failure> {
+    /// Creates a contender's znode, and returns the lease that this grants. After `Failure::Unknown` there may be
+    /// one: [`Live::claim_own`] tells.
+    pub(crate) async fn create(&self, creation: Creation<'_>) -> Result<(Node, Lease), Failure> {
+        let sent = clock::now();
         let Creation { path, sequential, data, acl } = creation;
         let mode = if sequential { zk::CreateMode::EphemeralSequential } else { zk::CreateMode::Ephemeral };
         let options = mode.with_acls(zk::Acls::new(acl));
@@ -126,7 +154,33 @@ impl Live {
             // One of the same identity on this session was looking for its own, and took ours.
             return Err(Failure::Unknown("another contender of this session took the znode".into()));
         }
-        Ok(Node { path, token })
+        Ok((Node { path, token }, self.lease(sent)))
+    }
+
+    /// Proves by a transaction that changes nothing that the ensemble keeps the session. The znode should be one of
+    /// ours.
+    pub(super) async fn prove(&self, path: &str) -> Result<Proof, Failure> {
+        let sent = clock::now();
+        let check = async |client: &zk::Client| {
+            let mut writer = client.new_multi_writer();
+            writer.add_check_version(path, ANY_VERSION)?;
+            writer.commit().await.map_err(|error| match error {
+                zk::MultiWriteError::RequestFailed { source } => source,
+                zk::MultiWriteError::OperationFailed { source, .. } => source,
+            })
+        };
+        self.run("check", path, check).await?;
+        Ok(Proof { sent, lease: self.lease(sent) })
+    }
+
+    /// Sends a request, for the sake of being heard of.
+    pub(super) async fn beat(&self) {
+        // Whatever the answer, `run` takes note of it.
+        let _ = self.stat("/").await;
+    }
+
+    fn lease(&self, sent: Timestamp) -> Lease {
+        self.evidence.lock().unwrap().lease(sent)
     }
 
     /// Creates a directory and its missing parents.
@@ -295,6 +349,7 @@ impl Live {
         path: &str,
         request: impl AsyncFnOnce(&zk::Client) -> Result<T, zk::Error>,
     ) -> Result<T, Failure> {
+        let sent = clock::now();
         let over = || Failure::Unknown("the session is over".into());
         let client = self.client().ok_or_else(over)?;
         let mut ended = self.ended.subscribe();
@@ -303,6 +358,9 @@ impl Live {
             _ = ended.wait_for(|ended| *ended) => return Err(over()),
             outcome = tokio::time::timeout(self.request_timeout, request(&client)) => outcome,
         };
+        if outcome.as_ref().is_ok_and(|outcome| outcome.as_ref().err().is_none_or(is_answer)) {
+            self.evidence.lock().unwrap().answered(sent, clock::now());
+        }
         match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
@@ -359,6 +417,12 @@ impl From<&zk::Stat> for Origin {
             owner: (stat.ephemeral_owner != 0).then(|| SessionId::from_raw(stat.ephemeral_owner)),
         }
     }
+}
+
+/// Whether an error was surely the answer of a server that takes part in the ensemble.
+fn is_answer(error: &zk::Error) -> bool {
+    use zk::Error::{BadVersion, NoAuth, NoNode, NodeExists, NotEmpty};
+    matches!(error, NoNode | NodeExists | NoAuth | BadVersion | NotEmpty)
 }
 
 fn classify(error: zk::Error, operation: &'static str, path: &str) -> Failure {

@@ -4,6 +4,7 @@ mod connect;
 mod keeper;
 mod live;
 mod probe;
+mod prover;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -17,8 +18,10 @@ pub use self::connect::{Connect, ConnectError};
 use self::connect::{Opened, Servers, open, pause};
 use self::keeper::{Close, Keeper};
 pub(crate) use self::keeper::{Guard, Link};
-pub(crate) use self::live::{Creation, Fired, Live, Origin, Watch};
+pub(crate) use self::live::{Creation, Fired, Live, Origin, Proof, Watch};
+pub(crate) use self::prover::{Prover, Proving};
 use crate::error::{Error, Failure};
+use crate::lease;
 use crate::telemetry;
 use crate::types::SessionId;
 
@@ -49,6 +52,7 @@ pub(crate) struct Shared {
     commands: mpsc::UnboundedSender<Close>,
     /// The origin of all guards; taken when the session closes.
     guard: Mutex<Option<Guard>>,
+    prover: Arc<Prover>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -88,13 +92,22 @@ impl Session {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn from_client(client: zk::Client) -> Self {
-        Self::start(None, Opened::foreign(client), None)
+        Self::start(None, Opened::foreign(client), None, lease::DEFAULT_MARGIN)
     }
 
     /// The ZooKeeper session at present; `None` while there is no connection.
     pub fn id(&self) -> Option<SessionId> {
         match &*self.shared.link.borrow() {
             Link::Connected(live) => Some(live.session()),
+            _ => None,
+        }
+    }
+
+    /// The session timeout at present, as negotiated: how long the ensemble keeps the znodes of a process that it does
+    /// not hear of. `None` while there is no connection.
+    pub fn timeout(&self) -> Option<Duration> {
+        match &*self.shared.link.borrow() {
+            Link::Connected(live) => Some(live.terms().session_timeout()),
             _ => None,
         }
     }
@@ -120,7 +133,12 @@ impl Session {
         closed.await.unwrap_or(Ok(()))
     }
 
-    fn start(connect: Option<Arc<dyn Connect>>, opened: Opened, request_timeout: Option<Duration>) -> Self {
+    fn start(
+        connect: Option<Arc<dyn Connect>>,
+        opened: Opened,
+        request_timeout: Option<Duration>,
+        lease_margin: f64,
+    ) -> Self {
         let (link_tx, link) = watch::channel(Link::Connecting);
         let (commands, commands_rx) = mpsc::unbounded_channel();
         let (guard, guards) = mpsc::channel(1);
@@ -129,6 +147,7 @@ impl Session {
             link: link_tx,
             claims: Arc::default(),
             request_timeout,
+            lease_margin,
             commands: commands_rx,
             guards,
             live: None,
@@ -136,7 +155,10 @@ impl Session {
         };
         let runtime = tokio::runtime::Handle::current();
         runtime.spawn(keeper.run(opened));
-        Self { shared: Arc::new(Shared { link, commands, guard: Mutex::new(Some(guard)), runtime }) }
+        let prover = Prover::new();
+        runtime.spawn(prover.clone().run(link.clone()));
+        let guard = Mutex::new(Some(guard));
+        Self { shared: Arc::new(Shared { link, commands, guard, prover, runtime }) }
     }
 }
 
@@ -159,6 +181,10 @@ impl Shared {
     /// Whether the application has closed the session.
     pub(crate) fn is_closing(&self) -> bool {
         self.guard.lock().unwrap().is_none()
+    }
+
+    pub(crate) fn prover(&self) -> &Arc<Prover> {
+        &self.prover
     }
 
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
@@ -213,6 +239,7 @@ pub struct SessionBuilder {
     session_timeout: Duration,
     connect_timeout: Option<Duration>,
     request_timeout: Option<Duration>,
+    lease_margin: f64,
     tls: bool,
 }
 
@@ -223,6 +250,7 @@ impl Default for SessionBuilder {
             session_timeout: DEFAULT_SESSION_TIMEOUT,
             connect_timeout: None,
             request_timeout: None,
+            lease_margin: lease::DEFAULT_MARGIN,
             tls: false,
         }
     }
@@ -254,6 +282,17 @@ impl SessionBuilder {
         self
     }
 
+    /// By how much of the session timeout a lease ends before the ensemble can expire the session. It has to cover
+    /// what the derivation of the lease cannot see: clocks that run at different rates, and a leader
+    /// server whose pings to the other servers are late. A larger margin covers more of that, a smaller one lets
+    /// leaderships outlast longer interruptions.
+    ///
+    /// Default one sixth. Must lie between 0.05 and 0.4.
+    pub fn lease_margin(mut self, part_of_session_timeout: f64) -> Self {
+        self.lease_margin = part_of_session_timeout;
+        self
+    }
+
     /// Credentials, for example `auth("digest", b"user:password")`. Can be called several times.
     pub fn auth(mut self, scheme: &str, secret: &[u8]) -> Self {
         self.connector = self.connector.with_auth(scheme, secret);
@@ -279,7 +318,7 @@ impl SessionBuilder {
     ///
     /// # Errors
     /// As [`Session::connect`], and [`Error::InvalidSessionTimeout`], [`Error::InvalidRequestTimeout`],
-    /// [`Error::ConnectTimeout`].
+    /// [`Error::InvalidLeaseMargin`], [`Error::ConnectTimeout`].
     pub async fn connect(self, connect_string: &str) -> Result<Session, Error> {
         let timeout = self.session_timeout;
         if timeout < Duration::from_millis(1) || timeout.as_millis() > i32::MAX as u128 {
@@ -291,13 +330,17 @@ impl SessionBuilder {
     }
 
     /// Connects by the application's own means. Of the options, only the timeouts for connecting and for
-    /// requests apply: the rest is up to `connect`.
+    /// requests and the margin of leases apply: the rest is up to `connect`.
     ///
     /// # Errors
-    /// As [`Session::connect`], and [`Error::InvalidRequestTimeout`], [`Error::ConnectTimeout`].
+    /// As [`Session::connect`], and [`Error::InvalidRequestTimeout`], [`Error::InvalidLeaseMargin`],
+    /// [`Error::ConnectTimeout`].
     pub async fn connect_with(self, connect: impl Connect) -> Result<Session, Error> {
         if self.request_timeout == Some(Duration::ZERO) {
             return Err(Error::InvalidRequestTimeout);
+        }
+        if !lease::MARGINS.contains(&self.lease_margin) {
+            return Err(Error::InvalidLeaseMargin { given: self.lease_margin });
         }
         let connect: Arc<dyn Connect> = Arc::new(connect);
         let started = Instant::now();
@@ -313,7 +356,7 @@ impl SessionBuilder {
                 }
             },
         };
-        let session = Session::start(Some(connect), opened, self.request_timeout);
+        let session = Session::start(Some(connect), opened, self.request_timeout, self.lease_margin);
         // The keeper's first word is that there is a connection.
         let _ = session.shared.link().wait_for(|link| !matches!(link, Link::Connecting)).await;
         Ok(session)
