@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use zookeeper_election::{BoxError, Election, Error, Leadership, Lost, Mode, Session, Standing};
+use zookeeper_election::{BoxError, Election, Error, Leadership, Mode, Session, Standing};
 
 #[derive(Parser)]
 struct Options {
@@ -83,12 +83,7 @@ async fn contend(options: Options) -> Result<(), BoxError> {
         };
         say(&format!("leading with token {}", leadership.token()));
         tokio::select! {
-            lost = leadership.lost() => {
-                say(&format!("stepped down: {lost}"));
-                if lost == Lost::Disconnected {
-                    say("connecting");
-                }
-            }
+            lost = leadership.lost() => say(&format!("stepped down: {lost}")),
             () = &mut stopped => break,
         }
     }

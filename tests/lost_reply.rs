@@ -2,16 +2,19 @@
 
 mod support;
 
+use std::time::Instant;
+
 use support::{
-    Contender, Fault, How, PATIENCE, Proxy, When, ZooKeeper, connect, eventually, identities,
-    on_both_servers, queue, unique_path,
+    Contender, Fault, How, PATIENCE, Proxy, SESSION_TIMEOUT, When, ZooKeeper, connect, eventually,
+    identities, on_both_servers, queue, unique_path,
 };
 use zookeeper_election::{Lost, Mode, Standing};
 
 on_both_servers! {
     a_campaign_that_is_dropped_while_the_reply_is_lost_leaves_no_znode;
     the_reply_to_a_resignation_is_lost;
-    a_leader_whose_connection_breaks_steps_down_and_its_znode_goes;
+    a_leader_whose_connection_breaks_goes_on_leading;
+    a_leader_that_stays_disconnected_steps_down_and_its_znode_goes;
     a_namesake_in_the_queue_is_not_robbed;
     a_namesake_that_is_master_is_not_robbed;
 }
@@ -116,16 +119,35 @@ async fn the_reply_to_a_resignation_is_lost(zookeeper: ZooKeeper) {
     }
 }
 
-async fn a_leader_whose_connection_breaks_steps_down_and_its_znode_goes(zookeeper: ZooKeeper) {
+async fn a_leader_whose_connection_breaks_goes_on_leading(zookeeper: ZooKeeper) {
+    let path = unique_path("broken");
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
+    let mut a = Contender::join_on(connect(&proxy.address()).await, &path, Mode::Sequential, "a").await;
+    let b = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "b").await;
+    let leadership = a.leads().await;
+    let (session, begun) = (a.session.id(), Instant::now());
+    for _ in 0..5 {
+        proxy.cut_all();
+        tokio::time::sleep(SESSION_TIMEOUT / 2).await;
+        assert!(leadership.is_valid(), "after {:?}", begun.elapsed());
+    }
+    assert_eq!(a.session.id(), session);
+    assert!(b.campaigns());
+}
+
+async fn a_leader_that_stays_disconnected_steps_down_and_its_znode_goes(zookeeper: ZooKeeper) {
     let path = unique_path("broken");
     let proxy = Proxy::start(zookeeper.connect_string()).await;
     let mut a = Contender::join_on(connect(&proxy.address()).await, &path, Mode::Sequential, "a").await;
     let mut b = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "b").await;
     let leadership = a.leads().await;
     let session = a.session.id();
+    proxy.refuse(true);
     proxy.cut_all();
-    assert_eq!(support::lost(&leadership).await, Lost::Disconnected);
+    assert_eq!(support::lost(&leadership).await, Lost::LeaseExpired);
     assert!(!leadership.is_valid());
+    assert!(b.campaigns(), "nobody leads before the znode has gone");
+    proxy.refuse(false);
     // Reconnected, it removes its znode: nobody waits for the session timeout, and the session lives.
     assert!(b.leads().await.token() > leadership.token());
     a.reaches("idle", |standing| *standing == Standing::Idle).await;

@@ -2,12 +2,28 @@
 
 mod support;
 
-use support::{Contender, OpCode, Proxy, ZooKeeper, connect, on_both_servers, unique_path};
+use support::{
+    Contender, OpCode, PATIENCE, Proxy, SESSION_TIMEOUT, ZooKeeper, connect, eventually, on_both_servers,
+    unique_path,
+};
 use zookeeper_election::Mode;
 
 on_both_servers! {
     leading_takes_three_requests_and_taking_over_takes_one;
     a_master_sends_the_create_first_and_the_watch_along_with_it;
+    a_hundred_leaderships_on_one_session_take_no_more_proofs_than_one;
+    who_only_waits_sends_no_transactions;
+}
+
+/// The requests of the recipes, without those of the session: its reads when nobody leads, and its proofs.
+fn steps(proxy: &Proxy) -> Vec<OpCode> {
+    let mut requests = proxy.requests();
+    requests.retain(|it| !matches!(*it, OpCode::EXISTS | OpCode::MULTI));
+    requests
+}
+
+fn proofs(proxy: &Proxy) -> usize {
+    proxy.requests().iter().filter(|it| **it == OpCode::MULTI).count()
 }
 
 async fn leading_takes_three_requests_and_taking_over_takes_one(zookeeper: ZooKeeper) {
@@ -22,12 +38,12 @@ async fn leading_takes_three_requests_and_taking_over_takes_one(zookeeper: ZooKe
 
     let mut leader = Contender::join_on(session_one, &path, Mode::Sequential, "leader").await;
     let leadership = leader.leads().await;
-    let mut start = one.requests();
+    let mut start = steps(&one);
     start.sort_by_key(|request| request.0);
     assert_eq!(start, [OpCode::GET_DATA, OpCode::GET_CHILDREN, OpCode::CREATE2]);
 
     let mut next = Contender::join_on(session_two, &path, Mode::Sequential, "next").await;
-    let mut wait = two.requests();
+    let mut wait = steps(&two);
     wait.sort_by_key(|request| request.0);
     assert_eq!(wait, [OpCode::GET_DATA, OpCode::GET_DATA, OpCode::GET_CHILDREN, OpCode::CREATE2]);
 
@@ -35,8 +51,8 @@ async fn leading_takes_three_requests_and_taking_over_takes_one(zookeeper: ZooKe
     two.clear_requests();
     leadership.resign().await.unwrap();
     let leadership = next.leads().await;
-    assert_eq!(one.requests(), [OpCode::DELETE]);
-    assert_eq!(two.requests(), [OpCode::GET_CHILDREN]);
+    assert_eq!(steps(&one), [OpCode::DELETE]);
+    assert_eq!(steps(&two), [OpCode::GET_CHILDREN]);
     leadership.resign().await.unwrap();
 }
 
@@ -49,9 +65,44 @@ async fn a_master_sends_the_create_first_and_the_watch_along_with_it(zookeeper: 
     let session = connect(&proxy.address()).await;
     proxy.clear_requests();
     let mut next = Contender::join_on(session, &path, Mode::Master, "next").await;
-    assert_eq!(proxy.requests(), [OpCode::CREATE2, OpCode::GET_DATA]);
+    assert_eq!(steps(&proxy), [OpCode::CREATE2, OpCode::GET_DATA]);
     proxy.clear_requests();
     leadership.resign().await.unwrap();
     assert!(next.leads().await.is_valid());
-    assert_eq!(proxy.requests()[..2], [OpCode::CREATE2, OpCode::GET_DATA]);
+    assert_eq!(steps(&proxy)[..2], [OpCode::CREATE2, OpCode::GET_DATA]);
+}
+
+async fn a_hundred_leaderships_on_one_session_take_no_more_proofs_than_one(zookeeper: ZooKeeper) {
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
+    let session = connect(&proxy.address()).await;
+    let mut leaderships = Vec::new();
+    for i in 0..100 {
+        let election = session.election(&unique_path(&format!("many-{i}"))).build().unwrap();
+        leaderships.push((election.campaign().await.unwrap(), election));
+    }
+    proxy.clear_requests();
+    let begun = std::time::Instant::now();
+    tokio::time::sleep(2 * SESSION_TIMEOUT).await;
+    assert!(leaderships.iter().all(|(leadership, _)| leadership.is_valid()));
+    // Seven in a session timeout, and room for one more at each end.
+    let most = begun.elapsed().as_secs_f64() / SESSION_TIMEOUT.as_secs_f64() * 7.0 + 2.0;
+    let (proofs, requests) = (proofs(&proxy), proxy.requests().len());
+    assert!(proofs > 0 && proofs as f64 <= most, "{proofs} proofs");
+    assert_eq!(proofs, requests, "nothing but proofs");
+}
+
+async fn who_only_waits_sends_no_transactions(zookeeper: ZooKeeper) {
+    let path = unique_path("waits");
+    let mut leader = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "leader").await;
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
+    let mut next = Contender::join_on(connect(&proxy.address()).await, &path, Mode::Sequential, "next").await;
+    proxy.clear_requests();
+    tokio::time::sleep(2 * SESSION_TIMEOUT).await;
+    assert!(proxy.requests().iter().all(|it| *it == OpCode::EXISTS), "{:?}", proxy.requests());
+    // By now the create proves nothing any more.
+    leader.leads().await.resign().await.unwrap();
+    let leadership = next.leads().await;
+    assert!(proofs(&proxy) > 0);
+    eventually("a proof", PATIENCE, async || (proofs(&proxy) > 1).then_some(())).await;
+    assert!(leadership.is_valid());
 }

@@ -103,19 +103,14 @@ async fn the_server_of_the_leader_dies_then_the_leading_server_then_all_restart(
     settled(&runners, &terms).await;
     assert_eq!(terms.lock().unwrap()[0].0, "a", "a came first");
 
-    // a is connected to the first server: it steps down, and somebody takes over.
+    // a is connected to the first server.
     ensemble.server_mut(0).kill();
-    eventually("another leader", PATIENCE, async || (terms.lock().unwrap().len() > 1).then_some(())).await;
-    assert_ne!(terms.lock().unwrap()[1].0, "a", "whoever leads next stood before a's new place");
     settled(&runners, &terms).await;
     ensemble.server_mut(0).restart().await;
 
     // All connections break when the ensemble has to elect a leading server of its own.
     let leading = ensemble.leader().await;
-    let before = terms.lock().unwrap().len();
     ensemble.server_mut(leading).kill();
-    eventually("another leader", PATIENCE, async || (terms.lock().unwrap().len() > before).then_some(()))
-        .await;
     settled(&runners, &terms).await;
     ensemble.server_mut(leading).restart().await;
 
@@ -124,6 +119,8 @@ async fn the_server_of_the_leader_dies_then_the_leading_server_then_all_restart(
         ensemble.wait_until_serving().await;
     }
     settled(&runners, &terms).await;
+    // Whether leaderships outlast this depends on how long the elections of the servers take; with a longer session
+    // timeout `tests/partitions` requires it.
     let terms = terms.lock().unwrap();
     assert!(terms.windows(2).all(|two| two[0].1 < two[1].1), "tokens grow: {terms:?}");
 }
@@ -153,7 +150,7 @@ async fn contenders_keep_their_places_through_an_outage_longer_than_the_session_
     let leadership = a.leads().await;
 
     zookeeper.kill();
-    assert_eq!(support::lost(&leadership).await, Lost::Disconnected);
+    assert_eq!(support::lost(&leadership).await, Lost::LeaseExpired);
     assert!(!leadership.is_valid());
     // Longer than the client by itself would keep the session.
     tokio::time::sleep(2 * SESSION_TIMEOUT).await;
