@@ -14,6 +14,7 @@ use crate::driver::{self, Command, Commands};
 use crate::error::{Error, Lost};
 use crate::lease::Lease;
 use crate::types::{FencingToken, Node, Timestamp};
+use crate::work::Work;
 
 /// The right to act as the leader, for as long as it is valid.
 ///
@@ -35,6 +36,7 @@ pub struct Leadership {
     number: u64,
     node: Node,
     lease: Arc<LeaseCell>,
+    work: Arc<Work>,
     lost: watch::Receiver<Option<Lost>>,
     removed: Arc<AtomicBool>,
     commands: Commands,
@@ -85,11 +87,12 @@ impl Leadership {
         number: u64,
         node: Node,
         lease: Arc<LeaseCell>,
+        work: Arc<Work>,
         lost: watch::Receiver<Option<Lost>>,
         removed: Arc<AtomicBool>,
         commands: Commands,
     ) -> Self {
-        Self { number, node, lease, lost, removed, commands }
+        Self { number, node, lease, work, lost, removed, commands }
     }
 
     /// The fencing token of this leadership: greater than that of every leadership of this election before.
@@ -129,6 +132,11 @@ impl Leadership {
     /// each time that `work` is polled, it does not take another step after that even where the runtime or the whole
     /// process stood still.
     ///
+    /// The znode of the leadership is removed only after `work` has been dropped, whoever has ended the leadership, so
+    /// that the next leader does not begin before. If `work` cannot be dropped, because it blocks its thread, the
+    /// znode is removed after the [`grace`](crate::ElectionBuilder::grace) period, and the caller who waits for the
+    /// removal gets [`Error::WorkContinues`].
+    ///
     /// Only what happens inside of the future is dropped with it: tasks that `work` has spawned, and blocking
     /// code, go on unless it takes care of them.
     ///
@@ -136,6 +144,8 @@ impl Leadership {
     /// Dropping the future drops `work`; the leadership stays.
     pub async fn hold<F: Future>(&self, work: F) -> Result<F::Output, Lost> {
         let done = {
+            // Dropped after the work: the znode stays until then.
+            let _working = self.work.begin();
             let mut lost = pin!(self.lost());
             let mut end = pin!(self.lease_ends());
             let mut work = pin!(work);

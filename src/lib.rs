@@ -28,6 +28,7 @@ mod roster;
 mod session;
 mod telemetry;
 mod types;
+mod work;
 
 pub use async_trait::async_trait;
 pub use zookeeper_client;

@@ -1,6 +1,7 @@
 //! The configuration of a contender, checked before anything is sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use zookeeper_client::{Acl, Acls};
 
@@ -37,6 +38,7 @@ pub struct ElectionBuilder {
     identity: Option<String>,
     acl: Vec<Acl>,
     parents: Parents,
+    grace: Option<Duration>,
 }
 
 impl Session {
@@ -59,6 +61,7 @@ impl ElectionBuilder {
             identity: None,
             acl: Acls::anyone_all().to_vec(),
             parents: Parents::default(),
+            grace: None,
         }
     }
 
@@ -98,13 +101,22 @@ impl ElectionBuilder {
         self
     }
 
+    /// How long the znode of a leadership that is over stays for the sake of work that has not ended: a future given
+    /// to [`hold`](crate::Leadership::hold), or a [`LeaderTask`](crate::LeaderTask), which blocks its thread and so
+    /// cannot be dropped. Default: the session timeout. After that the znode is removed, which is logged, and
+    /// whoever waits for the removal gets [`Error::WorkContinues`].
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
     /// Checks the options. Nothing is sent before the first campaign or look.
     ///
     /// # Errors
     /// [`Error::InvalidPath`], [`Error::InvalidNodePrefix`], [`Error::EmptyIdentity`],
     /// [`Error::IdentityTooLong`], [`Error::InvalidAcl`] for an empty one.
     pub fn build(self) -> Result<Election, Error> {
-        let Self { shared, path, mode, prefix, identity, acl, parents } = self;
+        let Self { shared, path, mode, prefix, identity, acl, parents, grace } = self;
         if let Err(reason) = check_path(&path) {
             return Err(Error::InvalidPath { path, reason });
         }
@@ -126,6 +138,7 @@ impl ElectionBuilder {
             identity,
             acl,
             container_parents: parents == Parents::Container,
+            grace,
         };
         Ok(Election::new(contest, shared))
     }
