@@ -110,7 +110,7 @@ impl Leadership {
     ///
     /// The clock counts the time that the machine was suspended, so that a process which was paused for any length
     /// of time gets the right answer to its first question, before it has heard of anything. What the
-    /// answer rests on: [`lease`](crate::lease).
+    /// answer rests on: [`guarantees`](crate::guarantees).
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.lease.is_valid()

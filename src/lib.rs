@@ -10,6 +10,7 @@
 //!   [`token`](Leadership::token), [`resign`](Leadership::resign).
 //! - [`Election::observe`], [`Election::leader`], [`Election::contenders`], [`Election::standings`]: who leads, who
 //!   waits, and where this contender stands.
+//! - [`guarantees`]: how a leader knows that it leads, and on which assumptions.
 //! - [`Error`] and [`Lost`]: why a call failed, and why a leadership ended.
 
 mod backoff;
@@ -19,6 +20,8 @@ mod election;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 mod error;
+#[doc = include_str!("guarantees.md")]
+pub mod guarantees {}
 mod leadership;
 mod lease;
 mod machine;
