@@ -1,10 +1,11 @@
-//! A real ZooKeeper ensemble on loopback, of processes that a test can kill, stop and restart.
+//! A real ZooKeeper ensemble, on loopback or on the hosts of a network, of processes that a test can kill, stop and
+//! restart.
 
 use std::env;
-use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::member::Member;
+use super::network::Host;
 use super::ports::Ports;
 use super::random;
 use super::server::{self, Mode, Server};
@@ -23,7 +26,8 @@ use super::server::{self, Mode, Server};
 pub struct Ensemble {
     servers: Vec<Server>,
     home: PathBuf,
-    ports: Ports,
+    /// Those of an ensemble on loopback.
+    ports: Option<Ports>,
     /// The ends of the logs are in a panic's message already.
     reported: AtomicBool,
 }
@@ -34,6 +38,7 @@ pub struct EnsembleBuilder {
     servers: usize,
     tick: Duration,
     config: Vec<String>,
+    hosts: Vec<Arc<Host>>,
 }
 
 impl Ensemble {
@@ -49,7 +54,7 @@ impl Ensemble {
     /// An ensemble of 1, 3 or 5 servers, to be configured and started.
     pub fn builder(servers: usize) -> EnsembleBuilder {
         assert!(matches!(servers, 1 | 3 | 5), "1, 3 or 5 servers, not {servers}");
-        EnsembleBuilder { servers, tick: Duration::from_millis(500), config: Vec::new() }
+        EnsembleBuilder { servers, tick: Duration::from_millis(500), config: Vec::new(), hosts: Vec::new() }
     }
 
     /// The addresses of all servers, running or not, as a client takes them: `127.0.0.1:p1,127.0.0.1:p2,…`.
@@ -175,6 +180,14 @@ impl EnsembleBuilder {
         self
     }
 
+    /// Runs each server on a host of its own. Who asks them something must be in a namespace of the same network.
+    #[must_use]
+    pub fn on_hosts(mut self, hosts: Vec<Arc<Host>>) -> Self {
+        assert_eq!(hosts.len(), self.servers, "a host for each server");
+        self.hosts = hosts;
+        self
+    }
+
     /// Starts the servers, and returns when all of them serve.
     ///
     /// # Panics
@@ -197,38 +210,21 @@ impl EnsembleBuilder {
     /// Starts the servers without waiting.
     fn launch(&self) -> Ensemble {
         let home = env::temp_dir().join(format!("zookeeper-election-{}-{:016x}", process::id(), random()));
-        let mut ports = Ports::reserve();
-        let members: Vec<Member> = (0..self.servers).map(|_| Member::new(&mut ports)).collect();
+        let mut ports = self.hosts.is_empty().then(Ports::reserve);
+        let members: Vec<Member> = match &mut ports {
+            Some(ports) => (0..self.servers).map(|_| Member::on_loopback(ports)).collect(),
+            None => self.hosts.iter().cloned().map(Member::on_host).collect(),
+        };
         let mut servers = Vec::new();
         for (i, member) in members.iter().enumerate() {
             let home = home.join(format!("server-{}", i + 1));
-            write_files(&home, i + 1, &self.zoo_cfg(&home, member, &members));
-            servers.push(Server::new(member.client, home));
+            member.write_files(&home, i + 1, &members, self.tick, &self.config);
+            servers.push(Server::new(member.client, home, member.host.clone()));
         }
         let mut ensemble = Ensemble { servers, home, ports, reported: AtomicBool::new(false) };
-        ensemble.ports.release();
+        ensemble.ports.iter_mut().for_each(Ports::release);
         ensemble.servers.iter_mut().for_each(Server::start);
         ensemble
-    }
-
-    fn zoo_cfg(&self, home: &Path, own: &Member, members: &[Member]) -> String {
-        let mut text = format!(
-            "tickTime={}\ninitLimit=10\nsyncLimit=10\ndataDir={}\nmaxClientCnxns=0\n\
-             admin.enableServer=false\n4lw.commands.whitelist=*\n",
-            self.tick.as_millis(),
-            home.join("data").display(),
-        );
-        if members.len() == 1 {
-            let _ = writeln!(text, "clientPortAddress=127.0.0.1\nclientPort={}", own.client);
-        } else {
-            for (i, Member { client, quorum, election }) in members.iter().enumerate() {
-                let _ = writeln!(text, "server.{}=127.0.0.1:{quorum}:{election};127.0.0.1:{client}", i + 1);
-            }
-        }
-        for line in &self.config {
-            let _ = writeln!(text, "{line}");
-        }
-        text
     }
 }
 
@@ -242,27 +238,6 @@ enum Failure {
     Ended { server: usize },
     /// Not all running servers serve, or there is not exactly one leader.
     NotServing { limit: Duration, modes: Vec<Option<Mode>> },
-}
-
-/// A server's ports.
-struct Member {
-    client: u16,
-    quorum: u16,
-    election: u16,
-}
-
-impl Member {
-    fn new(ports: &mut Ports) -> Self {
-        Self { client: ports.take(), quorum: ports.take(), election: ports.take() }
-    }
-}
-
-fn write_files(home: &Path, id: usize, zoo_cfg: &str) {
-    let data = home.join("data");
-    let written = fs::create_dir_all(&data)
-        .and_then(|()| fs::write(data.join("myid"), format!("{id}\n")))
-        .and_then(|()| fs::write(home.join("zoo.cfg"), zoo_cfg));
-    written.unwrap_or_else(|error| panic!("the server's files in {}: {error}", home.display()));
 }
 
 /// The index of the only leader.

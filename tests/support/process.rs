@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, ExitStatus};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
@@ -44,6 +44,21 @@ impl Process {
     /// The pipe to its standard input, once, if the command asked for one.
     pub fn take_stdin(&self) -> Option<ChildStdin> {
         self.child().stdin.take()
+    }
+
+    /// Gives the pipe back, to stay open until the process is dropped.
+    pub fn keep_stdin(&self, stdin: ChildStdin) {
+        self.child().stdin = Some(stdin);
+    }
+
+    /// The pipe from its standard output, once, if the command asked for one.
+    pub fn take_stdout(&self) -> Option<ChildStdout> {
+        self.child().stdout.take()
+    }
+
+    /// The pipe from its standard error, once, if the command asked for one.
+    pub fn take_stderr(&self) -> Option<ChildStderr> {
+        self.child().stderr.take()
     }
 
     /// Sends SIGKILL, to its group too, without waiting for the end.

@@ -1,9 +1,10 @@
 //! One ZooKeeper server of an ensemble.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,13 +12,15 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::install::server_command;
+use super::network::Host;
 use super::process::Process;
 
-/// One server: its process, which may be down or stopped, and its ports and data, which stay.
+/// One server: its process, which may be down or stopped, and its addresses and data, which stay.
 #[derive(Debug)]
 pub struct Server {
-    client_port: u16,
+    address: SocketAddr,
     home: PathBuf,
+    host: Option<Arc<Host>>,
     process: Option<Process>,
     stopped: bool,
 }
@@ -35,18 +38,27 @@ pub enum Mode {
 
 impl Server {
     /// A server that is not started yet, with its `zoo.cfg` and all its files in the directory `home`.
-    pub(super) fn new(client_port: u16, home: PathBuf) -> Self {
-        Self { client_port, home, process: None, stopped: false }
+    pub(super) fn new(address: SocketAddr, home: PathBuf, host: Option<Arc<Host>>) -> Self {
+        Self { address, home, host, process: None, stopped: false }
     }
 
     /// The port that it serves clients on.
     pub fn client_port(&self) -> u16 {
-        self.client_port
+        self.address.port()
     }
 
-    /// The address that it serves clients on, `127.0.0.1:<port>`.
+    /// The address that it serves clients on, `<address>:<port>`.
     pub fn address(&self) -> String {
         self.socket_address().to_string()
+    }
+
+    /// The host that it runs on.
+    ///
+    /// # Panics
+    ///
+    /// When it runs on loopback.
+    pub fn host(&self) -> &Host {
+        self.host.as_ref().expect("a server on a host of a network")
     }
 
     /// The id of its process, if it has been started and not killed.
@@ -86,6 +98,9 @@ impl Server {
         assert!(!self.process.as_ref().is_some_and(Process::is_alive), "{} runs already", self.address());
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the log file");
         let mut command = server_command(&self.home.join("zoo.cfg"));
+        if let Some(host) = &self.host {
+            command = host.namespace.inside(&command);
+        }
         command.current_dir(&self.home).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a file handle")).stderr(log);
         self.process = Some(Process::spawn(command).expect("setpriv (of util-linux) to run java"));
@@ -124,7 +139,7 @@ impl Server {
 
     /// The address that it serves clients on.
     pub(super) fn socket_address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.client_port))
+        self.address
     }
 
     /// Whether it has been started and its process has ended without being killed here.
