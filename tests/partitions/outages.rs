@@ -1,0 +1,107 @@
+//! Servers that are killed: one, each in turn, the leading one, all of them.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::stage::{SERVERS, Stage};
+use crate::support::SESSION_TIMEOUT;
+use crate::support::network::Network;
+use crate::{on_a_network, rounds, session_timeout};
+
+/// Long enough for the ensemble to elect a leading server, and for clients to find it, before a lease is over.
+const ENDURING: Duration = Duration::from_secs(6);
+
+/// Three contenders that know all servers.
+async fn three(network: Network, session_timeout: Duration) -> Stage {
+    let mut stage = Stage::set(network, session_timeout).await;
+    for _ in 0..3 {
+        stage.add(&[0, 1, 2]).await;
+    }
+    stage
+}
+
+#[test]
+fn a_leadership_outlives_each_server_and_a_rolling_restart() {
+    on_a_network(|network| async {
+        let mut stage = three(network, ENDURING).await;
+        let first = stage.recovered().await;
+        for round in 0..rounds() {
+            for server in 0..SERVERS {
+                stage.ensemble.server_mut(server).kill();
+                assert_eq!(stage.recovered().await, first, "round {round}: server {server} was killed");
+                stage.ensemble.server_mut(server).start();
+                stage.ensemble.wait_until_serving().await;
+                assert_eq!(stage.recovered().await, first, "round {round}: server {server} is back");
+            }
+            for server in 0..SERVERS {
+                stage.ensemble.server_mut(server).restart().await;
+                stage.ensemble.wait_until_serving().await;
+            }
+            assert_eq!(stage.recovered().await, first, "round {round}: a rolling restart");
+        }
+        let verdict = stage.assert_clean("servers were killed and restarted");
+        assert_eq!(verdict.leaderships, 1, "{verdict}");
+        println!("{verdict}");
+    });
+}
+
+/// Kills the leading server this often, and counts how often the leadership outlived it.
+async fn kill_leading_servers(stage: &mut Stage, times: usize) -> usize {
+    let mut survived = 0;
+    for time in 1..=times {
+        let (_, token) = stage.recovered().await;
+        let leading = stage.ensemble.leader().await;
+        stage.ensemble.server_mut(leading).kill();
+        stage.ensemble.wait_until_serving().await;
+        survived += usize::from(stage.recovered().await.1 == token);
+        stage.ensemble.server_mut(leading).start();
+        stage.ensemble.wait_until_serving().await;
+        stage.recovered().await;
+        let verdict = stage.assert_clean("a leading server was killed");
+        println!("{survived} of {time}: {verdict}");
+    }
+    survived
+}
+
+#[test]
+fn a_leadership_outlives_ten_leading_servers() {
+    on_a_network(|network| async {
+        let mut stage = three(network, ENDURING).await;
+        assert_eq!(kill_leading_servers(&mut stage, 10).await, 10);
+    });
+}
+
+#[test]
+#[ignore = "a measurement: SESSION_TIMEOUT_MS (2000), TIMES (10)"]
+fn how_many_leading_servers_a_leadership_outlives() {
+    on_a_network(|network| async {
+        let session_timeout = session_timeout(SESSION_TIMEOUT);
+        let times = crate::setting("TIMES").unwrap_or(10);
+        let mut stage = three(network, session_timeout).await;
+        let survived = kill_leading_servers(&mut stage, times).await;
+        println!(
+            "session timeout {session_timeout:?}: leaderships outlived {survived} of {times} leading servers"
+        );
+    });
+}
+
+#[test]
+fn after_an_outage_of_all_servers_one_leads() {
+    on_a_network(|network| async {
+        let mut stage = three(network, session_timeout(SESSION_TIMEOUT)).await;
+        for round in 0..rounds() {
+            let (leader, _) = stage.recovered().await;
+            (0..SERVERS).for_each(|i| stage.ensemble.server_mut(i).kill());
+            // A znode of a session that nobody holds any longer stands in front of the others when the servers are back.
+            stage.runners[leader].kill();
+            sleep(2 * stage.session_timeout).await;
+            stage.runners[leader].restart();
+            (0..SERVERS).for_each(|i| stage.ensemble.server_mut(i).start());
+            stage.ensemble.wait_until_serving().await;
+            stage.recovered().await;
+            let verdict = stage.assert_clean("all servers were down");
+            println!("after outage {round}: {verdict}");
+        }
+    });
+}
