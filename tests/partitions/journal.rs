@@ -14,6 +14,11 @@ pub(crate) fn now() -> u64 {
     u64::try_from(time.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap()
 }
 
+/// A token as it is written down: in hexadecimal.
+pub(crate) fn parse_token(text: &str) -> i64 {
+    i64::from_str_radix(text.trim_start_matches("0x"), 16).expect("a token")
+}
+
 /// The writer's end. Every line is handed to the kernel at once, so that SIGKILL loses none.
 pub(crate) struct Writer(File);
 
@@ -30,7 +35,7 @@ impl Writer {
 
     /// Writes down an act.
     pub(crate) fn act(&mut self, at: u64, token: i64) {
-        self.note(at, &format!("act {token}"));
+        self.note(at, &format!("act {token:#x}"));
     }
 }
 
@@ -61,9 +66,7 @@ impl Reader {
             let (at, event) = line.split_once(' ').expect("a time and an event");
             let at = at.parse().expect("a time");
             match event.strip_prefix("act ") {
-                Some(token) => {
-                    self.acts.push(Act { at, token: token.parse().expect("a token"), by: self.by })
-                }
+                Some(token) => self.acts.push(Act { at, token: parse_token(token), by: self.by }),
                 None => self.events.push((at, event.to_owned())),
             }
         }

@@ -32,10 +32,12 @@ async fn cut_off_the_leaders_server(mut stage: Stage, wanted: impl AsyncFn(&Stag
         }
         let (successor, _) = stage.successor_of(token).await;
         assert_ne!(successor, leader);
-        stage.network.heal();
-        if !is_wanted {
-            stage.runners[leader].restart();
+        // A fault that ended now could tell the old leader in time.
+        match is_wanted {
+            true => stage.gives_up(leader, token).await,
+            false => stage.runners[leader].restart(),
         }
+        stage.network.heal();
         stage.ensemble.wait_until_serving().await;
         stage.recovered().await;
         let verdict = stage.assert_clean("a server that was cut off");
@@ -73,6 +75,7 @@ async fn lose(network: Network, faults: &[fn(&Network, Ipv4Addr, &[Ipv4Addr])]) 
             fault(&stage.network, stage.runners[leader].host.client, &stage.for_clients());
             let (successor, _) = stage.successor_of(token).await;
             assert_ne!(successor, leader);
+            stage.gives_up(leader, token).await;
             stage.network.heal();
             stage.recovered().await;
             let verdict = stage.assert_clean("packets between the leader and the servers were lost");

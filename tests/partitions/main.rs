@@ -8,12 +8,14 @@
 mod support;
 
 mod checker;
+mod faults;
 mod journal;
 mod lost_packets;
 mod outages;
 mod pauses;
 mod recorder;
 mod runner;
+mod soak;
 mod stage;
 
 use std::env;

@@ -65,12 +65,14 @@ fn contend() {
             Ok(leadership) => {
                 let token = leadership.token().zxid();
                 let session = session.id().map(|id| id.to_string()).unwrap_or_default();
-                journal.note(now(), &format!("leads {token} {session}"));
+                journal.note(now(), &format!("leads {token:#x} {session}"));
                 lead(&leadership, &mut journal);
                 let lost = runtime.block_on(async { timeout(PATIENCE, leadership.lost()).await });
                 match lost {
-                    Ok(lost) => journal.note(now(), &format!("lost {token} {lost:?}")),
-                    Err(_) => journal.note(now(), &format!("error: {token} is invalid, and nobody says why")),
+                    Ok(lost) => journal.note(now(), &format!("lost {token:#x} {lost:?}")),
+                    Err(_) => {
+                        journal.note(now(), &format!("error: {token:#x} is invalid, and nobody says why"))
+                    }
                 }
             }
             Err(error) => {

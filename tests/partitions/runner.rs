@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::journal::Reader;
+use crate::journal::{Reader, parse_token};
 use crate::recorder::Orders;
 use crate::support::network::Host;
 use crate::support::process::Process;
@@ -68,10 +68,19 @@ impl Runner {
         self.paused = false;
     }
 
+    /// Lets it go on if it is paused, and starts it again if it was killed.
+    pub(crate) fn repair(&mut self) {
+        match (&self.process, self.paused) {
+            (None, _) => self.restart(),
+            (Some(_), true) => self.resume(),
+            (Some(_), false) => {}
+        }
+    }
+
     /// What it said when it began to lead the last time: the token, and the id of its session.
     pub(crate) fn leads(&self) -> Option<(i64, &str)> {
         let (token, session) = self.journal.last("leads ")?.split_once(' ')?;
-        Some((token.parse().expect("a token"), session))
+        Some((parse_token(token), session))
     }
 
     fn process(&self) -> &Process {

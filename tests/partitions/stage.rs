@@ -98,6 +98,18 @@ impl Stage {
         successor.unwrap_or_else(|| panic!("no successor of {token:#x}:\n{}", self.describe()))
     }
 
+    /// Waits until a contender itself says that its leadership with this token has ended.
+    pub(crate) async fn gives_up(&mut self, leader: usize, token: i64) {
+        let journal = &mut self.runners[leader].journal;
+        let said = format!("lost {token:#x} ");
+        let gives_up = eventually_in("the old leader gives up", RECOVERY, async || {
+            journal.refresh();
+            journal.last(&said).map(|_| ())
+        })
+        .await;
+        gives_up.unwrap_or_else(|| panic!("{token:#x} does not end:\n{}", self.describe()));
+    }
+
     /// The index of the server that the leader's session is connected to.
     pub(crate) async fn server_of(&self, leader: usize) -> usize {
         let (_, session) = self.runners[leader].leads().expect("a leader");
@@ -156,7 +168,7 @@ impl Stage {
         let mut lines: Vec<(u64, String)> = self.runners.iter().flat_map(events).collect();
         for runner in &self.runners {
             lines.extend(runner.journal.acts.last().map(|act| {
-                (act.at, format!("{} acts with {} for the last time so far", runner.id(), act.token))
+                (act.at, format!("{} acts with {:#x} for the last time so far", runner.id(), act.token))
             }));
         }
         lines.sort();
