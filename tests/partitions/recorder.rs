@@ -13,6 +13,7 @@ use zookeeper_election::{Leadership, Session};
 
 use crate::journal::{Writer, now};
 use crate::support::PATIENCE;
+use crate::support::process::dying_with_us;
 
 /// What a contender is told.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ impl Orders {
         let Self { connect, path, id, session_timeout, journal } = self;
         let millis = session_timeout.as_millis();
         let orders = format!("{connect} {path} {id} {millis} {journal}");
-        let mut command = Command::new("env");
+        let mut command = dying_with_us("env");
         command.arg(format!("{VARIABLE}={orders}")).arg(env::current_exe().expect("this program"));
         command.args(["--ignored", "--exact", "recorder::contend", "--nocapture", "--test-threads=1"]);
         command

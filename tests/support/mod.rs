@@ -1,4 +1,5 @@
-//! What the integration tests share: ZooKeeper on loopback, real and embedded, and a proxy that breaks connections.
+//! What the integration tests share: ZooKeeper on loopback, real and embedded, a proxy that breaks connections, and
+//! networks of namespaces that lose packets.
 
 // Each test binary includes this module and uses only a part of it.
 #![allow(dead_code, unreachable_pub, unused_imports, unused_macros)]
