@@ -93,8 +93,8 @@ fn after_an_outage_of_all_servers_one_leads() {
         for round in 0..rounds() {
             let (leader, _) = stage.recovered().await;
             (0..SERVERS).for_each(|i| stage.ensemble.server_mut(i).kill());
-            // A znode of a session that nobody holds any longer stands among the others when the servers are back: in front
-            // of them, and then behind the one of a leader that goes on.
+            // A znode of a session that nobody holds any longer stands among the others when the servers are
+            // back: in front of them, and then behind the one of a leader that goes on.
             let dead = (leader + round % 2) % stage.runners.len();
             stage.runners[dead].kill();
             sleep(2 * stage.session_timeout).await;

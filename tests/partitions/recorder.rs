@@ -53,8 +53,8 @@ impl Orders {
 fn contend() {
     let Some(orders) = Orders::from_environment() else { return };
     let mut journal = Writer::append(Path::new(&orders.journal));
-    // The acts are done by this thread and not by the runtime's. After a pause of the process it may be the first to run
-    // again: before the library has heard of anything.
+    // The acts are done by this thread and not by the runtime's. After a pause of the process it may be the
+    // first to run again: before the library has heard of anything.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let connecting = Session::builder().session_timeout(orders.session_timeout).connect(&orders.connect);
     let session = runtime.block_on(connecting).expect("a session");
