@@ -86,6 +86,14 @@ impl Stage {
         recovered.unwrap_or_else(|| panic!("no recovery:\n{}", self.describe()))
     }
 
+    /// Waits until all have recovered and the leader is connected, and panics unless the leader is this one, with this
+    /// token.
+    pub(crate) async fn still_leads(&mut self, leader: (usize, i64), after: &str) {
+        let leads = self.recovered().await;
+        assert!(leads == leader, "{after}: {leads:x?} leads instead of {leader:x?}\n{}", self.describe());
+        self.server_of(leader.0).await;
+    }
+
     /// Waits until somebody acts with a greater token than this one. Returns who, and with which token.
     pub(crate) async fn successor_of(&mut self, token: i64) -> (usize, i64) {
         let runners = &mut self.runners;
