@@ -26,24 +26,25 @@ fn a_leadership_outlives_each_server_and_a_rolling_restart() {
     on_a_network(|network| async {
         let mut stage = three(network, ENDURING).await;
         let first = stage.recovered().await;
-        for round in 0..rounds() {
+        // A round takes long: as many as half of the others'.
+        for round in 0..rounds().div_ceil(2) {
             for server in 0..SERVERS {
                 stage.ensemble.server_mut(server).kill();
                 stage.ensemble.wait_until_serving().await;
-                stage.still_leads(first, &format!("round {round}: server {server} was killed")).await;
+                stage
+                    .still_leads_for_good(first, &format!("round {round}: server {server} was killed"))
+                    .await;
                 stage.ensemble.server_mut(server).start();
                 stage.ensemble.wait_until_serving().await;
-                stage.still_leads(first, &format!("round {round}: server {server} is back")).await;
             }
             for server in 0..SERVERS {
                 stage.ensemble.server_mut(server).restart().await;
                 stage.ensemble.wait_until_serving().await;
-                stage.still_leads(first, &format!("round {round}: server {server} was restarted")).await;
+                stage
+                    .still_leads_for_good(first, &format!("round {round}: server {server} was restarted"))
+                    .await;
             }
         }
-        // By then whatever was proven before is over.
-        sleep(stage.session_timeout).await;
-        stage.still_leads(first, "long after the last restart").await;
         let verdict = stage.assert_clean("servers were killed and restarted");
         assert_eq!(verdict.leaderships, 1, "{verdict}");
         println!("{verdict}");

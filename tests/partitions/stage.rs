@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use tokio::time::sleep;
 use zookeeper_election::{Election, Session};
 
 use crate::checker::{Act, Verdict, judge};
@@ -86,12 +87,12 @@ impl Stage {
         recovered.unwrap_or_else(|| panic!("no recovery:\n{}", self.describe()))
     }
 
-    /// Waits until all have recovered and the leader is connected, and panics unless the leader is this one, with this
-    /// token.
-    pub(crate) async fn still_leads(&mut self, leader: (usize, i64), after: &str) {
+    /// Waits until whatever was proven before is over and all have recovered, and panics unless the leader is this one,
+    /// with this token.
+    pub(crate) async fn still_leads_for_good(&mut self, leader: (usize, i64), after: &str) {
+        sleep(self.session_timeout).await;
         let leads = self.recovered().await;
         assert!(leads == leader, "{after}: {leads:x?} leads instead of {leader:x?}\n{}", self.describe());
-        self.server_of(leader.0).await;
     }
 
     /// Waits until somebody acts with a greater token than this one. Returns who, and with which token.
