@@ -2,7 +2,8 @@
 //! that drops what the test says. Contenders are processes that write down each of their acts as leaders; after each
 //! fault the records of all of them are judged: never two leaders at once, tokens that only grow.
 //!
-//! It takes root, `ip` and `nft`. `ROUNDS` sets how often each test does what it does.
+//! It takes root, `ip` and `nft`. `ROUNDS` sets how often each test does what it does; with `KEEP_JOURNALS` set, what
+//! the contenders wrote down stays.
 
 #[path = "../support/mod.rs"]
 mod support;
