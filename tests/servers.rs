@@ -9,7 +9,10 @@ use support::{
     Contender, Ensemble, PATIENCE, SESSION_TIMEOUT, ZooKeeper, connect, eventually, identities,
     on_both_servers, unique_path,
 };
-use zookeeper_election::{Election, FencingToken, Lost, Mode, Session, Standing};
+use zookeeper_election::zookeeper_client::{Client, SessionInfo};
+use zookeeper_election::{
+    Connect, ConnectError, Election, FencingToken, Lost, Mode, Session, Standing, async_trait,
+};
 
 on_both_servers! {
     without_a_server_at_the_start_a_contender_waits_and_is_elected;
@@ -123,6 +126,43 @@ async fn the_server_of_the_leader_dies_then_the_leading_server_then_all_restart(
     // timeout `tests/partitions` requires it.
     let terms = terms.lock().unwrap();
     assert!(terms.windows(2).all(|two| two[0].1 < two[1].1), "tokens grow: {terms:?}");
+}
+
+/// Connects to read-only servers, too.
+struct ReadOnlyWillDo(String);
+
+#[async_trait]
+impl Connect for ReadOnlyWillDo {
+    async fn connect(&self, resume: Option<SessionInfo>) -> Result<Client, ConnectError> {
+        let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT).with_readonly(true);
+        let connector = match resume {
+            Some(session) => connector.with_session(session),
+            None => connector,
+        };
+        Ok(connector.with_fail_eagerly().connect(&self.0).await?)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_only_server_proves_nothing() {
+    let mut ensemble = Ensemble::builder(3).read_only_mode().start().await;
+    let builder = Session::builder().connect_timeout(PATIENCE);
+    let session = builder.connect_with(ReadOnlyWillDo(ensemble.connect_string())).await.expect("a session");
+    let mut a = Contender::join_on(session, &unique_path("read-only"), Mode::Sequential, "a").await;
+    let leadership = a.leads().await;
+    ensemble.server_mut(0).kill();
+    ensemble.server_mut(1).kill();
+    assert_eq!(support::lost(&leadership).await, Lost::LeaseExpired);
+    eventually("a read-only server", 2 * PATIENCE, async || {
+        (ensemble.server(2).four_letter("isro").await.as_deref() == Some("ro")).then_some(())
+    })
+    .await;
+    assert!(!leadership.is_valid() && a.session.id().is_none());
+    a.campaign();
+    tokio::time::sleep(SESSION_TIMEOUT).await;
+    assert!(a.campaigns(), "nobody leads without a quorum");
+    ensemble.server_mut(0).restart().await;
+    assert!(a.leads().await.token() > leadership.token());
 }
 
 async fn without_a_server_at_the_start_a_contender_waits_and_is_elected(mut zookeeper: ZooKeeper) {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::install::READ_ONLY;
 use super::member::Member;
 use super::network::Host;
 use super::ports::Ports;
@@ -38,6 +39,7 @@ pub struct EnsembleBuilder {
     servers: usize,
     tick: Duration,
     config: Vec<String>,
+    read_only: bool,
     hosts: Vec<Arc<Host>>,
 }
 
@@ -54,7 +56,8 @@ impl Ensemble {
     /// An ensemble of 1, 3 or 5 servers, to be configured and started.
     pub fn builder(servers: usize) -> EnsembleBuilder {
         assert!(matches!(servers, 1 | 3 | 5), "1, 3 or 5 servers, not {servers}");
-        EnsembleBuilder { servers, tick: Duration::from_millis(500), config: Vec::new(), hosts: Vec::new() }
+        let tick = Duration::from_millis(500);
+        EnsembleBuilder { servers, tick, config: Vec::new(), read_only: false, hosts: Vec::new() }
     }
 
     /// The addresses of all servers, running or not, as a client takes them: `127.0.0.1:p1,127.0.0.1:p2,…`.
@@ -180,6 +183,13 @@ impl EnsembleBuilder {
         self
     }
 
+    /// Lets servers that have no quorum go on in read-only mode.
+    #[must_use]
+    pub fn read_only_mode(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
     /// Runs each server on a host of its own. Who asks them something must be in a namespace of the same network.
     #[must_use]
     pub fn on_hosts(mut self, hosts: Vec<Arc<Host>>) -> Self {
@@ -219,6 +229,9 @@ impl EnsembleBuilder {
         for (i, member) in members.iter().enumerate() {
             let home = home.join(format!("server-{}", i + 1));
             member.write_files(&home, i + 1, &members, self.tick, &self.config);
+            if self.read_only {
+                fs::write(home.join(READ_ONLY), "").expect("a file beside zoo.cfg");
+            }
             servers.push(Server::new(member.client, home, member.host.clone()));
         }
         let mut ensemble = Ensemble { servers, home, ports, reported: AtomicBool::new(false) };

@@ -12,6 +12,9 @@ use super::process::dying_with_us;
 /// that is set, otherwise from the `PATH`.
 pub fn server_command(config: &Path) -> Command {
     let mut command = dying_with_us(&of_java("java"));
+    if config.with_file_name(READ_ONLY).exists() {
+        command.arg("-Dreadonlymode.enabled=true");
+    }
     command.args(JVM_OPTIONS).args(["-cp", &class_path()]).arg(MAIN_CLASS).arg(config);
     command
 }
@@ -34,6 +37,9 @@ pub fn of_java(program: &str) -> String {
 
 /// Runs an ensemble's server, or a standalone one if the configuration names no servers.
 const MAIN_CLASS: &str = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
+
+/// A file beside a server's `zoo.cfg`: without a quorum, the server is to go on in read-only mode.
+pub const READ_ONLY: &str = "read-only";
 
 /// Quick to start, small, and without waiting for disks.
 const JVM_OPTIONS: &[&str] = &[

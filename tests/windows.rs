@@ -1,0 +1,174 @@
+//! What goes wrong in leader election on ZooKeeper, and the tests that show what this crate does then.
+
+use std::path::Path;
+
+/// What happens, what is right, and where it is tested: a file of `tests` or `src` and the name of a test in it, or a
+/// transcript of the machine.
+const WINDOWS: &[(&str, &str, &[&str])] = &[
+    (
+        "a create was carried out and its reply is lost",
+        "the server catches up, and the znode is known by its session, its contender's name and its token",
+        &[
+            "tests/lost_reply.rs the_connection_is_reset_after_the_create",
+            "tests/lost_reply.rs a_namesake_in_the_queue_is_not_robbed",
+            "tests/stolen.rs a_znode_that_a_twin_has_claimed_is_not_used_by_its_creator",
+            "src/machine/transcripts/lost_reply.txt",
+        ],
+    ),
+    (
+        "a create fails",
+        "another attempt after a pause, or an error; never silently out of the race",
+        &[
+            "tests/permissions.rs credentials_admit_to_what_others_are_refused",
+            "src/machine/transcripts/refused.txt",
+        ],
+    ),
+    (
+        "a campaign is dropped while its create is on the way",
+        "no znode is left",
+        &[
+            "tests/leaving.rs a_campaign_dropped_at_any_moment_leaves_no_znode",
+            "tests/lost_reply.rs a_campaign_that_is_dropped_while_the_reply_is_lost_leaves_no_znode",
+            "src/machine/transcripts/cancelled_create.txt",
+        ],
+    ),
+    (
+        "the predecessor goes between the list and the watch, or from the middle of the queue",
+        "the directory is listed again, and only a list decides",
+        &[
+            "src/machine/transcripts/predecessor_leaves_the_middle.txt",
+            "src/machine/transcripts/queue_moves_up.txt",
+        ],
+    ),
+    (
+        "the predecessor's data is changed",
+        "the watch is left again",
+        &["tests/queue.rs a_predecessor_whose_data_is_changed_and_that_leaves_is_followed"],
+    ),
+    (
+        "an operator deletes the own znode",
+        "step down at once, join again",
+        &["tests/leaving.rs an_operator_deletes_znodes", "src/machine/transcripts/own_node_deleted.txt"],
+    ),
+    (
+        "an operator or the ensemble deletes the directory",
+        "it is created again",
+        &["tests/leaving.rs a_directory_that_vanishes_under_those_who_campaign_is_created_again"],
+    ),
+    (
+        "the session of the leader expires",
+        "its lease ends before",
+        &[
+            "tests/expiry.rs whoever_leads_steps_down_and_can_campaign_again",
+            "tests/partitions/outages.rs after_an_outage_of_all_servers_one_leads",
+        ],
+    ),
+    (
+        "the session of one that waits expires",
+        "it joins again at the tail, with a new session",
+        &[
+            "tests/expiry.rs whoever_waits_joins_again_at_the_tail",
+            "src/machine/transcripts/session_expires.txt",
+        ],
+    ),
+    (
+        "a short disconnection",
+        "the leadership and the place are kept",
+        &[
+            "tests/lost_reply.rs a_leader_whose_connection_breaks_goes_on_leading",
+            "tests/servers.rs contenders_keep_their_places_through_an_outage_longer_than_the_session_timeout",
+            "src/machine/transcripts/lease.txt",
+            "src/machine/transcripts/waiting_through_a_disconnection.txt",
+        ],
+    ),
+    (
+        "the leader's server is cut off from the quorum",
+        "no proof, no lease",
+        &[
+            "tests/partitions/lost_packets.rs the_leader_s_follower_is_cut_off_from_the_other_servers",
+            "tests/partitions/lost_packets.rs the_leader_s_server_leads_the_ensemble_and_is_cut_off",
+        ],
+    ),
+    (
+        "the leader's packets vanish, in one direction or both",
+        "no proof, no lease",
+        &[
+            "tests/partitions/lost_packets.rs the_leader_s_packets_vanish_both_ways",
+            "tests/partitions/lost_packets.rs the_leader_s_packets_vanish_one_way",
+        ],
+    ),
+    (
+        "the leader's process is paused",
+        "the first question finds the lease over",
+        &[
+            "tests/partitions/pauses.rs a_leader_that_was_paused_does_not_act_when_it_goes_on",
+            "src/lease.rs a_pause_before_the_proof_counts_against_it",
+        ],
+    ),
+    (
+        "servers restart, the ensemble elects another leader server",
+        "the leadership survives if its lease does",
+        &[
+            "tests/partitions/outages.rs a_leadership_outlives_each_server_and_a_rolling_restart",
+            "tests/partitions/outages.rs a_leadership_outlives_ten_leading_servers",
+        ],
+    ),
+    ("a read-only server", "it proves nothing", &["tests/servers.rs a_read_only_server_proves_nothing"]),
+    (
+        "the counter of sequential znodes overflows",
+        "numbers are compared by their distance",
+        &[
+            "src/machine/naming.rs order_survives_the_overflow_of_the_counter",
+            "src/types.rs sequences_are_compared_across_the_overflow",
+        ],
+    ),
+    (
+        "foreign znodes in the directory",
+        "they are ignored",
+        &[
+            "tests/queue.rs foreign_children_are_ignored",
+            "src/machine/naming.rs only_the_prefix_and_ten_digits_are_a_contender",
+        ],
+    ),
+    (
+        "the own znode cannot be deleted because the connection breaks",
+        "again and again, until the session is over",
+        &["tests/lost_reply.rs the_reply_to_a_resignation_is_lost"],
+    ),
+    (
+        "the leader's work fails or panics",
+        "leave the lead, pause, join again",
+        &[
+            "tests/hand_over.rs a_task_that_fails_gives_the_lead_to_the_next_and_campaigns_again",
+            "tests/work.rs a_task_that_panics_gives_the_lead_to_the_next_and_campaigns_again",
+        ],
+    ),
+    (
+        "the leader's work goes on after the end",
+        "the znode stays until it has ended, or for the grace period",
+        &[
+            "tests/work.rs the_next_one_leads_when_the_work_has_ended",
+            "tests/work.rs after_the_grace_period_the_znode_goes_all_the_same",
+            "tests/work.rs closing_leaves_a_session_whose_leader_works_on_to_expire",
+        ],
+    ),
+    (
+        "several handles of one leadership are dropped",
+        "there is one: a leadership is not cloned, and an old one that is dropped late ends nothing",
+        &["tests/hand_over.rs one_election_campaigns_once_at_a_time"],
+    ),
+];
+
+#[test]
+fn each_window_has_its_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (window, _, tests) in WINDOWS {
+        assert!(!tests.is_empty(), "{window}");
+        for test in *tests {
+            let (file, name) = test.split_once(' ').unwrap_or((test, ""));
+            let text =
+                std::fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert!(text.contains(name), "{file} has no {name}, which is to test: {window}");
+        }
+    }
+}
