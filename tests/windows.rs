@@ -19,7 +19,7 @@ const WINDOWS: &[(&str, &str, &[&str])] = &[
         "a create fails",
         "another attempt after a pause, or an error; never silently out of the race",
         &[
-            "tests/permissions.rs credentials_admit_to_what_others_are_refused",
+            "tests/permissions.rs whoever_may_not_read_the_znode_before_its_own_is_told_and_not_left_waiting",
             "src/machine/transcripts/refused.txt",
         ],
     ),
