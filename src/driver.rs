@@ -16,7 +16,7 @@ use crate::error::{Error, Failure, Lost};
 use crate::leadership::{Leadership, LeaseCell};
 use crate::lease::Lease;
 use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Seen, Ticket};
-use crate::session::{Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
+use crate::session::{Fired, Footing, Guard, Link, Live, Proof, Proving, Shared, Watch};
 use crate::telemetry;
 use crate::types::{Node, SessionId, Standing};
 
@@ -368,8 +368,8 @@ impl Driver {
         let lease = Arc::new(LeaseCell::new(lease));
         let lost = watch::Sender::new(None);
         // A campaign holds a handle, and so does whoever holds the reply's receiver.
-        let wanted = match (self.own_commands.upgrade(), self.campaign.take()) {
-            (Some(commands), Some(reply)) => {
+        let wanted = match (self.own_commands.upgrade(), self.campaign.take(), &self.live) {
+            (Some(commands), Some(reply), Some(live)) => {
                 let removed = self.removed.clone();
                 let leadership = Leadership::new(
                     self.leaderships,
@@ -378,6 +378,7 @@ impl Driver {
                     lost.subscribe(),
                     removed,
                     commands,
+                    Footing::new(self.shared.clone(), live),
                 );
                 self.leading = Some(Leading { number: self.leaderships, lease, lost });
                 reply.send(Ok(leadership)).is_ok()

@@ -3,16 +3,19 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use tokio::sync::{oneshot, watch};
 
+use crate::breadcrumb;
 use crate::clock;
 use crate::driver::{self, Command, Commands};
 use crate::error::{Error, Lost};
+use crate::guarded::Mark;
 use crate::lease::Lease;
+use crate::session::Footing;
 use crate::types::{FencingToken, Node, Timestamp};
 
 /// The right to act as the leader, for as long as it is valid.
@@ -26,7 +29,8 @@ use crate::types::{FencingToken, Node, Timestamp};
 ///
 /// What no client can promise: work that ignores being dropped (a blocking call, a spawned task), or a write
 /// that is on the wire already, may take effect after the end. For that, send [`token`](Self::token) along
-/// and let the receiver refuse old ones.
+/// and let the receiver refuse old ones. What is written to the same ensemble goes through
+/// [`guarded`](Self::guarded).
 ///
 /// Dropping a leadership resigns in the background. A program that ends right afterwards should
 /// [`resign`](Self::resign) instead, or its successor waits for the session timeout.
@@ -38,6 +42,9 @@ pub struct Leadership {
     lost: watch::Receiver<Option<Lost>>,
     removed: Arc<AtomicBool>,
     commands: Commands,
+    footing: Footing,
+    /// Our breadcrumb, once it is written.
+    mark: OnceLock<Mark>,
 }
 
 /// Where the driver writes the end of the lease, and everybody reads it.
@@ -88,8 +95,21 @@ impl Leadership {
         lost: watch::Receiver<Option<Lost>>,
         removed: Arc<AtomicBool>,
         commands: Commands,
+        footing: Footing,
     ) -> Self {
-        Self { number, node, lease, lost, removed, commands }
+        Self { number, node, lease, lost, removed, commands, footing, mark: OnceLock::new() }
+    }
+
+    pub(crate) fn footing(&self) -> &Footing {
+        &self.footing
+    }
+
+    pub(crate) fn mark(&self) -> Option<&Mark> {
+        self.mark.get()
+    }
+
+    pub(crate) fn set_mark(&self, mark: Mark) {
+        let _ = self.mark.set(mark);
     }
 
     /// The fencing token of this leadership: greater than that of every leadership of this election before.
@@ -165,6 +185,9 @@ impl Leadership {
     /// Gives the leadership back and waits until the ensemble knows, so that the next contender leads at
     /// once. The leadership is invalid from the call on. After it was lost, waits until its znode is gone.
     ///
+    /// A [breadcrumb](crate::ElectionBuilder::breadcrumb) is emptied before, as long as the leadership is valid. Call this
+    /// when the work has ended, not while it may still act.
+    ///
     /// # Errors
     /// [`Error::RemovalUnconfirmed`] if the session has ended, or was closed, before the ensemble could confirm
     /// it: the znode goes with the session.
@@ -178,6 +201,7 @@ impl Leadership {
     /// Waits until there is a connection again, or until the session is over, however long that takes:
     /// [`Session::close`](crate::Session::close) has a limit.
     pub async fn resign(self) -> Result<(), Error> {
+        breadcrumb::erase(&self).await;
         let (reply, removed) = oneshot::channel();
         self.leave(Some(reply));
         removed.await.unwrap_or_else(|_| driver::removed(&self.removed))

@@ -10,15 +10,19 @@
 //!   [`token`](Leadership::token), [`resign`](Leadership::resign).
 //! - [`Election::observe`], [`Election::leader`], [`Election::contenders`], [`Election::standings`]: who leads, who
 //!   waits, and where this contender stands.
+//! - [`Leadership::guarded`], [`ElectionBuilder::breadcrumb`], [`Fence`]: writes that an old leader cannot commit, and
+//!   what is done about it before the next one leads.
 //! - [`Error`] and [`Lost`]: why a call failed, and why a leadership ended.
 
 mod backoff;
+mod breadcrumb;
 mod clock;
 mod driver;
 mod election;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 mod error;
+mod guarded;
 mod leadership;
 mod lease;
 mod machine;
@@ -32,8 +36,10 @@ mod types;
 pub use async_trait::async_trait;
 pub use zookeeper_client;
 
+pub use self::breadcrumb::{Breadcrumb, Fence};
 pub use self::election::{Election, ElectionBuilder, LeaderTask, Parents};
 pub use self::error::{BoxError, Error, Lost, MAX_IDENTITY_BYTES, ParseModeError};
+pub use self::guarded::{GuardedError, GuardedWrite, MAX_GUARDED_BYTES};
 pub use self::leadership::Leadership;
 pub use self::observer::LeaderWatch;
 pub use self::session::{Connect, ConnectError, Session, SessionBuilder};
