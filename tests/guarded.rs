@@ -345,9 +345,10 @@ async fn paths_are_below_the_chroot(zookeeper: ZooKeeper) {
         "{results:?}"
     );
     assert_eq!(operator.get_data("/chroot/state").await.unwrap().0, b"new");
-    let most = |bytes| leadership.guarded().set_data("/state", vec![0; bytes], None);
-    let Err(GuardedError::TooLarge { bytes }) = committed(most(MAX_GUARDED_BYTES)).await else {
-        panic!("too long")
-    };
-    committed(most(MAX_GUARDED_BYTES - (bytes - MAX_GUARDED_BYTES))).await.unwrap();
+    // What the server gets has the chroot in every path.
+    let large = leadership.guarded().set_data("/state", vec![0; MAX_GUARDED_BYTES], None);
+    let Err(GuardedError::TooLarge { bytes }) = committed(large).await else { panic!("too long") };
+    let paths = [leadership.node(), "/state"].map(|path| "/chroot".len() + path.len());
+    let (check, set_data) = (9 + 4 + paths[0] + 4, 9 + 4 + paths[1] + 4 + MAX_GUARDED_BYTES + 4);
+    assert_eq!(bytes, 8 + check + set_data + 9);
 }
