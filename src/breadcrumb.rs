@@ -42,10 +42,10 @@ pub trait Fence: Send + Sync {
     /// Called by a contender that has won, before [`campaign`](crate::Election::campaign) returns, if the leader before
     /// it has not resigned. `Ok` says that the old leader acts no more.
     ///
-    /// An error gives the lead away: [`Error::FencingFailed`](crate::Error::FencingFailed). The next leader calls its own
+    /// An error or a panic gives the lead away: [`Error::FencingFailed`](crate::Error::FencingFailed). The next leader calls its own
     /// hook for the same breadcrumb; so one that has failed, or was dropped because the lease ended meanwhile, is
     /// called again, and fencing twice must do no harm. The old leader may be this very process, in an earlier leadership.
-    /// While the hook runs this contender is the leader to all others. When it panics, so does the campaign.
+    /// While the hook runs this contender is the leader to all others.
     async fn fence(&self, old: &Breadcrumb) -> Result<(), BoxError>;
 }
 

@@ -9,16 +9,18 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 use zookeeper_client::Acl;
 
 use crate::clock;
 use crate::error::{Error, Failure, Lost};
-use crate::leadership::{Leadership, LeaseCell};
+use crate::leadership::{Exit, Leadership, LeaseCell};
 use crate::lease::Lease;
 use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Seen, Ticket};
 use crate::session::{Fired, Footing, Guard, Link, Live, Proof, Proving, Shared, Watch};
 use crate::telemetry;
 use crate::types::{Node, SessionId, Standing};
+use crate::work::Work;
 
 mod requests;
 
@@ -30,6 +32,8 @@ pub(crate) struct Contest {
     pub(crate) identity: String,
     pub(crate) acl: Vec<Acl>,
     pub(crate) container_parents: bool,
+    /// How long a leader's work may go on before its znode is removed all the same.
+    pub(crate) grace: Option<Duration>,
 }
 
 /// What the application asks of a contender.
@@ -81,6 +85,7 @@ pub(crate) fn start(
         removals: Vec::new(),
         leaderships: 0,
         leading: None,
+        leaving: None,
         abandoned: false,
         refused: false,
         over: None,
@@ -125,6 +130,8 @@ struct Driver {
     removals: Vec<RemovalReply>,
     leaderships: u64,
     leading: Option<Leading>,
+    /// The work of the leadership before, which has to end before its znode is removed.
+    leaving: Option<Arc<Leaving>>,
     /// No more commands will come.
     abandoned: bool,
     /// The ensemble does not permit to remove the znode.
@@ -140,7 +147,18 @@ struct Driver {
 struct Leading {
     number: u64,
     lease: Arc<LeaseCell>,
+    work: Arc<Work>,
+    grace: Duration,
     lost: watch::Sender<Option<Lost>>,
+}
+
+/// A leadership that is over, and its work, which may not be.
+struct Leaving {
+    work: Arc<Work>,
+    since: Instant,
+    grace: Duration,
+    /// The work went on for longer than the grace period.
+    overran: AtomicBool,
 }
 
 impl Driver {
@@ -328,8 +346,9 @@ impl Driver {
         if self.is_idle() {
             self.refused = false;
             self.removed.store(!self.unconfirmed, Ordering::Release);
+            let outcome = self.leaving.take().map_or(Ok(()), |leaving| leaving.outcome());
             for reply in self.removals.drain(..) {
-                let _ = reply.send(Ok(()));
+                let _ = reply.send(outcome.clone());
             }
             self.start_campaign();
         }
@@ -367,20 +386,23 @@ impl Driver {
         self.leaderships += 1;
         let lease = Arc::new(LeaseCell::new(lease));
         let lost = watch::Sender::new(None);
+        let work = Work::new(self.shared.works());
+        let session_timeout =
+            self.live.as_ref().map_or(Duration::ZERO, |live| live.terms().session_timeout());
+        let grace = self.contest.grace.unwrap_or(session_timeout);
         // A campaign holds a handle, and so does whoever holds the reply's receiver.
         let wanted = match (self.own_commands.upgrade(), self.campaign.take(), &self.live) {
             (Some(commands), Some(reply), Some(live)) => {
-                let removed = self.removed.clone();
+                let exit = Exit { number: self.leaderships, removed: self.removed.clone(), commands };
                 let leadership = Leadership::new(
-                    self.leaderships,
                     node,
                     lease.clone(),
+                    work.clone(),
                     lost.subscribe(),
-                    removed,
-                    commands,
+                    exit,
                     Footing::new(self.shared.clone(), live),
                 );
-                self.leading = Some(Leading { number: self.leaderships, lease, lost });
+                self.leading = Some(Leading { number: self.leaderships, lease, work, grace, lost });
                 reply.send(Ok(leadership)).is_ok()
             }
             _ => false,
@@ -404,6 +426,12 @@ impl Driver {
             leading.lease.end_now();
             leading.lost.send_replace(Some(reason));
             telemetry::stepped_down(reason);
+            self.leaving = Some(Arc::new(Leaving {
+                work: leading.work,
+                since: Instant::now(),
+                grace: leading.grace,
+                overran: AtomicBool::new(false),
+            }));
         }
     }
 
@@ -436,7 +464,31 @@ impl Driver {
         }
         let contest = self.contest.clone();
         let live = self.live.clone().expect("the machine asks only while it is connected");
-        self.asks.push(Box::pin(async move { (ticket, send(&contest, live, request).await) }));
+        let leaving = self.leaving.clone().filter(|_| matches!(request, Request::Remove { .. }));
+        self.asks.push(Box::pin(async move {
+            if let Some(leaving) = leaving {
+                leaving.work_ends().await;
+            }
+            (ticket, send(&contest, live, request).await)
+        }));
+    }
+}
+
+impl Leaving {
+    /// Waits until the work has ended, or the grace period.
+    async fn work_ends(&self) {
+        if timeout_at(self.since + self.grace, self.work.ended()).await.is_err()
+            && !self.overran.swap(true, Ordering::AcqRel)
+        {
+            telemetry::work_goes_on(self.grace);
+        }
+    }
+
+    fn outcome(&self) -> Result<(), Error> {
+        if self.overran.load(Ordering::Acquire) {
+            return Err(Error::WorkContinues { waited: self.grace });
+        }
+        Ok(())
     }
 }
 

@@ -1,10 +1,13 @@
 //! An election, as one contender sees it: campaign, run, withdraw, and look at the others.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -48,7 +51,7 @@ pub trait LeaderTask: Send {
     /// Works as the leader. Called once for each leadership, and dropped as soon as that is lost.
     ///
     /// `Ok` says that the work is done: the leader resigns and [`Election::run`] returns. An error makes it
-    /// resign, pause, and campaign again.
+    /// resign, pause, and campaign again, and so does a panic: the task is called again after it.
     async fn lead(&mut self, leadership: &Leadership) -> Result<(), BoxError>;
 }
 
@@ -116,7 +119,7 @@ impl Election {
     /// To stop it from outside, [`withdraw`](Self::withdraw), or drop the future and close the session.
     /// [`standings`](Self::standings) tells when the lead was won and lost.
     ///
-    /// A task that fails gives up the lead at once, and campaigns again after a random pause between one half
+    /// A task that fails or panics gives up the lead at once, and campaigns again after a random pause between one half
     /// and the whole of 500 ms, so that others get their turn. That doubles with each further failure up to
     /// 30 s, until the task has led for longer than that. So does a [fence](ElectionBuilder::fence) that fails.
     ///
@@ -127,7 +130,7 @@ impl Election {
     /// Dropping the future drops the task's work and resigns or withdraws in the background.
     ///
     /// # Connection loss
-    /// The task's work is dropped at the first sign of it.
+    /// The task's work goes on as long as the lease, which is renewed after a reconnection.
     pub async fn run(&self, task: &mut (impl LeaderTask + ?Sized)) -> Result<(), Error> {
         let mut withdrawn = self.withdrawals.subscribe();
         tokio::select! {
@@ -151,20 +154,24 @@ impl Election {
                 ended => ended?,
             };
             let began = Instant::now();
-            match leadership.hold(task.lead(&leadership)).await {
-                Ok(Ok(())) => return leadership.resign().await,
-                Ok(Err(error)) => {
-                    if began.elapsed() > REST.longest {
-                        failures = 0;
-                    }
-                    let rest = REST.pause(failures, fastrand::f64());
-                    telemetry::task_failed(&*error, rest);
-                    failures += 1;
-                    drop(leadership);
-                    tokio::time::sleep(rest).await;
-                }
-                Err(_) => {}
+            let work = AssertUnwindSafe(task.lead(&leadership)).catch_unwind();
+            let failed = match leadership.hold(work).await {
+                Ok(Ok(Ok(()))) => return leadership.resign().await,
+                Ok(Ok(Err(error))) => Ok(error),
+                Ok(Err(panic)) => Err(panic),
+                Err(_) => continue,
+            };
+            drop(leadership);
+            if began.elapsed() > REST.longest {
+                failures = 0;
             }
+            let rest = REST.pause(failures, fastrand::f64());
+            failures += 1;
+            match failed {
+                Ok(error) => telemetry::task_failed(&*error, rest),
+                Err(panic) => telemetry::task_panicked(panic_message(&*panic), rest),
+            }
+            tokio::time::sleep(rest).await;
         }
     }
 
@@ -261,6 +268,11 @@ impl Election {
             _ => Error::SessionClosed,
         }
     }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no text)")
 }
 
 impl std::fmt::Debug for Election {

@@ -283,6 +283,19 @@ pub enum Error {
     #[error("the ZooKeeper session ended before the znode's removal was confirmed: it goes with the session")]
     RemovalUnconfirmed,
 
+    /// The leadership is over, but its work (the future given to [`hold`](crate::Leadership::hold) or the
+    /// [`LeaderTask`](crate::LeaderTask)) was not dropped in time, because it blocks its thread or nobody polls
+    /// it. Its znode was removed all the same; or, by [`Session::close`](crate::Session::close), was left to expire
+    /// with the session.
+    #[error(
+        "the leader's work still goes on {waited:?} after its end, and the next leader may begin: let it await now \
+         and then, or run its blocking parts in steps that ask `is_valid()`; or set a longer `grace`"
+    )]
+    WorkContinues {
+        /// How long the work was waited for.
+        waited: Duration,
+    },
+
     /// The ensemble did not answer in time. Reading can be tried again at once.
     #[error("no answer from the ensemble within {waited:?}: {reason}")]
     Unavailable {

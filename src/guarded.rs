@@ -30,11 +30,11 @@ pub const MAX_GUARDED_BYTES: usize = 0xf_ffff - 1024;
 ///
 /// # What is not
 /// ZooKeeper checks that *a* znode with this name exists, and a name may be given out again. In sequential mode it is
-/// once in the life of the directory. In master mode it is the same for every master; so it is in sequential mode after
-/// somebody has deleted the directory. An old leader's session is alive when such a transaction commits, which means that
-/// somebody has deleted its znode by hand, and that it has not heard of it yet. With
-/// [`ElectionBuilder::breadcrumb`](crate::ElectionBuilder::breadcrumb) that case is closed as well: its version is
-/// checked with the znode, and changes with each leader.
+/// given out once in the life of the directory. In master mode it is the same for every master; so it is in sequential
+/// mode after somebody has deleted the directory. An old leader can write under such a name only while its session is
+/// alive: if somebody has deleted its znode by hand, and it has not heard of that yet. With
+/// [`ElectionBuilder::breadcrumb`](crate::ElectionBuilder::breadcrumb) that case is closed as well: the version of the
+/// breadcrumb is checked with the znode, and grows with each leader.
 ///
 /// The transaction needs READ permission on the leading znode, as contending does.
 ///
@@ -77,8 +77,8 @@ impl Leadership {
 
 impl GuardedWrite<'_> {
     /// Creates a znode. The ACL must not be empty; `Acls::anyone_all()` lets anyone do anything. To the path of a
-    /// sequential znode the server appends a number; the result tells it. (The stat in the result may be invalid: servers
-    /// before 3.7.2, 3.8.2 and 3.9.0 send none.)
+    /// sequential znode the server appends a number; the result tells it. The stat in the result
+    /// may be invalid: some servers, 3.8.0 among them, send none.
     pub fn create(
         self,
         path: impl Into<String>,

@@ -17,6 +17,7 @@ use crate::guarded::Mark;
 use crate::lease::Lease;
 use crate::session::Footing;
 use crate::types::{FencingToken, Node, Timestamp};
+use crate::work::Work;
 
 /// The right to act as the leader, for as long as it is valid.
 ///
@@ -36,15 +37,22 @@ use crate::types::{FencingToken, Node, Timestamp};
 /// [`resign`](Self::resign) instead, or its successor waits for the session timeout.
 #[must_use = "dropping a leadership resigns"]
 pub struct Leadership {
-    number: u64,
     node: Node,
     lease: Arc<LeaseCell>,
+    work: Arc<Work>,
     lost: watch::Receiver<Option<Lost>>,
-    removed: Arc<AtomicBool>,
-    commands: Commands,
+    exit: Exit,
     footing: Footing,
     /// Our breadcrumb, once it is written.
     mark: OnceLock<Mark>,
+}
+
+/// How a leadership is given back to the driver.
+pub(crate) struct Exit {
+    pub(crate) number: u64,
+    /// Whether the znode is gone, for those who ask when the driver has ended.
+    pub(crate) removed: Arc<AtomicBool>,
+    pub(crate) commands: Commands,
 }
 
 /// Where the driver writes the end of the lease, and everybody reads it.
@@ -89,15 +97,14 @@ impl LeaseCell {
 
 impl Leadership {
     pub(crate) fn new(
-        number: u64,
         node: Node,
         lease: Arc<LeaseCell>,
+        work: Arc<Work>,
         lost: watch::Receiver<Option<Lost>>,
-        removed: Arc<AtomicBool>,
-        commands: Commands,
+        exit: Exit,
         footing: Footing,
     ) -> Self {
-        Self { number, node, lease, lost, removed, commands, footing, mark: OnceLock::new() }
+        Self { node, lease, work, lost, exit, footing, mark: OnceLock::new() }
     }
 
     pub(crate) fn footing(&self) -> &Footing {
@@ -127,7 +134,7 @@ impl Leadership {
     ///
     /// The clock counts the time that the machine was suspended, so that a process which was paused for any length
     /// of time gets the right answer to its first question, before it has heard of anything. What the
-    /// answer rests on: [`lease`](crate::lease).
+    /// answer rests on: [`guarantees`](crate::guarantees).
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.lease.is_valid()
@@ -149,6 +156,11 @@ impl Leadership {
     /// each time that `work` is polled, it does not take another step after that even where the runtime or the whole
     /// process stood still.
     ///
+    /// The znode of the leadership is removed only after `work` has been dropped, whoever has ended the leadership, so
+    /// that the next leader does not begin before. If `work` cannot be dropped, because it blocks its thread, the
+    /// znode is removed after the [`grace`](crate::ElectionBuilder::grace) period, and the caller who waits for the
+    /// removal gets [`Error::WorkContinues`].
+    ///
     /// Only what happens inside of the future is dropped with it: tasks that `work` has spawned, and blocking
     /// code, go on unless it takes care of them.
     ///
@@ -156,6 +168,8 @@ impl Leadership {
     /// Dropping the future drops `work`; the leadership stays.
     pub async fn hold<F: Future>(&self, work: F) -> Result<F::Output, Lost> {
         let done = {
+            // Dropped after the work: the znode stays until then.
+            let _working = self.work.begin();
             let mut lost = pin!(self.lost());
             let mut end = pin!(self.lease_ends());
             let mut work = pin!(work);
@@ -204,12 +218,12 @@ impl Leadership {
         breadcrumb::erase(&self).await;
         let (reply, removed) = oneshot::channel();
         self.leave(Some(reply));
-        removed.await.unwrap_or_else(|_| driver::removed(&self.removed))
+        removed.await.unwrap_or_else(|_| driver::removed(&self.exit.removed))
     }
 
     fn leave(&self, reply: Option<oneshot::Sender<Result<(), Error>>>) {
         self.lease.end_now();
-        let _ = self.commands.send(Command::Resign { number: self.number, reply });
+        let _ = self.exit.commands.send(Command::Resign { number: self.exit.number, reply });
     }
 }
 

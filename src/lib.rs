@@ -10,6 +10,7 @@
 //!   [`token`](Leadership::token), [`resign`](Leadership::resign).
 //! - [`Election::observe`], [`Election::leader`], [`Election::contenders`], [`Election::standings`]: who leads, who
 //!   waits, and where this contender stands.
+//! - [`guarantees`]: how a leader knows that it leads, and on which assumptions.
 //! - [`Leadership::guarded`], [`ElectionBuilder::breadcrumb`], [`Fence`]: writes that an old leader cannot commit, and
 //!   what is done about it before the next one leads.
 //! - [`Error`] and [`Lost`]: why a call failed, and why a leadership ended.
@@ -23,6 +24,8 @@ mod election;
 pub mod embedded;
 mod error;
 mod guarded;
+#[doc = include_str!("guarantees.md")]
+pub mod guarantees {}
 mod leadership;
 mod lease;
 mod machine;
@@ -32,6 +35,7 @@ mod roster;
 mod session;
 mod telemetry;
 mod types;
+mod work;
 
 pub use async_trait::async_trait;
 pub use zookeeper_client;

@@ -93,6 +93,14 @@ pub(crate) fn proof_failed(reason: &str) {
     debug!(target: TARGET, reason, "the session could not be proven");
 }
 
+pub(crate) fn work_goes_on(grace: std::time::Duration) {
+    warn!(target: TARGET, ?grace, "the leader's work has not ended in time; its znode is removed all the same");
+}
+
+pub(crate) fn task_panicked(panic: &str, pause: std::time::Duration) {
+    warn!(target: TARGET, panic, ?pause, "the leader's task panicked; campaigning again after a pause");
+}
+
 pub(crate) fn task_failed(error: &(dyn std::error::Error + Send + Sync), pause: std::time::Duration) {
     warn!(target: TARGET, %error, ?pause, "the leader's task failed; campaigning again after a pause");
 }

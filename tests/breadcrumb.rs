@@ -22,6 +22,7 @@ on_both_servers! {
     what_may_not_have_ended_leaves_the_name;
     a_fence_that_fails_gives_the_lead_away;
     run_pauses_when_the_fence_fails_and_tries_again;
+    a_fence_that_panics_has_failed;
     a_fence_ends_with_the_leadership;
     withdrawing_ends_a_fence;
     an_old_master_writes_nothing_under_the_name_of_the_new_one;
@@ -206,6 +207,24 @@ async fn a_fence_that_fails_gives_the_lead_away(zookeeper: ZooKeeper) {
         assert_eq!(hook.calls().iter().map(|it| it.token).collect::<Vec<_>>(), [token]);
     }
     assert!(next.is_valid());
+}
+
+async fn a_fence_that_panics_has_failed(zookeeper: ZooKeeper) {
+    struct Panics;
+    #[async_trait]
+    impl Fence for Panics {
+        async fn fence(&self, _: &Breadcrumb) -> Result<(), BoxError> {
+            panic!("on purpose");
+        }
+    }
+    let paths = Paths::new();
+    let session = connect(&zookeeper.connect_string()).await;
+    drop(won(&paths.join(&session, Mode::Sequential, "old", &Hook::default())).await.unwrap());
+    let election = paths.builder(&session, Mode::Sequential, "new").fence(Panics).build().unwrap();
+    let error = won(&election).await.expect_err("the fence panics");
+    assert!(matches!(error, Error::FencingFailed { .. }), "{error:?}");
+    election.withdraw().await.unwrap();
+    assert_eq!(election.contenders().await.unwrap(), []);
 }
 
 async fn run_pauses_when_the_fence_fails_and_tries_again(zookeeper: ZooKeeper) {

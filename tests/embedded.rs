@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use zookeeper_election::embedded::{Direction, Operation, Server, When};
 use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
-use zookeeper_election::{Lost, Mode, Session, SessionId};
+use zookeeper_election::{Mode, Session, SessionId};
 
 /// Two contenders, the first of which leads.
 async fn two(server: &Server) -> (Contender, Contender) {

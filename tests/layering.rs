@@ -11,14 +11,15 @@ const ALLOWED: &[(&str, &str)] = &[
     ("types", "error path"),
     ("error", ""),
     ("lease", "types"),
+    ("work", ""),
     ("machine", "backoff error lease path types"),
     ("telemetry", "error session types"),
-    ("session", "backoff clock error lease path telemetry types zookeeper_client"),
-    ("driver", "clock error leadership lease machine path session telemetry types zookeeper_client"),
+    ("session", "backoff clock error lease path telemetry types work zookeeper_client"),
+    ("driver", "clock error leadership lease machine path session telemetry types work zookeeper_client"),
     // Guarded writes speak of the client's own types: its ACLs, modes, results and errors.
     ("guarded", "error leadership path session zookeeper_client"),
     ("breadcrumb", "backoff error guarded leadership path session telemetry types zookeeper_client"),
-    ("leadership", "breadcrumb clock driver error guarded lease session types"),
+    ("leadership", "breadcrumb clock driver error guarded lease session types work"),
     ("roster", "driver error machine path session types"),
     ("observer", "driver error roster session telemetry types"),
     (

@@ -12,7 +12,7 @@ pub(crate) const IDENTITY: &str = "contender-of-the-benchmark";
 pub(crate) const PREFIX: &str = "guid_";
 
 /// Of all sessions, bare or not: the library's default.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long everything is left alone before each sample, so that no answer to what prepared it is still on its way.
 pub(crate) const SETTLE: Duration = Duration::from_millis(3);

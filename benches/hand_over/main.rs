@@ -9,6 +9,8 @@
 //! - *hand-over* (`latency.rs`): the time from the call of `resign()` on one server until `campaign()` has returned
 //!   on another, and in the row above it the floor, the same with nothing but a bare ZooKeeper client on each side.
 //!   The last two columns compare them: the ratio of the medians, and the median of the differences, round by round.
+//! - *hand-over after a wait* (`waited.rs`): the same to a contender that has waited for longer than a lease lasts. It
+//!   has the session proven by a transaction, which the floor does not.
 //! - *requests* (`requests.rs`): what goes over the wire to become the leader where the election's directory exists,
 //!   to resign, and to succeed. Counted by a proxy; connecting and heartbeats are left out.
 //! - *memory* (`memory.rs`): how much a process grows (VmRSS) per contender that waits, and how many requests each
@@ -27,6 +29,7 @@ mod latency;
 mod memory;
 mod requests;
 mod trickle;
+mod waited;
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -53,6 +56,7 @@ async fn main() {
 
     println!("three servers, {}", surroundings());
     print_hand_over(followers).await;
+    print_waited(followers).await;
     print_requests(followers).await;
     assert!(trickle.try_join_next().is_none(), "the reads to each server have stopped");
     drop(trickle);
@@ -76,6 +80,16 @@ async fn print_hand_over(followers: [&str; 2]) {
     print_times("            resign() to campaign()", &ours_sequential, Some(&floor_sequential));
     print_times("master      floor: delete, event, create", &floor_master, None);
     print_times("            resign() to campaign()", &ours_master, Some(&floor_master));
+}
+
+async fn print_waited(followers: [&str; 2]) {
+    let rounds = waited::ROUNDS;
+    let [floor, ours] = waited::measure(followers).await;
+    println!(
+        "\nhand-over after a wait, ms, {rounds} rounds       median      p90      min   ratio  difference"
+    );
+    print_times("sequential  floor: delete, event, list", &floor, None);
+    print_times("            resign() to campaign()", &ours, Some(&floor));
 }
 
 fn print_times(what: &str, times: &[f64], floor: Option<&[f64]>) {

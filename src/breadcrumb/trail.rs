@@ -1,8 +1,10 @@
 //! Leaving a breadcrumb behind, and looking at the one that is there.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::sleep;
 use zookeeper_client::{Acl, CreateMode, Error as ClientError, MultiWriteResult};
 
@@ -113,7 +115,8 @@ impl Trail {
     async fn fence(&self, old: &Breadcrumb) -> Result<(), Failure> {
         telemetry::breadcrumb_found(&old.identity, old.token, self.fence.is_some());
         let Some(fence) = &self.fence else { return Ok(()) };
-        fence.fence(old).await.map_err(|error| {
+        let fenced = AssertUnwindSafe(fence.fence(old)).catch_unwind().await;
+        fenced.unwrap_or_else(|_| Err("the fence panicked".into())).map_err(|error| {
             Failure::Refused(Error::FencingFailed { identity: old.identity.clone(), source: error.into() })
         })
     }

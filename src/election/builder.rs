@@ -1,6 +1,7 @@
 //! The configuration of a contender, checked before anything is sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use zookeeper_client::{Acl, Acls};
 
@@ -38,6 +39,7 @@ pub struct ElectionBuilder {
     identity: Option<String>,
     acl: Vec<Acl>,
     parents: Parents,
+    grace: Option<Duration>,
     breadcrumb: Option<String>,
     fence: Option<Arc<dyn Fence>>,
 }
@@ -62,6 +64,7 @@ impl ElectionBuilder {
             identity: None,
             acl: Acls::anyone_all().to_vec(),
             parents: Parents::default(),
+            grace: None,
             breadcrumb: None,
             fence: None,
         }
@@ -131,6 +134,15 @@ impl ElectionBuilder {
         self
     }
 
+    /// How long the znode of a leadership that is over stays for the sake of work that has not ended: a future given
+    /// to [`hold`](crate::Leadership::hold), or a [`LeaderTask`](crate::LeaderTask), which blocks its thread and so
+    /// cannot be dropped. Default: the session timeout. After that the znode is removed, which is logged, and
+    /// whoever waits for the removal gets [`Error::WorkContinues`].
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
     /// Checks the options. Nothing is sent before the first campaign or look.
     ///
     /// # Errors
@@ -138,7 +150,7 @@ impl ElectionBuilder {
     /// [`Error::IdentityTooLong`], [`Error::InvalidAcl`] for an empty one, [`Error::InvalidBreadcrumb`],
     /// [`Error::FenceWithoutBreadcrumb`].
     pub fn build(self) -> Result<Election, Error> {
-        let Self { shared, path, mode, prefix, identity, acl, parents, breadcrumb, fence } = self;
+        let Self { shared, path, mode, prefix, identity, acl, parents, grace, breadcrumb, fence } = self;
         if let Err(reason) = check_path(&path) {
             return Err(Error::InvalidPath { path, reason });
         }
@@ -170,6 +182,7 @@ impl ElectionBuilder {
             identity,
             acl,
             container_parents: parents == Parents::Container,
+            grace,
         };
         Ok(Election::new(contest, trail, shared))
     }

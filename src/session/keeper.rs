@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::lease::{Evidence, Terms};
 use crate::telemetry;
 use crate::types::SessionId;
+use crate::work::Works;
 
 /// The state of a session, for those who send requests on it.
 #[derive(Clone)]
@@ -62,6 +63,7 @@ pub(super) struct Keeper {
     /// Closed when the last handle is dropped, which closes the session as well.
     pub(super) commands: mpsc::UnboundedReceiver<Close>,
     pub(super) guards: mpsc::Receiver<Infallible>,
+    pub(super) works: Works,
     /// The client in use.
     pub(super) live: Option<Arc<Live>>,
     pub(super) connections: u64,
@@ -88,8 +90,7 @@ impl Keeper {
             self.live = Some(live.clone());
             let served = self.serve(&live, &mut states, timeout).await;
             if let Served::Close(reply) = served {
-                self.close(reply, &live, &mut states, timeout).await;
-                return tasks.iter().for_each(JoinHandle::abort);
+                return self.close(reply, &live, &mut states, timeout, tasks).await;
             }
             abandon(&live, tasks).await;
             let Some(connect) = self.connect.clone() else {
@@ -204,6 +205,7 @@ impl Keeper {
         live: &Arc<Live>,
         states: &mut StateWatcher,
         session_timeout: Duration,
+        tasks: Vec<JoinHandle<()>>,
     ) {
         let started = Instant::now();
         let deadline = started + session_timeout;
@@ -213,8 +215,15 @@ impl Keeper {
         let result = if self.connect.is_some() {
             // Ending the session removes the znodes as well: half of the time is kept for that.
             let _ = timeout_at(started + session_timeout / 2, self.clean_up(live, states, told)).await;
-            drop(live.end());
-            until_closed(states, deadline).await
+            if self.works.have_ended() {
+                drop(live.end());
+                let closed = until_closed(states, deadline).await;
+                tasks.iter().for_each(JoinHandle::abort);
+                closed
+            } else {
+                abandon(live, tasks).await;
+                Err(Error::WorkContinues { waited: started.elapsed() })
+            }
         } else {
             let cleaned = timeout_at(deadline, self.clean_up(live, states, told)).await;
             if cleaned == Ok(true) { Ok(()) } else { Err(Error::RemovalUnconfirmed) }

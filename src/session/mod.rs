@@ -29,6 +29,7 @@ use crate::error::{Error, Failure};
 use crate::lease;
 use crate::telemetry;
 use crate::types::SessionId;
+use crate::work::Works;
 
 const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long looking at an election is tried.
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     /// The origin of all guards; taken when the session closes.
     guard: Mutex<Option<Guard>>,
     prover: Arc<Prover>,
+    works: Works,
     runtime: tokio::runtime::Handle,
 }
 
@@ -125,6 +127,8 @@ impl Session {
     /// # Errors
     /// [`Error::RemovalUnconfirmed`] if the ensemble could not be reached: what is left goes when the session
     /// expires, or, on the application's own client, is removed as soon as there is a connection.
+    /// [`Error::WorkContinues`] if the work of a leader had not ended after half of the session timeout: the session
+    /// is left to expire, so that the next leader does not begin before.
     ///
     /// # Cancel safety
     /// The closing goes on when the future is dropped.
@@ -147,6 +151,7 @@ impl Session {
         let (link_tx, link) = watch::channel(Link::Connecting);
         let (commands, commands_rx) = mpsc::unbounded_channel();
         let (guard, guards) = mpsc::channel(1);
+        let works = Works::default();
         let keeper = Keeper {
             connect,
             link: link_tx,
@@ -155,6 +160,7 @@ impl Session {
             lease_margin,
             commands: commands_rx,
             guards,
+            works: works.clone(),
             live: None,
             connections: 0,
         };
@@ -163,7 +169,7 @@ impl Session {
         let prover = Prover::new();
         runtime.spawn(prover.clone().run(link.clone()));
         let guard = Mutex::new(Some(guard));
-        Self { shared: Arc::new(Shared { link, commands, guard, prover, runtime }) }
+        Self { shared: Arc::new(Shared { link, commands, guard, prover, works, runtime }) }
     }
 }
 
@@ -190,6 +196,11 @@ impl Shared {
 
     pub(crate) fn prover(&self) -> &Arc<Prover> {
         &self.prover
+    }
+
+    /// What leaders do on this session.
+    pub(crate) fn works(&self) -> &Works {
+        &self.works
     }
 
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
