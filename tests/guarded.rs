@@ -21,7 +21,7 @@ on_both_servers! {
     whoever_has_lost_the_session_writes_nothing;
     a_leader_that_has_not_heard_of_its_end_writes_nothing;
     each_mistake_is_answered_before_anything_is_sent;
-    the_largest_transaction_is_accepted_and_a_larger_one_costs_no_connection;
+    the_largest_transaction_is_accepted_and_a_larger_one_costs_no_connection: 3 servers;
     when_the_answer_is_lost_nobody_knows;
     during_a_disconnection_it_waits_as_long_as_the_leadership_lasts;
     paths_are_below_the_chroot;
