@@ -14,10 +14,10 @@ use zookeeper_client::Acl;
 
 use crate::clock;
 use crate::error::{Error, Failure, Lost};
-use crate::leadership::{Leadership, LeaseCell};
+use crate::leadership::{Exit, Leadership, LeaseCell};
 use crate::lease::Lease;
 use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Seen, Ticket};
-use crate::session::{Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
+use crate::session::{Fired, Footing, Guard, Link, Live, Proof, Proving, Shared, Watch};
 use crate::telemetry;
 use crate::types::{Node, SessionId, Standing};
 use crate::work::Work;
@@ -391,17 +391,16 @@ impl Driver {
             self.live.as_ref().map_or(Duration::ZERO, |live| live.terms().session_timeout());
         let grace = self.contest.grace.unwrap_or(session_timeout);
         // A campaign holds a handle, and so does whoever holds the reply's receiver.
-        let wanted = match (self.own_commands.upgrade(), self.campaign.take()) {
-            (Some(commands), Some(reply)) => {
-                let removed = self.removed.clone();
+        let wanted = match (self.own_commands.upgrade(), self.campaign.take(), &self.live) {
+            (Some(commands), Some(reply), Some(live)) => {
+                let exit = Exit { number: self.leaderships, removed: self.removed.clone(), commands };
                 let leadership = Leadership::new(
-                    self.leaderships,
                     node,
                     lease.clone(),
                     work.clone(),
                     lost.subscribe(),
-                    removed,
-                    commands,
+                    exit,
+                    Footing::new(self.shared.clone(), live),
                 );
                 self.leading = Some(Leading { number: self.leaderships, lease, work, grace, lost });
                 reply.send(Ok(leadership)).is_ok()

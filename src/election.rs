@@ -13,8 +13,9 @@ use tokio::time::Instant;
 
 pub use self::builder::{ElectionBuilder, Parents};
 use crate::backoff::Backoff;
+use crate::breadcrumb::Trail;
 use crate::driver::{self, Command, Commands, Contest};
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, Lost};
 use crate::leadership::Leadership;
 use crate::observer::LeaderWatch;
 use crate::roster;
@@ -33,6 +34,7 @@ const REST: Backoff = Backoff { first: Duration::from_millis(500), longest: Dura
 /// by itself.
 pub struct Election {
     contest: Arc<Contest>,
+    trail: Option<Trail>,
     shared: Arc<Shared>,
     /// To the contender's task, which the first campaign starts.
     commands: OnceLock<Commands>,
@@ -54,9 +56,10 @@ pub trait LeaderTask: Send {
 }
 
 impl Election {
-    pub(crate) fn new(contest: Contest, shared: Arc<Shared>) -> Self {
+    fn new(contest: Contest, trail: Option<Trail>, shared: Arc<Shared>) -> Self {
         Self {
             contest: Arc::new(contest),
+            trail,
             shared,
             commands: OnceLock::new(),
             standing: watch::Sender::new(Standing::Idle),
@@ -76,8 +79,9 @@ impl Election {
     /// [`Error::AlreadyCampaigning`], [`Error::Withdrawn`], [`Error::SessionClosed`], [`Error::SessionLost`];
     /// and what the ensemble refuses: [`Error::NotAuthorized`], [`Error::InvalidAcl`],
     /// [`Error::ChrootMissing`], [`Error::ParentEphemeral`], [`Error::PathOccupied`],
-    /// [`Error::SequenceExhausted`], [`Error::QuotaExceeded`], [`Error::TooManyWatches`]. After any of them the
-    /// znode, if there was one, is being removed: [`withdraw`](Self::withdraw) waits for it.
+    /// [`Error::SequenceExhausted`], [`Error::QuotaExceeded`], [`Error::TooManyWatches`]; with a
+    /// [breadcrumb](ElectionBuilder::breadcrumb), [`Error::FencingFailed`] and [`Error::NoBreadcrumb`]. After any of
+    /// them the znode, if there was one, is being removed: [`withdraw`](Self::withdraw) waits for it.
     ///
     /// # Cancel safety
     /// Dropping the future withdraws: the znode is removed in the background, also one whose creation is
@@ -88,6 +92,19 @@ impl Election {
     /// second znode: when the answer to a create is lost, the znodes of the own session are looked through
     /// first.
     pub async fn campaign(&self) -> Result<Leadership, Error> {
+        loop {
+            let leadership = self.win().await?;
+            let Some(trail) = &self.trail else { return Ok(leadership) };
+            match trail.begin(&leadership).await {
+                Ok(begun) => return begun.map(|()| leadership),
+                Err(Lost::Resigned) => return Err(Error::Withdrawn),
+                // What else ends it sends those who wait to the tail, and so does it here.
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn win(&self) -> Result<Leadership, Error> {
         let (reply, elected) = oneshot::channel();
         let commands = self.commands()?;
         if commands.send(Command::Campaign(reply)).is_err() {
@@ -104,7 +121,7 @@ impl Election {
     ///
     /// A task that fails or panics gives up the lead at once, and campaigns again after a random pause between one half
     /// and the whole of 500 ms, so that others get their turn. That doubles with each further failure up to
-    /// 30 s, until the task has led for longer than that.
+    /// 30 s, until the task has led for longer than that. So does a [fence](ElectionBuilder::fence) that fails.
     ///
     /// # Errors
     /// As [`campaign`](Self::campaign) and [`Leadership::resign`].
@@ -126,7 +143,16 @@ impl Election {
     async fn lead_again_and_again(&self, task: &mut (impl LeaderTask + ?Sized)) -> Result<(), Error> {
         let mut failures = 0u32;
         loop {
-            let leadership = self.campaign().await?;
+            let leadership = match self.campaign().await {
+                Err(error @ Error::FencingFailed { .. }) => {
+                    let rest = REST.pause(failures, fastrand::f64());
+                    telemetry::task_failed(&error, rest);
+                    failures += 1;
+                    tokio::time::sleep(rest).await;
+                    continue;
+                }
+                ended => ended?,
+            };
             let began = Instant::now();
             let work = AssertUnwindSafe(task.lead(&leadership)).catch_unwind();
             let failed = match leadership.hold(work).await {

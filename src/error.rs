@@ -91,6 +91,22 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// The path of the breadcrumb is none that ZooKeeper accepts, or is the election's own. Nothing was sent.
+    #[error(
+        "invalid breadcrumb path {path:?}: {reason}; write an absolute path beside the election's, for example \
+         \"/app/leader_election_breadcrumb\""
+    )]
+    InvalidBreadcrumb {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// There is a fence and no breadcrumb that would tell it of an old leader. Nothing was sent.
+    #[error("the fence would never be called: give the election the path of a `breadcrumb` as well")]
+    FenceWithoutBreadcrumb,
+
     /// The identity is empty. Nothing was sent.
     #[error(
         "the identity is empty: name this contender so that others can reach it or tell it apart, for example \
@@ -124,7 +140,7 @@ pub enum Error {
          extended (to create or delete a znode, that of its parent)"
     )]
     NotAuthorized {
-        /// The operation: `create`, `list`, `read` or `delete`.
+        /// The operation: `create`, `list`, `read`, `write` or `delete`.
         operation: &'static str,
         /// The znode. To create and to delete one, it is the ACL of its parent that decides.
         path: String,
@@ -213,6 +229,29 @@ pub enum Error {
     TooManyWatches {
         /// The bytes of path names that would be watched.
         bytes: usize,
+    },
+
+    /// The [fence](crate::Fence) could not deal with the leader before, which has not resigned. The lead was given away.
+    /// Whoever leads next tries to fence the same one.
+    #[error(
+        "the leader before, {identity}, could not be fenced: {source}; the lead was given away. See to it that the old \
+         leader acts no more, and campaign again"
+    )]
+    FencingFailed {
+        /// Who led before.
+        identity: String,
+        /// What the fence says.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// The znode at the breadcrumb's path holds something else. It was left as it is, and the lead was given away.
+    #[error(
+        "{path} holds something that is no breadcrumb: choose another path, or delete the znode if nobody needs it and \
+         no former leader acts any more"
+    )]
+    NoBreadcrumb {
+        /// The breadcrumb's path.
+        path: String,
     },
 
     /// The contender campaigns or leads already. Its place and its leadership are not touched.

@@ -3,16 +3,19 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use tokio::sync::{oneshot, watch};
 
+use crate::breadcrumb;
 use crate::clock;
 use crate::driver::{self, Command, Commands};
 use crate::error::{Error, Lost};
+use crate::guarded::Mark;
 use crate::lease::Lease;
+use crate::session::Footing;
 use crate::types::{FencingToken, Node, Timestamp};
 use crate::work::Work;
 
@@ -27,19 +30,29 @@ use crate::work::Work;
 ///
 /// What no client can promise: work that ignores being dropped (a blocking call, a spawned task), or a write
 /// that is on the wire already, may take effect after the end. For that, send [`token`](Self::token) along
-/// and let the receiver refuse old ones.
+/// and let the receiver refuse old ones. What is written to the same ensemble goes through
+/// [`guarded`](Self::guarded).
 ///
 /// Dropping a leadership resigns in the background. A program that ends right afterwards should
 /// [`resign`](Self::resign) instead, or its successor waits for the session timeout.
 #[must_use = "dropping a leadership resigns"]
 pub struct Leadership {
-    number: u64,
     node: Node,
     lease: Arc<LeaseCell>,
     work: Arc<Work>,
     lost: watch::Receiver<Option<Lost>>,
-    removed: Arc<AtomicBool>,
-    commands: Commands,
+    exit: Exit,
+    footing: Footing,
+    /// Our breadcrumb, once it is written.
+    mark: OnceLock<Mark>,
+}
+
+/// How a leadership is given back to the driver.
+pub(crate) struct Exit {
+    pub(crate) number: u64,
+    /// Whether the znode is gone, for those who ask when the driver has ended.
+    pub(crate) removed: Arc<AtomicBool>,
+    pub(crate) commands: Commands,
 }
 
 /// Where the driver writes the end of the lease, and everybody reads it.
@@ -84,15 +97,26 @@ impl LeaseCell {
 
 impl Leadership {
     pub(crate) fn new(
-        number: u64,
         node: Node,
         lease: Arc<LeaseCell>,
         work: Arc<Work>,
         lost: watch::Receiver<Option<Lost>>,
-        removed: Arc<AtomicBool>,
-        commands: Commands,
+        exit: Exit,
+        footing: Footing,
     ) -> Self {
-        Self { number, node, lease, work, lost, removed, commands }
+        Self { node, lease, work, lost, exit, footing, mark: OnceLock::new() }
+    }
+
+    pub(crate) fn footing(&self) -> &Footing {
+        &self.footing
+    }
+
+    pub(crate) fn mark(&self) -> Option<&Mark> {
+        self.mark.get()
+    }
+
+    pub(crate) fn set_mark(&self, mark: Mark) {
+        let _ = self.mark.set(mark);
     }
 
     /// The fencing token of this leadership: greater than that of every leadership of this election before.
@@ -175,6 +199,9 @@ impl Leadership {
     /// Gives the leadership back and waits until the ensemble knows, so that the next contender leads at
     /// once. The leadership is invalid from the call on. After it was lost, waits until its znode is gone.
     ///
+    /// A [breadcrumb](crate::ElectionBuilder::breadcrumb) is emptied before, as long as the leadership is valid. Call this
+    /// when the work has ended, not while it may still act.
+    ///
     /// # Errors
     /// [`Error::RemovalUnconfirmed`] if the session has ended, or was closed, before the ensemble could confirm
     /// it: the znode goes with the session.
@@ -188,14 +215,15 @@ impl Leadership {
     /// Waits until there is a connection again, or until the session is over, however long that takes:
     /// [`Session::close`](crate::Session::close) has a limit.
     pub async fn resign(self) -> Result<(), Error> {
+        breadcrumb::erase(&self).await;
         let (reply, removed) = oneshot::channel();
         self.leave(Some(reply));
-        removed.await.unwrap_or_else(|_| driver::removed(&self.removed))
+        removed.await.unwrap_or_else(|_| driver::removed(&self.exit.removed))
     }
 
     fn leave(&self, reply: Option<oneshot::Sender<Result<(), Error>>>) {
         self.lease.end_now();
-        let _ = self.commands.send(Command::Resign { number: self.number, reply });
+        let _ = self.exit.commands.send(Command::Resign { number: self.exit.number, reply });
     }
 }
 

@@ -11,15 +11,19 @@
 //! - [`Election::observe`], [`Election::leader`], [`Election::contenders`], [`Election::standings`]: who leads, who
 //!   waits, and where this contender stands.
 //! - [`guarantees`]: how a leader knows that it leads, and on which assumptions.
+//! - [`Leadership::guarded`], [`ElectionBuilder::breadcrumb`], [`Fence`]: writes that an old leader cannot commit, and
+//!   what is done about it before the next one leads.
 //! - [`Error`] and [`Lost`]: why a call failed, and why a leadership ended.
 
 mod backoff;
+mod breadcrumb;
 mod clock;
 mod driver;
 mod election;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 mod error;
+mod guarded;
 #[doc = include_str!("guarantees.md")]
 pub mod guarantees {}
 mod leadership;
@@ -36,8 +40,10 @@ mod work;
 pub use async_trait::async_trait;
 pub use zookeeper_client;
 
+pub use self::breadcrumb::{Breadcrumb, Fence};
 pub use self::election::{Election, ElectionBuilder, LeaderTask, Parents};
 pub use self::error::{BoxError, Error, Lost, MAX_IDENTITY_BYTES, ParseModeError};
+pub use self::guarded::{GuardedError, GuardedWrite, MAX_GUARDED_BYTES};
 pub use self::leadership::Leadership;
 pub use self::observer::LeaderWatch;
 pub use self::session::{Connect, ConnectError, Session, SessionBuilder};

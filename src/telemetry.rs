@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use crate::error::{Error, Lost};
 use crate::session::ConnectError;
-use crate::types::{Node, SessionId, Standing};
+use crate::types::{FencingToken, Node, SessionId, Standing};
 
 const TARGET: &str = "zookeeper_election";
 
@@ -103,4 +103,13 @@ pub(crate) fn task_panicked(panic: &str, pause: std::time::Duration) {
 
 pub(crate) fn task_failed(error: &(dyn std::error::Error + Send + Sync), pause: std::time::Duration) {
     warn!(target: TARGET, %error, ?pause, "the leader's task failed; campaigning again after a pause");
+}
+
+pub(crate) fn breadcrumb_found(identity: &str, token: FencingToken, fencing: bool) {
+    let identity: String = identity.chars().take(64).collect();
+    info!(target: TARGET, identity, %token, fencing, "the leader before has not resigned");
+}
+
+pub(crate) fn breadcrumb_left(reason: &str) {
+    warn!(target: TARGET, reason, "the breadcrumb was not emptied: the next leader will find it");
 }

@@ -16,12 +16,15 @@ const ALLOWED: &[(&str, &str)] = &[
     ("telemetry", "error session types"),
     ("session", "backoff clock error lease path telemetry types work zookeeper_client"),
     ("driver", "clock error leadership lease machine path session telemetry types work zookeeper_client"),
-    ("leadership", "clock driver error lease types work"),
+    // Guarded writes speak of the client's own types: its ACLs, modes, results and errors.
+    ("guarded", "error leadership path session zookeeper_client"),
+    ("breadcrumb", "backoff error guarded leadership path session telemetry types zookeeper_client"),
+    ("leadership", "breadcrumb clock driver error guarded lease session types work"),
     ("roster", "driver error machine path session types"),
     ("observer", "driver error roster session telemetry types"),
     (
         "election",
-        "backoff driver error leadership machine observer path roster session telemetry types zookeeper_client",
+        "backoff breadcrumb driver error leadership machine observer path roster session telemetry types zookeeper_client",
     ),
     ("embedded", "error path types"),
 ];

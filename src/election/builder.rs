@@ -6,6 +6,7 @@ use std::time::Duration;
 use zookeeper_client::{Acl, Acls};
 
 use super::Election;
+use crate::breadcrumb::{Fence, Trail};
 use crate::driver::Contest;
 use crate::error::{Error, MAX_IDENTITY_BYTES};
 use crate::machine::Plan;
@@ -39,6 +40,8 @@ pub struct ElectionBuilder {
     acl: Vec<Acl>,
     parents: Parents,
     grace: Option<Duration>,
+    breadcrumb: Option<String>,
+    fence: Option<Arc<dyn Fence>>,
 }
 
 impl Session {
@@ -62,6 +65,8 @@ impl ElectionBuilder {
             acl: Acls::anyone_all().to_vec(),
             parents: Parents::default(),
             grace: None,
+            breadcrumb: None,
+            fence: None,
         }
     }
 
@@ -101,6 +106,34 @@ impl ElectionBuilder {
         self
     }
 
+    /// Leaves a [`Breadcrumb`](crate::Breadcrumb): a persistent znode at this path that names the leader, until it has
+    /// resigned. Default: none. All contenders must use the same.
+    ///
+    /// Whoever wins looks at it before [`campaign`](Election::campaign) returns, has the [`fence`](Self::fence) deal with
+    /// a leader that has not resigned, and then writes its own. From then on a
+    /// [guarded write](crate::Leadership::guarded) of any earlier leader is refused, also where its znode's name has been
+    /// given out again.
+    ///
+    /// Only [`Leadership::resign`](crate::Leadership::resign) empties it, and with it
+    /// [`Election::run`] when its task is done: there the work is known to have ended. After a crash, a lost lease, a
+    /// failed task, [`withdraw`](Election::withdraw), [`Session::close`] or a leadership that was dropped it stays.
+    /// Missing parents are created; all have the election's ACL. Contenders need READ and WRITE on it.
+    ///
+    /// The path must lie outside of the election's own. Neither the znode nor its directory should be deleted
+    /// during a leadership: then guarded writes are refused. A znode that holds something else is left as it is, and
+    /// ends campaigns with [`Error::NoBreadcrumb`]; an empty one is taken.
+    pub fn breadcrumb(mut self, path: impl Into<String>) -> Self {
+        self.breadcrumb = Some(path.into());
+        self
+    }
+
+    /// What to do about a leader that has not resigned, before leading. Needs a [`breadcrumb`](Self::breadcrumb).
+    /// Default: nothing, the breadcrumb is written over.
+    pub fn fence(mut self, fence: impl Fence + 'static) -> Self {
+        self.fence = Some(Arc::new(fence));
+        self
+    }
+
     /// How long the znode of a leadership that is over stays for the sake of work that has not ended: a future given
     /// to [`hold`](crate::Leadership::hold), or a [`LeaderTask`](crate::LeaderTask), which blocks its thread and so
     /// cannot be dropped. Default: the session timeout. After that the znode is removed, which is logged, and
@@ -114,9 +147,10 @@ impl ElectionBuilder {
     ///
     /// # Errors
     /// [`Error::InvalidPath`], [`Error::InvalidNodePrefix`], [`Error::EmptyIdentity`],
-    /// [`Error::IdentityTooLong`], [`Error::InvalidAcl`] for an empty one.
+    /// [`Error::IdentityTooLong`], [`Error::InvalidAcl`] for an empty one, [`Error::InvalidBreadcrumb`],
+    /// [`Error::FenceWithoutBreadcrumb`].
     pub fn build(self) -> Result<Election, Error> {
-        let Self { shared, path, mode, prefix, identity, acl, parents, grace } = self;
+        let Self { shared, path, mode, prefix, identity, acl, parents, grace, breadcrumb, fence } = self;
         if let Err(reason) = check_path(&path) {
             return Err(Error::InvalidPath { path, reason });
         }
@@ -133,6 +167,16 @@ impl ElectionBuilder {
         if acl.is_empty() {
             return Err(Error::InvalidAcl { path });
         }
+        if fence.is_some() && breadcrumb.is_none() {
+            return Err(Error::FenceWithoutBreadcrumb);
+        }
+        if let Some(breadcrumb) = &breadcrumb
+            && let Err(reason) = check_breadcrumb(breadcrumb, &path, mode)
+        {
+            return Err(Error::InvalidBreadcrumb { path: breadcrumb.clone(), reason });
+        }
+        let trail =
+            breadcrumb.map(|path| Trail { path, identity: identity.clone(), acl: acl.clone(), fence });
         let contest = Contest {
             plan: Plan { mode, path, prefix },
             identity,
@@ -140,7 +184,7 @@ impl ElectionBuilder {
             container_parents: parents == Parents::Container,
             grace,
         };
-        Ok(Election::new(contest, shared))
+        Ok(Election::new(contest, trail, shared))
     }
 }
 
@@ -150,6 +194,7 @@ impl std::fmt::Debug for ElectionBuilder {
             .field("path", &self.path)
             .field("mode", &self.mode)
             .field("identity", &self.identity)
+            .field("breadcrumb", &self.breadcrumb)
             .finish_non_exhaustive()
     }
 }
@@ -166,6 +211,18 @@ fn check_path(path: &str) -> Result<(), &'static str> {
         Err("/zookeeper is reserved for the ensemble itself")
     } else {
         Ok(())
+    }
+}
+
+fn check_breadcrumb(path: &str, election: &str, mode: Mode) -> Result<(), &'static str> {
+    check_path(path)?;
+    let below = path.strip_prefix(election).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    match mode {
+        _ if !below => Ok(()),
+        Mode::Sequential => {
+            Err("it lies in the election's directory, where other clients take every child for a contender")
+        }
+        Mode::Master => Err("it lies at or below the master's znode, which goes with the master"),
     }
 }
 
@@ -189,6 +246,18 @@ mod tests {
             assert!(check_path(path).is_err(), "{path}");
         }
         assert_eq!(check_path("/zookeeper-election"), Ok(()));
+    }
+
+    #[test]
+    fn a_breadcrumb_lies_outside_of_the_election() {
+        for mode in [Mode::Sequential, Mode::Master] {
+            for path in ["/app/x", "/app/x/crumb", "/", "/zookeeper/crumb", "crumb"] {
+                assert!(check_breadcrumb(path, "/app/x", mode).is_err(), "{path}");
+            }
+            for path in ["/app/x_crumb", "/app", "/crumb"] {
+                assert_eq!(check_breadcrumb(path, "/app/x", mode), Ok(()), "{path}");
+            }
+        }
     }
 
     #[test]

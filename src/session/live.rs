@@ -49,6 +49,8 @@ pub(crate) struct Origin {
     pub(crate) token: FencingToken,
     /// The session that owns it, if it is ephemeral.
     pub(crate) owner: Option<SessionId>,
+    /// How often its data has been replaced.
+    pub(crate) version: i32,
 }
 
 /// A transaction of the session that has committed.
@@ -114,6 +116,11 @@ impl Live {
 
     pub(crate) fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// How many bytes of a path in a request are the chroot's.
+    pub(crate) fn chroot_bytes(&self) -> usize {
+        if self.chroot == "/" { 0 } else { self.chroot.len() }
     }
 
     pub(crate) fn request_timeout(&self) -> Duration {
@@ -343,7 +350,7 @@ impl Live {
         Ok(budget)
     }
 
-    async fn run<T>(
+    pub(super) async fn run<T>(
         &self,
         operation: &'static str,
         path: &str,
@@ -415,6 +422,7 @@ impl From<&zk::Stat> for Origin {
         Self {
             token: FencingToken::from_zxid(stat.czxid),
             owner: (stat.ephemeral_owner != 0).then(|| SessionId::from_raw(stat.ephemeral_owner)),
+            version: stat.version,
         }
     }
 }
@@ -425,7 +433,7 @@ fn is_answer(error: &zk::Error) -> bool {
     matches!(error, NoNode | NodeExists | NoAuth | BadVersion | NotEmpty)
 }
 
-fn classify(error: zk::Error, operation: &'static str, path: &str) -> Failure {
+pub(super) fn classify(error: zk::Error, operation: &'static str, path: &str) -> Failure {
     let path = path.to_owned();
     match error {
         zk::Error::NoNode => Failure::NoNode,

@@ -1,10 +1,12 @@
 //! ZooKeeper sessions: opened, kept, opened again, closed. The only part that sends requests.
 
 mod connect;
+mod footing;
 mod keeper;
 mod live;
 mod probe;
 mod prover;
+mod transaction;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -16,10 +18,13 @@ use zookeeper_client as zk;
 
 pub use self::connect::{Connect, ConnectError};
 use self::connect::{Opened, Servers, open, pause};
+pub(crate) use self::footing::Footing;
 use self::keeper::{Close, Keeper};
 pub(crate) use self::keeper::{Guard, Link};
 pub(crate) use self::live::{Creation, Fired, Live, Origin, Proof, Watch};
 pub(crate) use self::prover::{Prover, Proving};
+use self::transaction::request_bytes;
+pub(crate) use self::transaction::{Aborted, Write, failure_of};
 use crate::error::{Error, Failure};
 use crate::lease;
 use crate::telemetry;

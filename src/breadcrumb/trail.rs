@@ -1,0 +1,140 @@
+//! Leaving a breadcrumb behind, and looking at the one that is there.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::sleep;
+use zookeeper_client::{Acl, CreateMode, Error as ClientError, MultiWriteResult};
+
+use super::{Breadcrumb, Fence};
+use crate::backoff::Backoff;
+use crate::error::{Error, Failure, Lost};
+use crate::guarded::{GuardedError, Mark};
+use crate::leadership::Leadership;
+use crate::path::split;
+use crate::session::failure_of;
+use crate::telemetry;
+
+/// Between two attempts to read or write it.
+const PAUSE: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(1) };
+
+/// A breadcrumb that stays makes the next leader fence in vain; a resignation that hangs makes it wait.
+const ATTEMPTS_TO_ERASE: u32 = 5;
+
+/// Where the leaders of an election leave their breadcrumb, and what is done about that of another.
+pub(crate) struct Trail {
+    pub(crate) path: String,
+    pub(crate) identity: String,
+    pub(crate) acl: Vec<Acl>,
+    pub(crate) fence: Option<Arc<dyn Fence>>,
+}
+
+impl Trail {
+    /// Deals with the breadcrumb of the leader before, and writes our own; as long as the leadership lasts.
+    pub(crate) async fn begin(&self, leadership: &Leadership) -> Result<Result<(), Error>, Lost> {
+        leadership.hold(self.begin_unheld(leadership)).await
+    }
+
+    async fn begin_unheld(&self, leadership: &Leadership) -> Result<(), Error> {
+        let mut fenced = None;
+        let mut attempts = 0;
+        loop {
+            match self.attempt(leadership, &mut fenced).await {
+                Ok(version) => {
+                    leadership.set_mark(Mark { path: self.path.clone(), version });
+                    return Ok(());
+                }
+                Err(Failure::Refused(error)) => return Err(error),
+                Err(failure) => telemetry::request_failed(&failure.reason()),
+            }
+            sleep(PAUSE.pause(attempts, fastrand::f64())).await;
+            attempts += 1;
+        }
+    }
+
+    /// Returns the version of our own breadcrumb once it is there. `fenced` is the leadership that no hook has to be
+    /// called for any more.
+    async fn attempt(
+        &self,
+        leadership: &Leadership,
+        fenced: &mut Option<Breadcrumb>,
+    ) -> Result<i32, Failure> {
+        let own = Breadcrumb {
+            identity: self.identity.clone(),
+            token: leadership.token(),
+            node: leadership.node().to_owned(),
+        };
+        let path = self.path.as_str();
+        let over = || Failure::Rejected("the session is over".into());
+        let live = leadership.footing().live().await.ok_or_else(over)?;
+        // What an earlier attempt has sent shows after this, or will never.
+        live.sync(path).await?;
+        let found = live.read(path).await?;
+        let text = own.to_string();
+        let writing = leadership.guarded();
+        let writing = match found {
+            None => writing.create(path, text, CreateMode::Persistent, &self.acl),
+            Some((data, origin)) => {
+                if let Some(old) = self.parse(&data)? {
+                    if old == own {
+                        // The answer to an earlier attempt was lost.
+                        return Ok(origin.version);
+                    }
+                    if fenced.as_ref() != Some(&old) {
+                        self.fence(&old).await?;
+                        *fenced = Some(old);
+                    }
+                }
+                writing.set_data(path, text, origin.version)
+            }
+        };
+        match writing.send().await {
+            Ok(results) => match results.first() {
+                Some(MultiWriteResult::SetData { stat }) => Ok(stat.version),
+                _ => Ok(0),
+            },
+            Err(GuardedError::Failed { source: ClientError::NoNode, .. }) => {
+                live.create_parents(split(path).0, false, &self.acl).await?;
+                Err(Failure::Rejected("the parents of the breadcrumb were missing".into()))
+            }
+            Err(GuardedError::Failed {
+                source: ClientError::BadVersion | ClientError::NodeExists, ..
+            }) => Err(Failure::Rejected("the breadcrumb was changed meanwhile".into())),
+            Err(GuardedError::Failed { source, .. }) => Err(failure_of(("write", path), source)),
+            Err(error) => Err(Failure::Unknown(error.to_string())),
+        }
+    }
+
+    fn parse(&self, data: &[u8]) -> Result<Option<Breadcrumb>, Failure> {
+        let foreign = || Failure::Refused(Error::NoBreadcrumb { path: self.path.clone() });
+        if data.is_empty() { Ok(None) } else { Breadcrumb::parse(data).map(Some).ok_or_else(foreign) }
+    }
+
+    async fn fence(&self, old: &Breadcrumb) -> Result<(), Failure> {
+        telemetry::breadcrumb_found(&old.identity, old.token, self.fence.is_some());
+        let Some(fence) = &self.fence else { return Ok(()) };
+        let fenced = AssertUnwindSafe(fence.fence(old)).catch_unwind().await;
+        fenced.unwrap_or_else(|_| Err("the fence panicked".into())).map_err(|error| {
+            Failure::Refused(Error::FencingFailed { identity: old.identity.clone(), source: error.into() })
+        })
+    }
+}
+
+/// Empties the breadcrumb of a leadership whose work has ended, if it has one; as long as the leadership lasts.
+pub(crate) async fn erase(leadership: &Leadership) {
+    let Some(Mark { path, version }) = leadership.mark() else { return };
+    let mut attempts = 0;
+    // `Superseded` after an attempt with an unknown outcome: that one was committed.
+    while let Err(error) = leadership.guarded().set_data(path, "", *version).send().await {
+        if attempts == ATTEMPTS_TO_ERASE || !matches!(error, GuardedError::Unknown { .. }) {
+            if attempts == 0 || !matches!(error, GuardedError::Superseded { .. }) {
+                telemetry::breadcrumb_left(&error.to_string());
+            }
+            return;
+        }
+        sleep(PAUSE.pause(attempts, fastrand::f64())).await;
+        attempts += 1;
+    }
+}

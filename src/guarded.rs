@@ -1,0 +1,266 @@
+//! Writes to ZooKeeper that commit only under a leadership.
+
+use std::fmt;
+
+use zookeeper_client::{Acl, CreateMode, MultiWriteResult};
+
+pub use self::error::GuardedError;
+use crate::error::{Failure, Lost};
+use crate::leadership::Leadership;
+use crate::path;
+use crate::session::{Aborted, Write};
+
+mod error;
+
+/// The most bytes that a [`GuardedWrite`] has as a request: ZooKeeper's default for `jute.maxbuffer`, less what the
+/// servers add among themselves. They cut the connection of whoever sends more.
+pub const MAX_GUARDED_BYTES: usize = 0xf_ffff - 1024;
+
+/// A transaction that ZooKeeper commits only while the znode of a leadership exists: made by
+/// [`Leadership::guarded`].
+///
+/// The operations are carried out together and in their order, or not at all. Nothing is sent before
+/// [`commit`](Self::commit). Paths are below the session's chroot.
+///
+/// # What is guaranteed
+/// The check of the leading znode is a part of the transaction, and transactions of one ensemble come one after the
+/// other. So nothing is written when another contender has begun to lead before: its turn comes when this znode is
+/// gone. That holds without clocks, for a process that was paused for any length of time between asking and writing
+/// too, and needs no fencing token. What is written elsewhere than in the same ensemble does need one.
+///
+/// # What is not
+/// ZooKeeper checks that *a* znode with this name exists, and a name may be given out again. In sequential mode it is
+/// given out once in the life of the directory. In master mode it is the same for every master; so it is in sequential
+/// mode after somebody has deleted the directory. An old leader can write under such a name only while its session is
+/// alive: if somebody has deleted its znode by hand, and it has not heard of that yet. With
+/// [`ElectionBuilder::breadcrumb`](crate::ElectionBuilder::breadcrumb) that case is closed as well: the version of the
+/// breadcrumb is checked with the znode, and grows with each leader.
+///
+/// The transaction needs READ permission on the leading znode, as contending does.
+///
+/// ```no_run
+/// # use zookeeper_election::{BoxError, GuardedError, Leadership, zookeeper_client::{Acls, CreateMode}};
+/// # async fn work(leadership: &Leadership) -> Result<(), BoxError> {
+/// let written = leadership
+///     .guarded()
+///     .create("/app/jobs/7", b"running", CreateMode::Persistent, &Acls::anyone_all())
+///     .set_data("/app/last_job", b"7", None)
+///     .commit()
+///     .await;
+/// match written {
+///     Ok(results) => println!("written: {results:?}"),
+///     Err(GuardedError::NotLeading { reason }) => println!("somebody else leads, or will: {reason}"),
+///     Err(GuardedError::Unknown { .. }) => println!("look at /app/jobs/7 before doing it again"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing is sent before `commit`"]
+pub struct GuardedWrite<'a> {
+    leadership: &'a Leadership,
+    writes: Vec<Write>,
+}
+
+/// The breadcrumb of a leadership, as it was written.
+pub(crate) struct Mark {
+    pub(crate) path: String,
+    pub(crate) version: i32,
+}
+
+impl Leadership {
+    /// Begins a transaction that ZooKeeper commits only while the znode of this leadership exists.
+    pub fn guarded(&self) -> GuardedWrite<'_> {
+        GuardedWrite { leadership: self, writes: Vec::new() }
+    }
+}
+
+impl GuardedWrite<'_> {
+    /// Creates a znode. The ACL must not be empty; `Acls::anyone_all()` lets anyone do anything. To the path of a
+    /// sequential znode the server appends a number; the result tells it. The stat in the result
+    /// may be invalid: some servers, 3.8.0 among them, send none.
+    pub fn create(
+        self,
+        path: impl Into<String>,
+        data: impl Into<Vec<u8>>,
+        mode: CreateMode,
+        acl: &[Acl],
+    ) -> Self {
+        self.and(Write::Create { path: path.into(), data: data.into(), mode, acl: acl.to_vec() })
+    }
+
+    /// Replaces the data of a znode: that of this version, or with `None` of any.
+    pub fn set_data(
+        self,
+        path: impl Into<String>,
+        data: impl Into<Vec<u8>>,
+        version: impl Into<Option<i32>>,
+    ) -> Self {
+        self.and(Write::SetData { path: path.into(), data: data.into(), version: version.into() })
+    }
+
+    /// Deletes a znode: that of this version, or with `None` of any.
+    pub fn delete(self, path: impl Into<String>, version: impl Into<Option<i32>>) -> Self {
+        self.and(Write::Delete { path: path.into(), version: version.into() })
+    }
+
+    /// Demands that a znode has this version, or with `None` that it exists.
+    pub fn check(self, path: impl Into<String>, version: impl Into<Option<i32>>) -> Self {
+        self.and(Write::Check { path: path.into(), version: version.into() })
+    }
+
+    fn and(mut self, write: Write) -> Self {
+        self.writes.push(write);
+        self
+    }
+
+    /// Sends the transaction if the leadership is valid at this moment, and waits for the answer. Returns one
+    /// result for each operation, in their order.
+    ///
+    /// # Errors
+    /// [`GuardedError`]: of all of them, only after [`GuardedError::Unknown`] something may have been written.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not take back what is on its way: treat it as [`GuardedError::Unknown`].
+    ///
+    /// # Connection loss
+    /// Without a connection it waits for one, as long as the leadership lasts. When the connection breaks before the
+    /// answer has come, the outcome is unknown, and stays so until a [`sync`](zookeeper_client::Client::sync) and a read
+    /// on the same session have shown it. To send it again right away is safe where a second time would fail: with a
+    /// create, or with the version that was read before.
+    pub async fn commit(self) -> Result<Vec<MultiWriteResult>, GuardedError> {
+        if self.writes.is_empty() {
+            return Err(GuardedError::Empty);
+        }
+        let mark = self.leadership.mark().map(|mark| mark.path.as_str());
+        self.writes.iter().try_for_each(|write| check(write, mark))?;
+        self.send().await
+    }
+
+    /// [`commit`](Self::commit) without a look at the paths.
+    pub(crate) async fn send(mut self) -> Result<Vec<MultiWriteResult>, GuardedError> {
+        let leadership = self.leadership;
+        let guards = guards(leadership);
+        let count = guards.len();
+        self.writes.splice(0..0, guards);
+        let bytes = leadership.footing().request_bytes(&self.writes);
+        if bytes > MAX_GUARDED_BYTES {
+            return Err(GuardedError::TooLarge { bytes });
+        }
+        // `hold` looks at the lease right before it is done, and the request is sent before anything is waited for.
+        let live = match leadership.hold(leadership.footing().live()).await {
+            Ok(Some(live)) => live,
+            Ok(None) => return Err(GuardedError::NotLeading { reason: leadership.lost().await }),
+            Err(reason) => return Err(GuardedError::NotLeading { reason }),
+        };
+        match live.transact(&self.writes).await {
+            Ok(results) => Ok(results.into_iter().skip(count).collect()),
+            Err(aborted) => Err(self.error(aborted, count)),
+        }
+    }
+
+    fn error(&self, aborted: Aborted, guards: usize) -> GuardedError {
+        use zookeeper_client::Error::{BadVersion, NoNode};
+        match aborted {
+            Aborted::Operation { index: 0, source: NoNode } => {
+                GuardedError::NotLeading { reason: Lost::NodeDeleted }
+            }
+            Aborted::Operation { index, source: NoNode | BadVersion } if index < guards => {
+                GuardedError::Superseded { breadcrumb: self.writes[index].path().to_owned() }
+            }
+            Aborted::Operation { index, source } => {
+                let write = &self.writes[index];
+                match index.checked_sub(guards) {
+                    Some(index) => GuardedError::Failed {
+                        index,
+                        operation: write.operation(),
+                        path: write.path().to_owned(),
+                        source,
+                    },
+                    None => {
+                        GuardedError::Rejected { reason: format!("cannot check {}: {source}", write.path()) }
+                    }
+                }
+            }
+            Aborted::Request(Failure::Unknown(reason)) => GuardedError::Unknown { reason },
+            Aborted::Request(failure) => GuardedError::Rejected { reason: failure.reason() },
+        }
+    }
+}
+
+impl fmt::Debug for GuardedWrite<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let writes = self.writes.iter().map(|write| format!("{} {}", write.operation(), write.path()));
+        f.debug_struct("GuardedWrite")
+            .field("leadership", &self.leadership)
+            .field("operations", &writes.collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// What a transaction of this leadership rests on.
+fn guards(leadership: &Leadership) -> Vec<Write> {
+    let own = Write::Check { path: leadership.node().to_owned(), version: None };
+    let mark = leadership.mark();
+    let mark = mark.map(|mark| Write::Check { path: mark.path.clone(), version: Some(mark.version) });
+    [own].into_iter().chain(mark).collect()
+}
+
+/// Checks an operation as far as it can be without the ensemble.
+fn check(write: &Write, mark: Option<&str>) -> Result<(), GuardedError> {
+    let (path, changes) = (write.path(), !matches!(write, Write::Check { .. }));
+    let reason = match write {
+        // The server appends the number before it looks.
+        Write::Create {
+            mode: CreateMode::PersistentSequential | CreateMode::EphemeralSequential, ..
+        } => path::check(&format!("{path}0")),
+        _ => path::check(path),
+    };
+    let invalid = |reason| Err(GuardedError::InvalidPath { path: path.to_owned(), reason });
+    match (reason, write) {
+        (Err(reason), _) => invalid(reason),
+        (Ok(()), Write::Create { .. } | Write::Delete { .. }) if path == "/" => {
+            invalid("the root can be neither created nor deleted")
+        }
+        (Ok(()), _) if changes && mark == Some(path) => {
+            invalid("it is the breadcrumb, which only the election writes")
+        }
+        (Ok(()), Write::Create { acl, .. }) if acl.is_empty() => {
+            Err(GuardedError::EmptyAcl { path: path.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_work_is_found_before_it_is_sent() {
+        let create = |path: &str, mode, acl: &[Acl]| {
+            check(
+                &Write::Create { path: path.into(), data: Vec::new(), mode, acl: acl.to_vec() },
+                Some("/crumb"),
+            )
+        };
+        let acl = zookeeper_client::Acls::anyone_all();
+        assert!(create("/app/x", CreateMode::Persistent, &acl).is_ok());
+        assert!(create("/app/", CreateMode::PersistentSequential, &acl).is_ok(), "the number is the name");
+        for (path, mode) in [
+            ("/app/", CreateMode::Persistent),
+            ("app", CreateMode::PersistentSequential),
+            ("/", CreateMode::Ephemeral),
+            ("/crumb", CreateMode::Persistent),
+        ] {
+            let error = create(path, mode, &acl).expect_err(path);
+            assert!(matches!(error, GuardedError::InvalidPath { .. }), "{path}: {error}");
+        }
+        let error = create("/app/x", CreateMode::Persistent, &[]).expect_err("no ACL");
+        assert!(matches!(error, GuardedError::EmptyAcl { .. }));
+        let check = |write| check(&write, Some("/crumb")).is_ok();
+        assert!(check(Write::Check { path: "/crumb".into(), version: None }), "reading is for everybody");
+        assert!(check(Write::SetData { path: "/".into(), data: Vec::new(), version: None }));
+        assert!(!check(Write::Delete { path: "/".into(), version: None }));
+    }
+}

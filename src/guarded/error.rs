@@ -1,0 +1,111 @@
+//! What can become of a guarded write.
+
+use zookeeper_client::Error as ClientError;
+
+use super::MAX_GUARDED_BYTES;
+use crate::error::Lost;
+
+/// Why a [`GuardedWrite`](super::GuardedWrite) was not committed.
+///
+/// After [`Unknown`](Self::Unknown) it may have been. After any other error nothing was written, and nothing will be.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GuardedError {
+    /// The leadership has ended: the lease was over, so that nothing was sent, or ZooKeeper found the leading znode gone
+    /// ([`Lost::NodeDeleted`]). Campaign again to write again.
+    #[error("nothing was written, the leadership is lost: {reason}; campaign again")]
+    NotLeading {
+        /// Why it has ended.
+        reason: Lost,
+    },
+
+    /// The breadcrumb is not as this leadership has left it: a later leader has written it, or somebody has deleted it.
+    /// Campaign again to write again.
+    #[error(
+        "nothing was written, the leadership is lost: the breadcrumb {breadcrumb} was written by a later leader or \
+         deleted by hand; campaign again"
+    )]
+    Superseded {
+        /// The path of the breadcrumb.
+        breadcrumb: String,
+    },
+
+    /// ZooKeeper refused one of the operations. The leadership goes on.
+    #[error("nothing was written, since operation {index} failed: cannot {operation} {path}: {source}{}", advice(.source))]
+    Failed {
+        /// Which one, counted from 0.
+        index: usize,
+        /// What it is: `create`, `set the data of`, `delete` or `check`.
+        operation: &'static str,
+        /// Its path.
+        path: String,
+        /// The answer: `NoNode`, `NodeExists`, `BadVersion`, `NoAuth`, `NotEmpty` and others.
+        source: ClientError,
+    },
+
+    /// The connection broke, or no answer came in time. All of it was written or nothing, now or a little later.
+    /// Read before trying again.
+    #[error(
+        "nobody knows whether it was written: {reason}; read the znodes on this session before trying again"
+    )]
+    Unknown {
+        /// What happened.
+        reason: String,
+    },
+
+    /// ZooKeeper refused the transaction as a whole. It may be tried again.
+    #[error("nothing was written, ZooKeeper refused the transaction: {reason}")]
+    Rejected {
+        /// What it says.
+        reason: String,
+    },
+
+    /// There is nothing to commit. Nothing was sent.
+    #[error(
+        "the transaction is empty: add a `create`, `set_data`, `delete` or `check` before `commit` (whether the \
+         leadership is valid tells `is_valid`)"
+    )]
+    Empty,
+
+    /// A path is none that ZooKeeper accepts, or not for this operation. Nothing was sent.
+    #[error("invalid path {path:?}: {reason}; write an absolute path, for example \"/app/state\"")]
+    InvalidPath {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// The access control list of a new znode is empty. Nothing was sent.
+    #[error("the ACL for {path} is empty: write `&Acls::anyone_all()`, or who may do what")]
+    EmptyAcl {
+        /// The path.
+        path: String,
+    },
+
+    /// The transaction is too long. Nothing was sent: ZooKeeper cuts the connection of whoever sends more than 1 MB.
+    #[error(
+        "the transaction has {bytes} bytes, more than the {MAX_GUARDED_BYTES} allowed: make several of it, or keep large \
+         data elsewhere and write where it is"
+    )]
+    TooLarge {
+        /// Its length as a request.
+        bytes: usize,
+    },
+}
+
+/// What to do about it.
+fn advice(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::NoNode => "; create the znode, or for a create its parent, before",
+        ClientError::NodeExists => "; use `set_data`, or another path",
+        ClientError::BadVersion => "; read the znode again for its version",
+        ClientError::NoAuth => "; give the session credentials that the ACL admits",
+        ClientError::NotEmpty => "; delete its children before",
+        ClientError::NoChildrenForEphemerals => "; an ephemeral znode has no children: choose another parent",
+        ClientError::InvalidAcl => {
+            "; check the schemes and ids of the ACL, and for `auth` the session's credentials"
+        }
+        _ => "",
+    }
+}

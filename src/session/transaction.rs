@@ -1,0 +1,133 @@
+//! Transactions: several operations that are carried out together, or not at all.
+
+use zookeeper_client as zk;
+
+use super::live::{Live, classify};
+use crate::error::Failure;
+
+/// A version that every znode has.
+const ANY_VERSION: i32 = -1;
+
+/// One operation of a transaction. Without a version, any is taken.
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    Create { path: String, data: Vec<u8>, mode: zk::CreateMode, acl: Vec<zk::Acl> },
+    SetData { path: String, data: Vec<u8>, version: Option<i32> },
+    Delete { path: String, version: Option<i32> },
+    Check { path: String, version: Option<i32> },
+}
+
+/// Why a transaction was not committed, or may not have been.
+#[derive(Debug)]
+pub(crate) enum Aborted {
+    /// This operation failed, and so nothing was done.
+    Operation { index: usize, source: zk::Error },
+    /// The transaction as a whole.
+    Request(Failure),
+}
+
+/// The length of the request that a transaction becomes, below a chroot whose path has so many bytes.
+pub(crate) fn request_bytes<'a>(writes: impl IntoIterator<Item = &'a Write>, chroot_bytes: usize) -> usize {
+    const REQUEST_HEADER: usize = 8;
+    const OPERATION_HEADER: usize = 9;
+    let operations = writes.into_iter().map(|write| OPERATION_HEADER + write.bytes() + chroot_bytes);
+    REQUEST_HEADER + operations.sum::<usize>() + OPERATION_HEADER
+}
+
+impl Write {
+    /// What is done, as messages say it.
+    pub(crate) fn operation(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::SetData { .. } => "set the data of",
+            Self::Delete { .. } => "delete",
+            Self::Check { .. } => "check",
+        }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Self::Create { path, .. }
+            | Self::SetData { path, .. }
+            | Self::Delete { path, .. }
+            | Self::Check { path, .. } => path,
+        }
+    }
+
+    /// Its length in a request, below no chroot: each number has 4 bytes, and so has the length of a text.
+    fn bytes(&self) -> usize {
+        let path = 4 + self.path().len();
+        match self {
+            Self::Create { data, acl, .. } => {
+                let entries = acl.iter().map(|it| 4 + 4 + it.scheme().len() + 4 + it.id().len());
+                // With flags, and a time to live of 8 bytes that containers have as well.
+                path + 4 + data.len() + 4 + entries.sum::<usize>() + 4 + 8
+            }
+            Self::SetData { data, .. } => path + 4 + data.len() + 4,
+            Self::Delete { .. } | Self::Check { .. } => path + 4,
+        }
+    }
+
+    fn add_to(&self, writer: &mut zk::MultiWriter<'_>) -> Result<(), zk::Error> {
+        match self {
+            Self::Create { path, data, mode, acl } => {
+                writer.add_create(path, data, &mode.with_acls(zk::Acls::new(acl)))
+            }
+            Self::SetData { path, data, version } => writer.add_set_data(path, data, *version),
+            Self::Delete { path, version } => writer.add_delete(path, *version),
+            Self::Check { path, version } => writer.add_check_version(path, version.unwrap_or(ANY_VERSION)),
+        }
+    }
+}
+
+impl Live {
+    /// Carries out all of the operations, or none. Returns a result for each.
+    pub(crate) async fn transact(&self, writes: &[Write]) -> Result<Vec<zk::MultiWriteResult>, Aborted> {
+        let mut failed = None;
+        let request = async |client: &zk::Client| {
+            let mut writer = client.new_multi_writer();
+            writes.iter().try_for_each(|write| write.add_to(&mut writer))?;
+            writer.commit().await.map_err(|error| match error {
+                zk::MultiWriteError::RequestFailed { source } => source,
+                zk::MultiWriteError::OperationFailed { index, source } => {
+                    failed = Some((index, source.clone()));
+                    source
+                }
+            })
+        };
+        let path = writes.first().map_or("", Write::path);
+        let outcome = self.run("write", path, request).await;
+        outcome.map_err(|failure| match failed {
+            Some((index, source)) => Aborted::Operation { index, source },
+            None => Aborted::Request(failure),
+        })
+    }
+}
+
+/// What follows from the failure of one operation.
+pub(crate) fn failure_of(write: (&'static str, &str), source: zk::Error) -> Failure {
+    let (operation, path) = write;
+    classify(source, operation, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_a_request_counts_every_operation() {
+        let delete = |path: &str| Write::Delete { path: path.into(), version: None };
+        let one = request_bytes(&[delete("/a")], 0);
+        assert_eq!(one, 8 + (9 + 4 + 2 + 4) + 9);
+        assert_eq!(request_bytes(&[delete("/a"), delete("/bc")], 0), one + 9 + 4 + 3 + 4);
+        assert_eq!(request_bytes(&[delete("/a")], 4), one + 4, "the path of the chroot goes before");
+        let data = vec![0; 1000];
+        let set = Write::SetData { path: "/a".into(), data: data.clone(), version: Some(3) };
+        assert_eq!(request_bytes(&[set], 0), one + 4 + 1000);
+        let mode = zk::CreateMode::Persistent;
+        let acl = zk::Acls::anyone_all().to_vec();
+        let create = Write::Create { path: "/a".into(), data, mode, acl };
+        let anyone = 4 + (4 + "world".len()) + (4 + "anyone".len());
+        assert!(request_bytes(&[create], 0) >= 8 + 9 + (4 + 2) + (4 + 1000) + 4 + anyone + 4 + 9);
+    }
+}
