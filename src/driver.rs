@@ -9,7 +9,6 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout_at};
 use zookeeper_client::Acl;
 
 use crate::clock;
@@ -22,8 +21,10 @@ use crate::telemetry;
 use crate::types::{Node, SessionId, Standing};
 use crate::work::Work;
 
+mod leading;
 mod requests;
 
+use self::leading::{Leading, Leaving};
 use self::requests::{Glance, Outcome, recall, send};
 
 /// What a contender is configured with.
@@ -141,24 +142,6 @@ struct Driver {
 
     shared: Arc<Shared>,
     _guard: Guard,
-}
-
-/// The leadership that the application holds.
-struct Leading {
-    number: u64,
-    lease: Arc<LeaseCell>,
-    work: Arc<Work>,
-    grace: Duration,
-    lost: watch::Sender<Option<Lost>>,
-}
-
-/// A leadership that is over, and its work, which may not be.
-struct Leaving {
-    work: Arc<Work>,
-    since: Instant,
-    grace: Duration,
-    /// The work went on for longer than the grace period.
-    overran: AtomicBool,
 }
 
 impl Driver {
@@ -423,15 +406,8 @@ impl Driver {
 
     fn step_down(&mut self, reason: Lost) {
         if let Some(leading) = self.leading.take() {
-            leading.lease.end_now();
-            leading.lost.send_replace(Some(reason));
+            self.leaving = Some(leading.end(reason));
             telemetry::stepped_down(reason);
-            self.leaving = Some(Arc::new(Leaving {
-                work: leading.work,
-                since: Instant::now(),
-                grace: leading.grace,
-                overran: AtomicBool::new(false),
-            }));
         }
     }
 
@@ -471,24 +447,6 @@ impl Driver {
             }
             (ticket, send(&contest, live, request).await)
         }));
-    }
-}
-
-impl Leaving {
-    /// Waits until the work has ended, or the grace period.
-    async fn work_ends(&self) {
-        if timeout_at(self.since + self.grace, self.work.ended()).await.is_err()
-            && !self.overran.swap(true, Ordering::AcqRel)
-        {
-            telemetry::work_goes_on(self.grace);
-        }
-    }
-
-    fn outcome(&self) -> Result<(), Error> {
-        if self.overran.load(Ordering::Acquire) {
-            return Err(Error::WorkContinues { waited: self.grace });
-        }
-        Ok(())
     }
 }
 
