@@ -13,6 +13,7 @@ on_both_servers! {
     a_master_sends_the_create_first_and_the_watch_along_with_it;
     a_hundred_leaderships_on_one_session_take_no_more_proofs_than_one;
     who_only_waits_sends_no_transactions;
+    who_leads_next_is_ready_before;
 }
 
 /// The requests of the recipes, without those of the session: its reads when nobody leads, and its proofs.
@@ -94,6 +95,7 @@ async fn a_hundred_leaderships_on_one_session_take_no_more_proofs_than_one(zooke
 async fn who_only_waits_sends_no_transactions(zookeeper: ZooKeeper) {
     let path = unique_path("waits");
     let mut leader = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "leader").await;
+    let mut second = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "second").await;
     let proxy = Proxy::start(zookeeper.connect_string()).await;
     let mut next = Contender::join_on(connect(&proxy.address()).await, &path, Mode::Sequential, "next").await;
     proxy.clear_requests();
@@ -101,8 +103,21 @@ async fn who_only_waits_sends_no_transactions(zookeeper: ZooKeeper) {
     assert!(proxy.requests().iter().all(|it| *it == OpCode::EXISTS), "{:?}", proxy.requests());
     // By now the create proves nothing any more.
     leader.leads().await.resign().await.unwrap();
+    second.leads().await.resign().await.unwrap();
     let leadership = next.leads().await;
     assert!(proofs(&proxy) > 0);
     eventually("a proof", PATIENCE, async || (proofs(&proxy) > 1).then_some(())).await;
     assert!(leadership.is_valid());
+}
+
+async fn who_leads_next_is_ready_before(zookeeper: ZooKeeper) {
+    let path = unique_path("ready");
+    let mut leader = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "leader").await;
+    let proxy = Proxy::start(zookeeper.connect_string()).await;
+    let mut next = Contender::join_on(connect(&proxy.address()).await, &path, Mode::Sequential, "next").await;
+    // By then the create proves nothing any more.
+    tokio::time::sleep(2 * SESSION_TIMEOUT).await;
+    assert!(proofs(&proxy) > 2, "{:?}", proxy.requests());
+    leader.leads().await.resign().await.unwrap();
+    assert!(next.leads().await.is_valid());
 }

@@ -141,7 +141,9 @@ impl Machine {
         };
         // It is our turn, or may be: the list is being asked for at the same time.
         let at_once = matches!(held.ahead, Ahead::Unknown | Ahead::Nobody) && !held.proven.is_valid(now);
-        (held.leading || at_once).then_some(Proofs { node: &held.node, at_once })
+        // Whoever leads next, as far as that is known, is ready: a proof when the turn has come takes time.
+        let ready = held.next && matches!(held.ahead, Ahead::Watched(_));
+        (held.leading || at_once || ready).then_some(Proofs { node: &held.node, at_once })
     }
 
     fn leading(&self) -> Option<&Held> {

@@ -93,7 +93,10 @@ impl Machine {
             Ok(children) => match sequential::judge(&self.plan.prefix, &children, held.node.name()) {
                 sequential::Verdict::Gone => self.on_own_gone(now),
                 sequential::Verdict::Lowest => held.ahead = Ahead::Nobody,
-                sequential::Verdict::Behind(name) => held.ahead = Ahead::Chosen(name),
+                sequential::Verdict::Behind { name, next } => {
+                    held.ahead = Ahead::Chosen(name);
+                    held.next = next;
+                }
             },
             Err(Failure::NoNode) => self.on_own_gone(now),
             Err(failure) => self.failed(now, failure),

@@ -9,8 +9,8 @@ pub(crate) enum Verdict {
     Gone,
     /// No lower number is left.
     Lowest,
-    /// This sibling is the next lower one.
-    Behind(String),
+    /// This sibling is the next lower one; `next` if it is the lowest, so that it is our turn when it goes.
+    Behind { name: String, next: bool },
 }
 
 /// Finds the own znode's place. A list is never falsely favourable: whoever stands below us was created
@@ -21,7 +21,10 @@ pub(crate) fn judge(prefix: &str, children: &[String], own: &str) -> Verdict {
         return Verdict::Gone;
     };
     match naming::predecessor(prefix, children, sequence) {
-        Some(name) => Verdict::Behind(name.to_owned()),
+        Some(name) => {
+            let next = naming::lowest(prefix, children) == Some(name);
+            Verdict::Behind { name: name.to_owned(), next }
+        }
         None => Verdict::Lowest,
     }
 }
@@ -33,10 +36,12 @@ mod tests {
     #[test]
     fn a_list_tells_the_place() {
         let children: Vec<String> =
-            ["guid_0000000004", "config", "guid_0000000002"].map(str::to_owned).into();
+            ["guid_0000000004", "config", "guid_0000000002", "guid_0000000007"].map(str::to_owned).into();
         let judge = |own| judge("guid_", &children, own);
         assert_eq!(judge("guid_0000000002"), Verdict::Lowest);
-        assert_eq!(judge("guid_0000000004"), Verdict::Behind("guid_0000000002".into()));
+        let behind = |name: &str, next| Verdict::Behind { name: name.into(), next };
+        assert_eq!(judge("guid_0000000004"), behind("guid_0000000002", true));
+        assert_eq!(judge("guid_0000000007"), behind("guid_0000000004", false));
         assert_eq!(judge("guid_0000000003"), Verdict::Gone);
     }
 }

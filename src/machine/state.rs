@@ -30,6 +30,8 @@ pub(super) struct Held {
     pub(super) node: Node,
     pub(super) own: OwnWatch,
     pub(super) ahead: Ahead,
+    /// The znode ahead was the lowest when it was chosen.
+    pub(super) next: bool,
     pub(super) leading: bool,
     /// Since when it is known to stand: transactions sent before say nothing about it.
     pub(super) since: Timestamp,
@@ -64,6 +66,7 @@ impl Held {
             node,
             own: OwnWatch::Off,
             ahead: Ahead::at_first(mode),
+            next: false,
             leading: false,
             since,
             proven,

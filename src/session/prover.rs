@@ -1,7 +1,7 @@
 //! The heartbeat of a session, and what it proves.
 //!
 //! While a server answers, the session sends a request every [`beat`](crate::lease::Terms::beat). As long as somebody
-//! leads or is about to, the request is a transaction, which only a quorum can commit and only while it keeps
+//! leads, or is next, the request is a transaction, which only a quorum can commit and only while it keeps
 //! the session: a `multi` that checks one znode and changes nothing. (Reads, pings and even `sync` are answered by servers
 //! that have lost the quorum, and so prove nothing.) At other times it is a cheap read, whose answer is evidence
 //! for the lease that the first proof grants. One proof serves all leaderships of the session.
