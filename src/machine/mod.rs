@@ -28,6 +28,7 @@ mod master;
 pub(crate) mod naming;
 mod replies;
 mod sequential;
+pub(crate) mod sight;
 mod state;
 #[cfg(test)]
 mod transcript;
