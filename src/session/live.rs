@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::{BoxFuture, join, try_join_all};
 use tokio::sync::{Notify, watch};
 use zookeeper_client as zk;
 
@@ -247,8 +247,11 @@ impl Live {
     pub(crate) async fn remove(&self, node: &Node, verify: bool) -> Result<(), Failure> {
         let path = node.path.as_str();
         if verify {
-            let origin = self.stat(path).await?;
-            if !origin.is_some_and(|it| it.is_still(node, self.session)) {
+            // An earlier delete whose answer was lost may not have been carried out yet, and somebody else's create
+            // may follow it: only what is seen after a sync tells.
+            let (synced, origin) = join(self.sync(path), self.stat(path)).await;
+            synced?;
+            if !origin?.is_some_and(|it| it.is_still(node, self.session)) {
                 self.release(node);
                 return Ok(());
             }
