@@ -33,6 +33,8 @@ mod observer;
 mod path;
 mod roster;
 mod session;
+#[cfg(all(test, feature = "embedded"))]
+mod simulation;
 mod telemetry;
 mod types;
 mod work;

@@ -8,8 +8,8 @@ use crate::driver::Contest;
 use crate::error::{Error, Failure};
 use crate::machine::{Plan, naming};
 use crate::path::{join, split};
-use crate::session::{Live, Origin, Watch};
-use crate::types::{Contender, Mode, SessionId};
+use crate::session::{Live, Watch};
+use crate::types::{Contender, Mode, Origin, SessionId};
 
 /// Who leads.
 pub(crate) async fn leader(contest: &Contest, live: &Arc<Live>) -> Result<Option<Contender>, Failure> {

@@ -252,6 +252,29 @@ impl Node {
     }
 }
 
+/// What the stat of a znode tells about its creation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) token: FencingToken,
+    /// The session that owns it, if it is ephemeral.
+    pub(crate) owner: Option<SessionId>,
+    /// How often its data has been replaced.
+    pub(crate) version: i32,
+}
+
+impl Origin {
+    /// Whether the znode belongs to this session. Its name and its data alone do not tell.
+    pub(crate) fn is_of(&self, session: SessionId) -> bool {
+        self.owner == Some(session)
+    }
+
+    /// Whether the znode is still this one of this session: the name may have been given to somebody else's after the
+    /// directory was created again.
+    pub(crate) fn is_still(&self, node: &Node, session: SessionId) -> bool {
+        self.token == node.token && self.is_of(session)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

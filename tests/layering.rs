@@ -27,6 +27,8 @@ const ALLOWED: &[(&str, &str)] = &[
         "backoff breadcrumb driver error leadership machine observer path roster session telemetry types zookeeper_client",
     ),
     ("embedded", "error path types"),
+    // Tests only: the pure parts, put together.
+    ("simulation", "embedded error lease machine path types"),
 ];
 
 /// The modules of the embedded server that are pure, and those that are not, which the pure ones must not name.
@@ -38,6 +40,7 @@ const EMBEDDED: (&[&str], &[&str]) = (
         "engine",
         "jute",
         "reads",
+        "replica",
         "reply",
         "request",
         "scenarios",
@@ -95,6 +98,20 @@ fn the_machine_and_the_lease_are_pure() {
     let sources = sources();
     for (file, text) in sources["machine"].iter().chain(&sources["lease"]) {
         names_none_of(IMPURE, file, text);
+    }
+}
+
+/// Whoever plays the whole world has neither the time nor the luck of this one. What runs many worlds may have threads.
+#[test]
+fn the_simulation_is_pure() {
+    for (file, text) in &sources()["simulation"] {
+        if !file.ends_with("simulation/mod.rs") {
+            // Futures that wait for nothing outside, and instants of its own.
+            let allowed = ["futures_util::", "Instant"];
+            let names: Vec<&str> = IMPURE.iter().copied().filter(|name| !allowed.contains(name)).collect();
+            names_none_of(&names, file, text);
+            names_none_of(&["std::time::Instant", "Instant::now", "std::net"], file, text);
+        }
     }
 }
 

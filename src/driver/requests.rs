@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::Contest;
 use crate::error::Failure;
 use crate::lease::Lease;
-use crate::machine::{Plan, Reply, Request, Seen, naming};
+use crate::machine::{Plan, Reply, Request, Seen, naming, sight};
 use crate::path::{join, split};
-use crate::session::{Creation, Live, Origin, Watch};
+use crate::session::{Creation, Live, Watch};
 use crate::telemetry;
-use crate::types::{Mode, Node};
+use crate::types::{Mode, Node, Origin};
 
 /// The answer to a request, with the watch that it left.
 pub(super) enum Outcome {
@@ -55,9 +55,9 @@ pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -
         Request::FindOwn => Outcome::Reply(Reply::Found(log(find_own(contest, &live).await))),
         Request::List => Outcome::Reply(Reply::Listed(log(live.list(dir).await))),
         Request::WatchOwn(node) => {
-            Outcome::Own(log(live.read_and_watch(&node.path).await).map(|glance| own_seen(&node, glance)))
+            Outcome::Own(log(live.read_and_watch(&node.path).await).map(|glance| sight::own(&node, glance)))
         }
-        Request::WatchAhead(path) => Outcome::Ahead(log(live.read_and_watch(&path).await).map(ahead_seen)),
+        Request::WatchAhead(path) => Outcome::Ahead(log(live.read_and_watch(&path).await).map(sight::ahead)),
         Request::Remove { node, verify } => {
             Outcome::Reply(Reply::Removed(log(live.remove(&node, verify).await)))
         }
@@ -67,25 +67,9 @@ pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -
 /// Answers a request from a glance that is there already, if there is one and the request is for one.
 pub(super) fn recall(request: &Request, glance: &mut Option<Glance>) -> Option<Outcome> {
     match request {
-        Request::WatchOwn(node) => glance.take().map(|glance| Outcome::Own(Ok(own_seen(node, glance)))),
-        Request::WatchAhead(_) => glance.take().map(|glance| Outcome::Ahead(Ok(ahead_seen(glance)))),
+        Request::WatchOwn(node) => glance.take().map(|glance| Outcome::Own(Ok(sight::own(node, glance)))),
+        Request::WatchAhead(_) => glance.take().map(|glance| Outcome::Ahead(Ok(sight::ahead(glance)))),
         _ => None,
-    }
-}
-
-fn own_seen(node: &Node, glance: Glance) -> (Seen, Option<Watch>) {
-    match glance {
-        None => (Seen::Nothing, None),
-        Some((origin, watch)) if origin.token == node.token => (Seen::Standing, Some(watch)),
-        Some(_) => (Seen::Other, None),
-    }
-}
-
-fn ahead_seen(glance: Glance) -> (Seen, Option<Watch>) {
-    match glance {
-        None => (Seen::Nothing, None),
-        Some((origin, watch)) if origin.owner.is_some() => (Seen::Standing, Some(watch)),
-        Some((_, watch)) => (Seen::Other, Some(watch)),
     }
 }
 

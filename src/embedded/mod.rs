@@ -162,6 +162,8 @@ mod faults;
 mod jute;
 mod outbox;
 mod reads;
+#[cfg(test)]
+pub(crate) mod replica;
 mod reply;
 mod request;
 #[cfg(test)]

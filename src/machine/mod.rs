@@ -28,6 +28,7 @@ mod master;
 pub(crate) mod naming;
 mod replies;
 mod sequential;
+pub(crate) mod sight;
 mod state;
 #[cfg(test)]
 mod transcript;
@@ -251,8 +252,10 @@ impl Machine {
                 }
                 // While its watch is set and has not fired, the znode can be deleted by name: in a directory the
                 // name is not given out twice. In master mode the next master's znode has the same name, and
-                // the event may still be on its way.
-                let watched = self.connected && matches!(held.own, OwnWatch::Set);
+                // the event may still be on its way. So it may be when a lease has run out, as with a process that
+                // stood still, and the directory may have been created anew in the meantime.
+                let heard = self.connected && reason != Lost::LeaseExpired;
+                let watched = heard && matches!(held.own, OwnWatch::Set);
                 let verify = !watched || self.plan.mode == Mode::Master;
                 self.stale.push_back(Removal { node: held.node, verify });
                 self.retry_at = None;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::{BoxFuture, join, try_join_all};
 use tokio::sync::{Notify, watch};
 use zookeeper_client as zk;
 
@@ -17,7 +17,7 @@ use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::{Evidence, Lease, Terms};
 use crate::path::split;
-use crate::types::{FencingToken, Node, SessionId, Timestamp};
+use crate::types::{FencingToken, Node, Origin, SessionId, Timestamp};
 
 /// The most bytes of path names that one session watches. Reconnecting fails above about 128 KiB.
 const MAX_WATCHED_BYTES: usize = 100 * 1024;
@@ -41,16 +41,6 @@ pub(crate) struct Live {
     evidence: Mutex<Evidence>,
     /// Notified when the client answers as if its task were gone.
     pub(super) suspect: Notify,
-}
-
-/// What the stat of a znode tells about its creation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin {
-    pub(crate) token: FencingToken,
-    /// The session that owns it, if it is ephemeral.
-    pub(crate) owner: Option<SessionId>,
-    /// How often its data has been replaced.
-    pub(crate) version: i32,
 }
 
 /// A transaction of the session that has committed.
@@ -229,7 +219,7 @@ impl Live {
             Ok::<_, Failure>((path, origin))
         });
         for (path, origin) in try_join_all(stats).await? {
-            let Some(origin) = origin.filter(|it| it.owner == Some(self.session)) else { continue };
+            let Some(origin) = origin.filter(|it| it.is_of(self.session)) else { continue };
             let same = match self.read(&path).await {
                 Ok(read) => read.is_some_and(|(content, it)| content == data && it.token == origin.token),
                 // Our own ACL may forbid us to read.
@@ -257,8 +247,11 @@ impl Live {
     pub(crate) async fn remove(&self, node: &Node, verify: bool) -> Result<(), Failure> {
         let path = node.path.as_str();
         if verify {
-            let origin = self.stat(path).await?;
-            if !origin.is_some_and(|it| it.token == node.token && it.owner == Some(self.session)) {
+            // An earlier delete whose answer was lost may not have been carried out yet, and somebody else's create
+            // may follow it: only what is seen after a sync tells.
+            let (synced, origin) = join(self.sync(path), self.stat(path)).await;
+            synced?;
+            if !origin?.is_some_and(|it| it.is_still(node, self.session)) {
                 self.release(node);
                 return Ok(());
             }

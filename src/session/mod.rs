@@ -21,7 +21,7 @@ use self::connect::{Opened, Servers, open, pause};
 pub(crate) use self::footing::Footing;
 use self::keeper::{Close, Keeper};
 pub(crate) use self::keeper::{Guard, Link};
-pub(crate) use self::live::{Creation, Fired, Live, Origin, Proof, Watch};
+pub(crate) use self::live::{Creation, Fired, Live, Proof, Watch};
 pub(crate) use self::prover::{Prover, Proving};
 use self::transaction::request_bytes;
 pub(crate) use self::transaction::{Aborted, Write, failure_of};

@@ -1,0 +1,183 @@
+//! Where the requests of a process wait for their answers, and what they share: the session, the watches, the claims,
+//! the evidence for leases. Stands in for the ZooKeeper client.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::super::mutation::Mutation;
+use crate::embedded::replica::{Body, Code, Request};
+use crate::error::Failure;
+use crate::lease::{Evidence, Lease};
+use crate::types::{FencingToken, SessionId, Timestamp};
+
+/// A request's number.
+pub(super) type Slot = u64;
+/// A watch, by a number that no other has had in this process.
+pub(super) type WatchId = u64;
+
+pub(super) type Answer = Result<Body, Failure>;
+
+pub(super) struct Desk {
+    mutation: Option<Mutation>,
+    state: RefCell<State>,
+}
+
+pub(super) struct State {
+    mutation: Option<Mutation>,
+    /// What the clock of the process shows.
+    pub(super) now: Timestamp,
+    pub(super) session: Option<SessionId>,
+    pub(super) evidence: Option<Evidence>,
+    pub(super) claims: BTreeSet<FencingToken>,
+    /// Requests to be sent.
+    pub(super) outgoing: VecDeque<(Slot, Request)>,
+    /// The requests that wait for an answer, and when they were made.
+    waiting: BTreeMap<Slot, Timestamp>,
+    answers: BTreeMap<Slot, Answer>,
+    watches: BTreeMap<String, Vec<WatchId>>,
+    slots: Slot,
+    watch_ids: WatchId,
+}
+
+impl Desk {
+    pub(super) fn new(mutation: Option<Mutation>) -> Self {
+        Self {
+            mutation,
+            state: RefCell::new(State {
+                mutation,
+                now: Timestamp::MIN,
+                session: None,
+                evidence: None,
+                claims: BTreeSet::new(),
+                outgoing: VecDeque::new(),
+                waiting: BTreeMap::new(),
+                answers: BTreeMap::new(),
+                watches: BTreeMap::new(),
+                slots: 0,
+                watch_ids: 0,
+            }),
+        }
+    }
+
+    /// Whether this mistake is to be made.
+    pub(super) fn errs(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+
+    pub(super) fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+
+    /// Makes a request and waits for its answer.
+    pub(super) async fn call(&self, request: Request) -> Answer {
+        let slot = self.state().enter(request);
+        poll_fn(|_| match self.state().answers.remove(&slot) {
+            Some(answer) => Poll::Ready(answer),
+            None => Poll::Pending,
+        })
+        .await
+    }
+
+    /// What the clock shows.
+    pub(super) fn now(&self) -> Timestamp {
+        self.state().now
+    }
+
+    /// The lease that a transaction grants which was sent at `sent` or later and has committed just now.
+    pub(super) fn lease(&self, sent: Timestamp) -> Lease {
+        let mut state = self.state();
+        let now = state.now;
+        let Some(evidence) = &mut state.evidence else {
+            return Lease::OVER;
+        };
+        let timeout = evidence.terms().session_timeout();
+        match self.mutation {
+            Some(Mutation::CountedFromTheAnswer) => evidence.lease(now),
+            Some(Mutation::WholeTimeout) => Lease::until(sent + timeout),
+            Some(Mutation::NoEvidence) => Lease::until(sent + timeout / 2),
+            Some(Mutation::EndlessLease) => Lease::until(sent + timeout * 1000),
+            _ => evidence.lease(sent),
+        }
+    }
+
+    /// A watch was left on a znode.
+    pub(super) fn watch(&self, path: &str) -> WatchId {
+        let mut state = self.state();
+        state.watch_ids += 1;
+        let watch = state.watch_ids;
+        state.watches.entry(path.to_owned()).or_default().push(watch);
+        watch
+    }
+}
+
+impl State {
+    /// Enters a request, to be sent next.
+    pub(super) fn enter(&mut self, request: Request) -> Slot {
+        self.slots += 1;
+        self.outgoing.push_back((self.slots, request));
+        self.waiting.insert(self.slots, self.now);
+        self.slots
+    }
+
+    /// A server has answered.
+    pub(super) fn answer(&mut self, slot: Slot, result: Result<Body, Code>) {
+        if let Some(sent) = self.waiting.remove(&slot) {
+            if let Some(evidence) = &mut self.evidence {
+                let relay = evidence.terms().session_timeout() / 4;
+                match self.mutation {
+                    Some(Mutation::CountedFromTheAnswer) => evidence.answered(self.now, self.now),
+                    Some(Mutation::NoRelay) => evidence.answered(sent, earlier(self.now, relay)),
+                    _ => evidence.answered(sent, self.now),
+                }
+            }
+            self.answers.insert(slot, result.map_err(classify));
+        }
+    }
+
+    /// Nobody knows what became of a request.
+    pub(super) fn fail(&mut self, slot: Slot, reason: &str) {
+        if self.waiting.remove(&slot).is_some() {
+            self.answers.insert(slot, Err(Failure::Unknown(reason.into())));
+        }
+    }
+
+    /// Takes an answer that nobody else waits for.
+    pub(super) fn take_answer(&mut self, slot: Slot) -> Option<Answer> {
+        self.answers.remove(&slot)
+    }
+
+    /// Drops answers that nobody has taken: of requests that were given up.
+    pub(super) fn forget_answers(&mut self) {
+        self.answers.clear();
+    }
+
+    /// The paths with watches.
+    pub(super) fn watched(&self) -> Vec<String> {
+        self.watches.keys().cloned().collect()
+    }
+
+    /// The watches that an event at a path fires.
+    pub(super) fn fire(&mut self, path: &str) -> Vec<WatchId> {
+        self.watches.remove(path).unwrap_or_default()
+    }
+
+    /// The client is replaced, and knows of no watches.
+    pub(super) fn forget_watches(&mut self) {
+        self.watches.clear();
+    }
+}
+
+fn earlier(instant: Timestamp, by: Duration) -> Timestamp {
+    Timestamp::from_nanos(instant.as_nanos() - by.as_nanos() as u64)
+}
+
+fn classify(code: Code) -> Failure {
+    match code {
+        Code::NO_NODE => Failure::NoNode,
+        Code::NODE_EXISTS => Failure::NodeExists,
+        code => Failure::Unknown(format!("{code:?}")),
+    }
+}

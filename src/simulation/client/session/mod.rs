@@ -1,0 +1,300 @@
+//! The session of a process: what `session/keeper.rs` and the ZooKeeper client do together.
+//!
+//! ```text
+//!   Connecting ──▶ Connected ◀──▶ Suspended      the client reconnects by itself, and its watches with it
+//!       ▲                             │ for 0.6 of the session timeout
+//!       │                             ▼
+//!       └── the server says expired ─ another client takes the session up, without watches, and catches up
+//! ```
+
+mod calls;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use self::calls::Call;
+use super::super::network::{Down, Up};
+use super::super::settings::SERVERS;
+use super::super::stage::{Stage, note};
+use super::desk::{Desk, Slot, WatchId};
+use crate::embedded::replica::{Body, ConnectionId, EventKind, Request, SetWatches};
+use crate::lease::{Evidence, Terms};
+use crate::types::{SessionId, Timestamp};
+
+/// What the contenders of the process hear.
+#[derive(Debug)]
+pub(super) enum Notice {
+    Connected,
+    Suspended,
+    SessionLost,
+    Fired { watch: WatchId, deleted: bool },
+}
+
+pub(super) struct Session {
+    process: usize,
+    terms: Terms,
+    timeout: Duration,
+    desk: Rc<Desk>,
+    line: Line,
+    link: Link,
+    /// The client has taken over from another, and neither knows its watches nor what it has seen.
+    fresh: bool,
+    /// Whether a server has ever answered.
+    served: bool,
+    /// The last transaction that the client has seen.
+    seen: i64,
+    /// When another client takes over.
+    replace_at: Option<Timestamp>,
+    attempts: u32,
+    /// Requests that wait for a connection. They are sent even when nobody waits for the answer any more.
+    queue: VecDeque<(Request, Call)>,
+    calls: BTreeMap<i32, Call>,
+    xids: i32,
+    /// A request whose answer allows to tell of the connection.
+    herald: Option<Herald>,
+    pub(super) notices: VecDeque<Notice>,
+}
+
+/// The connection.
+enum Line {
+    Pausing { until: Timestamp },
+    Trying { connection: ConnectionId, began: Timestamp, until: Timestamp },
+    Open { connection: ConnectionId, heard: Timestamp },
+}
+
+/// What the contenders know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Connecting,
+    Connected,
+    Suspended,
+}
+
+enum Herald {
+    CatchUp(Slot),
+    Watches(i32),
+}
+
+impl Session {
+    pub(super) fn new(
+        process: usize,
+        terms: Terms,
+        timeout: Duration,
+        desk: Rc<Desk>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            process,
+            terms,
+            timeout,
+            desk,
+            line: Line::Pausing { until: now },
+            link: Link::Connecting,
+            fresh: true,
+            served: false,
+            seen: 0,
+            replace_at: None,
+            attempts: 0,
+            queue: VecDeque::new(),
+            calls: BTreeMap::new(),
+            xids: 0,
+            herald: None,
+            notices: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.link == Link::Connected
+    }
+
+    /// The connection in use.
+    pub(super) fn connection(&self) -> Option<ConnectionId> {
+        match self.line {
+            Line::Pausing { .. } => None,
+            Line::Trying { connection, .. } | Line::Open { connection, .. } => Some(connection),
+        }
+    }
+
+    /// When there is something to do, whatever comes in.
+    pub(super) fn wake_at(&self) -> Timestamp {
+        let line = match self.line {
+            Line::Pausing { until } | Line::Trying { until, .. } => until,
+            Line::Open { heard, .. } => heard + self.patience(),
+        };
+        let calls = self.calls.values().chain(self.queue.iter().map(|(_, call)| call));
+        let deadlines = calls.filter_map(|call| call.waiting.map(|(_, deadline)| deadline));
+        deadlines.chain(self.replace_at).chain([line]).min().unwrap_or(line)
+    }
+
+    /// After how much silence the client takes the connection for broken.
+    fn patience(&self) -> Duration {
+        self.timeout.mul_f64(0.45)
+    }
+
+    /// Does what time calls for.
+    pub(super) fn tick(&mut self, stage: &mut Stage) {
+        let now = self.desk.now();
+        self.give_up_calls(now);
+        if self.replace_at.is_some_and(|at| at <= now) {
+            self.replace(stage);
+        }
+        match self.line {
+            Line::Pausing { until } if until <= now => self.connect(stage),
+            Line::Trying { until, .. } if until <= now => self.disconnect(stage),
+            Line::Open { heard, .. } if heard + self.patience() <= now => self.disconnect(stage),
+            _ => {}
+        }
+    }
+
+    fn connect(&mut self, stage: &mut Stage) {
+        let now = self.desk.now();
+        let server = stage.rng.usize(..SERVERS);
+        let connection = stage.network.open(self.process, server);
+        let session = self.desk.state().session;
+        note!(stage, "process {} connects to server {server} as {connection}, {session:?}", self.process);
+        stage.send_up(connection, Up::Connect { session, seen: if self.fresh { 0 } else { self.seen } });
+        self.line = Line::Trying { connection, began: now, until: now + self.timeout / 4 };
+    }
+
+    /// The connection is of no use any more.
+    fn disconnect(&mut self, stage: &mut Stage) {
+        if let Some(connection) = self.connection() {
+            stage.send_up(connection, Up::Close);
+        }
+        self.on_closed(stage);
+    }
+
+    fn on_closed(&mut self, stage: &mut Stage) {
+        let now = self.desk.now();
+        for call in std::mem::take(&mut self.calls).into_values() {
+            self.fail(call, "connection loss");
+        }
+        self.herald = None;
+        if self.link == Link::Connected {
+            self.link = Link::Suspended;
+            self.replace_at = Some(now + self.timeout.mul_f64(0.6));
+            self.attempts = 0;
+            self.notices.push_back(Notice::Suspended);
+        }
+        let longest = if self.fresh { self.timeout / 2 } else { self.timeout / 8 };
+        let pause = (Duration::from_millis(20) * (1 << self.attempts.min(8))).min(longest);
+        self.attempts += 1;
+        self.line = Line::Pausing { until: now + pause.mul_f64(0.5 + 0.5 * stage.rng.f64()) };
+    }
+
+    /// Another client takes over.
+    fn replace(&mut self, stage: &mut Stage) {
+        note!(stage, "process {} replaces its client", self.process);
+        self.replace_at = None;
+        self.fresh = true;
+        self.seen = 0;
+        if let Line::Pausing { .. } = self.line {
+            self.on_closed(stage);
+        } else {
+            self.disconnect(stage);
+        }
+        self.forget_client();
+    }
+
+    /// A packet has come.
+    pub(super) fn receive(&mut self, stage: &mut Stage, connection: ConnectionId, packet: Down) {
+        if self.connection() != Some(connection) {
+            return;
+        }
+        let now = self.desk.now();
+        if let Line::Open { heard, .. } = &mut self.line {
+            *heard = now;
+        }
+        match packet {
+            Down::Connected(session) => {
+                if let Line::Trying { began, .. } = self.line {
+                    self.line = Line::Open { connection, heard: now };
+                    self.on_session(stage, session, began);
+                }
+            }
+            Down::Expired => self.on_expired(stage),
+            Down::Reply { xid, zxid, result } => {
+                self.seen = self.seen.max(zxid);
+                if let Some(Herald::Watches(it)) = self.herald
+                    && it == xid
+                {
+                    self.announce();
+                }
+                let waiting = self.calls.remove(&xid).and_then(|call| call.waiting);
+                if let Some((slot, _)) = waiting {
+                    self.desk.state().answer(slot, result);
+                }
+            }
+            Down::Event(event) => {
+                let deleted = event.kind == EventKind::Deleted;
+                let fired = self.desk.state().fire(&event.path);
+                self.notices.extend(fired.into_iter().map(|watch| Notice::Fired { watch, deleted }));
+            }
+            Down::Closed => self.on_closed(stage),
+        }
+    }
+
+    fn on_session(&mut self, stage: &mut Stage, session: SessionId, began: Timestamp) {
+        let watched = {
+            let mut desk = self.desk.state();
+            desk.session = Some(session);
+            if self.fresh {
+                // Only of a client of our own making is it known when its connect began.
+                desk.evidence = Some(Evidence::new(self.terms, Some(began)));
+            }
+            desk.watched()
+        };
+        self.attempts = 0;
+        if self.fresh && self.served {
+            // What another client has seen, this one's server may not know yet.
+            let slot = self.desk.state().enter(Request::Sync { path: Some("/".into()) });
+            self.herald = Some(Herald::CatchUp(slot));
+            return;
+        }
+        if !watched.is_empty() {
+            let watches = SetWatches { seen: self.seen, data: watched, ..SetWatches::default() };
+            let xid = self.send(stage, Request::SetWatches(watches), Call { waiting: None });
+            // Tasks of their own tell of the connection and of events: either may be first.
+            if stage.rng.bool() {
+                self.herald = Some(Herald::Watches(xid));
+                return;
+            }
+        }
+        self.announce();
+    }
+
+    /// Everybody may know that there is a connection.
+    fn announce(&mut self) {
+        self.herald = None;
+        self.fresh = false;
+        self.served = true;
+        self.replace_at = None;
+        self.link = Link::Connected;
+        self.notices.push_back(Notice::Connected);
+    }
+
+    /// Looks whether the server has caught up.
+    pub(super) fn hear_herald(&mut self, stage: &mut Stage) {
+        if let Some(Herald::CatchUp(slot)) = self.herald {
+            let answer = self.desk.state().take_answer(slot);
+            match answer {
+                Some(Ok(Body::Synced(_))) => self.announce(),
+                Some(_) => self.disconnect(stage),
+                None => {}
+            }
+        }
+    }
+
+    fn on_expired(&mut self, stage: &mut Stage) {
+        note!(stage, "process {} hears that its session is over", self.process);
+        self.desk.state().session = None;
+        self.desk.state().claims.clear();
+        self.forget_client();
+        self.link = Link::Connecting;
+        self.fresh = true;
+        self.replace_at = None;
+        self.on_closed(stage);
+        self.notices.push_back(Notice::SessionLost);
+    }
+}

@@ -1,0 +1,71 @@
+//! Contenders delete no znodes but their own.
+//!
+//! ZooKeeper deletes by name, and cannot be asked to look first whose it is. So there is one exception: an operator deletes
+//! a contender's znode, and somebody else creates one with the same name (in master mode, or in a directory that was deleted
+//! as well), after the contender has looked for the last time; or before it hears of that, if it removes its znode
+//! without a look, as long as its watch has not fired. Such cases are counted, and the one whom it hits is as badly off as if
+//! the operator had deleted its znode.
+
+use std::collections::BTreeMap;
+
+use super::super::ensemble::OPERATOR;
+use super::super::time::Instant;
+use super::Deletion;
+use crate::types::{FencingToken, Node, SessionId};
+
+#[derive(Debug, Default)]
+pub(super) struct OwnZnodes {
+    /// What sessions are about to remove, and since when.
+    removals: BTreeMap<(i64, String), Removal>,
+    by_operators: BTreeMap<FencingToken, Instant>,
+    strays: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Removal {
+    meant: FencingToken,
+    since: Instant,
+    /// Whether the contender looks first.
+    verified: bool,
+}
+
+/// Whose znode was deleted.
+pub(super) enum Whose {
+    Own,
+    Other,
+}
+
+impl OwnZnodes {
+    pub(super) fn removes(&mut self, session: SessionId, node: &Node, verified: bool, now: Instant) {
+        let removal = Removal { meant: node.token, since: now, verified };
+        let known = self.removals.entry((session.raw(), node.path.clone())).or_insert(removal);
+        // When it is asked for once more, the first request may still be on the way.
+        if known.meant != node.token {
+            *known = removal;
+        }
+    }
+
+    pub(super) fn deleted(&mut self, deletion: &Deletion, now: Instant) -> Result<Whose, String> {
+        let Deletion { path, token, owner, by } = deletion;
+        if *by == OPERATOR {
+            self.by_operators.insert(*token, now);
+            return Ok(Whose::Other);
+        }
+        if owner == by {
+            return Ok(Whose::Own);
+        }
+        let removal = self.removals.get(&(by.raw(), path.clone()));
+        let crossed = removal.is_some_and(|it| {
+            self.by_operators.get(&it.meant).is_some_and(|deleted| !it.verified || *deleted >= it.since)
+        });
+        if !crossed {
+            return Err(format!("session {by} deletes {path} with {token}, which is session {owner}'s"));
+        }
+        self.strays += 1;
+        Ok(Whose::Other)
+    }
+
+    pub(super) fn strays(&self) -> u32 {
+        self.strays
+    }
+}

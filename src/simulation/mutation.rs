@@ -1,0 +1,71 @@
+//! Mistakes that the library does not make, for proving that the simulation would notice.
+//!
+//! Each is made where the simulated client and the driver of a contender meet the library's own code, which is left as it
+//! is.
+
+/// A mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mutation {
+    /// A proof is good for a session timeout from when it was sent.
+    WholeTimeout,
+    /// A lease lasts until the session can expire, to the moment.
+    NoMargin,
+    /// A request counts as known to the leader server as soon as it is answered.
+    NoRelay,
+    /// A lease is counted from the answer, and not from the request.
+    CountedFromTheAnswer,
+    /// A proof is good for half of the session timeout, whatever was heard of the session before.
+    NoEvidence,
+    /// A leadership lasts until something speaks against it.
+    EndlessLease,
+    /// Leads before the first proof has come back.
+    NoFirstProof,
+    /// The proofs are reads, which a server answers by itself.
+    ProofByReading,
+    /// The proofs are syncs, which a leader server answers without asking anybody.
+    ProofBySync,
+    /// After a lost answer, whatever znode has the right name and data is taken for the own one.
+    NoOwnerCheck,
+    /// After a lost answer, what the server shows is taken for the present.
+    NoSyncBeforeSearch,
+    /// After a lost answer, the create is repeated.
+    NoSearch,
+    /// A znode is deleted by its name, whosever it has become.
+    RemovesUnseen,
+    /// Before a znode is deleted, what the server shows is taken for the present.
+    NoSyncBeforeRemoval,
+    /// The own znode is not watched.
+    NoOwnWatch,
+    /// When the znode ahead has gone, it is our turn.
+    LeadsWithoutLooking,
+    /// Everybody watches the first.
+    WatchesTheFirst,
+    /// Beats twice as often as there is a reason for.
+    BeatsTooOften,
+    /// Numbers leaderships by itself, beginning with 1.
+    OwnNumbers,
+}
+
+impl Mutation {
+    pub(super) const ALL: [Self; 19] = [
+        Self::WholeTimeout,
+        Self::NoMargin,
+        Self::NoRelay,
+        Self::CountedFromTheAnswer,
+        Self::NoEvidence,
+        Self::EndlessLease,
+        Self::NoFirstProof,
+        Self::ProofByReading,
+        Self::ProofBySync,
+        Self::NoOwnerCheck,
+        Self::NoSyncBeforeSearch,
+        Self::NoSearch,
+        Self::RemovesUnseen,
+        Self::NoSyncBeforeRemoval,
+        Self::NoOwnWatch,
+        Self::LeadsWithoutLooking,
+        Self::WatchesTheFirst,
+        Self::BeatsTooOften,
+        Self::OwnNumbers,
+    ];
+}

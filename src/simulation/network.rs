@@ -1,0 +1,197 @@
+//! The network between clients and servers: connections that keep the order, stand still, and break.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::settings::SERVERS;
+use super::time::Instant;
+use crate::embedded::replica::{Body, Code, ConnectionId, Event, Request};
+use crate::types::SessionId;
+
+/// What clients send.
+#[derive(Debug)]
+pub(super) enum Up {
+    /// The request for a session: a new one, or an old one.
+    Connect {
+        session: Option<SessionId>,
+        seen: i64,
+    },
+    Request {
+        xid: i32,
+        request: Request,
+    },
+    /// The end of the connection.
+    Close,
+}
+
+/// What servers send.
+#[derive(Debug)]
+pub(super) enum Down {
+    Connected(SessionId),
+    /// There is no such session any more.
+    Expired,
+    Reply {
+        xid: i32,
+        zxid: i64,
+        result: Result<Body, Code>,
+    },
+    Event(Event),
+    /// The end of the connection.
+    Closed,
+}
+
+/// The directions of a path.
+pub(super) const UP: usize = 0;
+pub(super) const DOWN: usize = 1;
+
+#[derive(Debug)]
+pub(super) struct Network {
+    connections: BTreeMap<ConnectionId, Connection>,
+    opened: u64,
+    /// Until when nothing passes, for each process and server, in each direction. It passes then: TCP is patient.
+    blocked_until: Vec<[[Instant; 2]; SERVERS]>,
+    /// The traps of each process.
+    traps: Vec<Vec<Trap>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    process: usize,
+    server: usize,
+    /// When the last packet in each direction arrives.
+    last: [Instant; 2],
+    broken: bool,
+}
+
+/// A mishap that waits for its moment in the life of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trap {
+    /// The connection breaks before the next create reaches the server.
+    LoseCreate,
+    /// The connection breaks when the next create is answered.
+    LoseAnswerToCreate,
+    /// The connection breaks when the next request is answered.
+    LoseAnswer,
+    /// The process stands still from the moment in which its next request reaches the server.
+    PauseOnceAsked(Duration),
+    /// The server is cut off from the others from the moment in which it answers the next transaction.
+    CutOffOnceCommitted,
+}
+
+/// A moment in which a trap may spring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    Asked { create: bool },
+    Answered { transaction: bool },
+}
+
+impl Network {
+    pub(super) fn new(processes: usize) -> Self {
+        Self {
+            connections: BTreeMap::new(),
+            opened: 0,
+            blocked_until: vec![[[Instant::ZERO; 2]; SERVERS]; processes],
+            traps: vec![Vec::new(); processes],
+        }
+    }
+
+    /// A new connection.
+    pub(super) fn open(&mut self, process: usize, server: usize) -> ConnectionId {
+        self.opened += 1;
+        let connection = ConnectionId::new(self.opened);
+        let last = [Instant::ZERO; 2];
+        self.connections.insert(connection, Connection { process, server, last, broken: false });
+        connection
+    }
+
+    pub(super) fn server(&self, connection: ConnectionId) -> Option<usize> {
+        self.connections.get(&connection).map(|connection| connection.server)
+    }
+
+    pub(super) fn process(&self, connection: ConnectionId) -> Option<usize> {
+        self.connections.get(&connection).map(|connection| connection.process)
+    }
+
+    pub(super) fn is_broken(&self, connection: ConnectionId) -> bool {
+        self.connections.get(&connection).is_none_or(|connection| connection.broken)
+    }
+
+    /// The connections of a process, oldest first.
+    pub(super) fn of_process(&self, process: usize) -> Vec<ConnectionId> {
+        let unbroken = |(_, it): &(&ConnectionId, &Connection)| it.process == process && !it.broken;
+        self.connections.iter().filter(unbroken).map(|(connection, _)| *connection).collect()
+    }
+
+    /// When a packet from the client arrives, if at all.
+    pub(super) fn up(
+        &mut self,
+        connection: ConnectionId,
+        now: Instant,
+        latency: Duration,
+    ) -> Option<Instant> {
+        self.arrival(connection, UP, now, latency)
+    }
+
+    /// When a packet from the server arrives, if at all.
+    pub(super) fn down(
+        &mut self,
+        connection: ConnectionId,
+        now: Instant,
+        latency: Duration,
+    ) -> Option<Instant> {
+        self.arrival(connection, DOWN, now, latency)
+    }
+
+    fn arrival(
+        &mut self,
+        connection: ConnectionId,
+        direction: usize,
+        now: Instant,
+        latency: Duration,
+    ) -> Option<Instant> {
+        let connection = self.connections.get_mut(&connection).filter(|connection| !connection.broken)?;
+        let free = self.blocked_until[connection.process][connection.server][direction];
+        let arrival = (now.max(free) + latency).max(connection.last[direction]);
+        connection.last[direction] = arrival;
+        Some(arrival)
+    }
+
+    /// Lets nothing pass until then.
+    pub(super) fn block(&mut self, process: usize, server: usize, direction: usize, until: Instant) {
+        let blocked = &mut self.blocked_until[process][server][direction];
+        *blocked = until.max(*blocked);
+    }
+
+    /// Breaks a connection, and tells whether it was whole.
+    pub(super) fn break_off(&mut self, connection: ConnectionId) -> bool {
+        self.connections
+            .get_mut(&connection)
+            .is_some_and(|connection| !std::mem::replace(&mut connection.broken, true))
+    }
+
+    /// Sets a trap.
+    pub(super) fn set_trap(&mut self, process: usize, trap: Trap) {
+        self.traps[process].push(trap);
+    }
+
+    /// The trap that springs at this moment of the process's connection, if any.
+    pub(super) fn spring(&mut self, connection: ConnectionId, moment: Moment) -> Option<Trap> {
+        let process = self.connections.get(&connection).filter(|connection| !connection.broken)?.process;
+        let traps = &mut self.traps[process];
+        if let Moment::Asked { create: true } = moment
+            && let Some(trap) = traps.iter_mut().find(|trap| **trap == Trap::LoseAnswerToCreate)
+        {
+            // Whatever is asked next waits for this answer.
+            *trap = Trap::LoseAnswer;
+        }
+        let springs = |trap: &Trap| match trap {
+            Trap::LoseCreate => moment == Moment::Asked { create: true },
+            Trap::LoseAnswerToCreate => false,
+            Trap::LoseAnswer => matches!(moment, Moment::Answered { .. }),
+            Trap::PauseOnceAsked(_) => matches!(moment, Moment::Asked { .. }),
+            Trap::CutOffOnceCommitted => moment == Moment::Answered { transaction: true },
+        };
+        let at = traps.iter().position(springs)?;
+        Some(traps.swap_remove(at))
+    }
+}

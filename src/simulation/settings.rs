@@ -1,0 +1,84 @@
+//! What a run is made of: drawn from its seed.
+
+use std::time::Duration;
+
+use super::mutation::Mutation;
+use crate::types::Mode;
+
+/// The servers of the ensemble.
+pub(super) const SERVERS: usize = 3;
+
+/// By which part of its interval a ping of the leader server is late at most.
+pub(super) const LATEST_PING: f64 = 0.02;
+
+/// The parameters of one run.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// A mistake that everybody makes.
+    pub(super) mutation: Option<Mutation>,
+    /// The session timeout that every session negotiates.
+    pub(super) timeout: Duration,
+    /// The servers' tick: at most half of the session timeout.
+    pub(super) tick: Duration,
+    /// After how many ticks of silence servers give each other up.
+    pub(super) sync_limit: u32,
+    /// Whether sessions expire at the earliest legal moment. As ZooKeeper does it, they last until the end of a tick.
+    pub(super) expires_exactly: bool,
+    /// How long a message takes, at most, while nothing is wrong.
+    pub(super) latency: Duration,
+    /// How long the path between two servers may stand still and then go on as if nothing had been. This is what the
+    /// lease assumes: see [`faults`](super::faults).
+    pub(super) longest_stall: Duration,
+    pub(super) processes: usize,
+    pub(super) elections: Vec<Mode>,
+    /// Whether a process has two contenders in the first election.
+    pub(super) twins: bool,
+    /// Whether all contenders call themselves the same.
+    pub(super) same_identity: bool,
+    /// Whether most faults are conspiracies: several at the worst moments.
+    pub(super) conspiring: bool,
+    /// Faults strike at about this interval.
+    pub(super) fault_interval: Duration,
+    /// When faults end.
+    pub(super) faults_until: Duration,
+}
+
+impl Settings {
+    pub(super) fn draw(rng: &mut fastrand::Rng, mutation: Option<Mutation>) -> Self {
+        let timeout = Duration::from_secs(4);
+        let tick = timeout / [2, 2, 3, 5, 10][rng.usize(..5)];
+        let latency = Duration::from_micros([300, 3_000, 20_000, 80_000][rng.usize(..4)]);
+        let modes = [Mode::Sequential, Mode::Sequential, Mode::Master];
+        let elections = (0..rng.usize(1..=3)).map(|_| modes[rng.usize(..3)]).collect();
+        Self {
+            mutation,
+            timeout,
+            tick,
+            sync_limit: rng.u32(2..=5),
+            expires_exactly: rng.u8(..3) > 0,
+            latency,
+            longest_stall: longest_stall(timeout, tick, latency),
+            processes: rng.usize(2..=4),
+            elections,
+            twins: rng.u8(..4) == 0,
+            same_identity: rng.u8(..3) == 0,
+            conspiring: rng.u8(..4) == 0,
+            fault_interval: timeout.mul_f64([0.2, 0.5, 1.0, 2.0][rng.usize(..4)]),
+            faults_until: timeout * rng.u32(10..=20),
+        }
+    }
+}
+
+/// The lease assumes that a server which the leader server counts as its own hears a ping every quarter of the session
+/// timeout. The leader server pings every half tick, a little late. What is left may be lost to stalls.
+fn longest_stall(timeout: Duration, tick: Duration, latency: Duration) -> Duration {
+    (timeout / 4).saturating_sub((tick / 2).mul_f64(1.0 + LATEST_PING) + latency)
+}
+
+/// Where an election is held.
+pub(super) fn path_of(election: usize, mode: Mode) -> String {
+    match mode {
+        Mode::Sequential => format!("/app/election{election}"),
+        Mode::Master => format!("/app/master{election}"),
+    }
+}

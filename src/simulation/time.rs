@@ -1,0 +1,139 @@
+//! Virtual time: the true one, what the clocks of processes make of it, and what is to happen when.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use crate::types::Timestamp;
+
+/// An instant on the true time axis, which nobody in the simulation can see: counted from the run's start.
+pub(super) type Instant = Duration;
+
+/// The clock of one machine: at an offset, and running a little too fast or too slow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    offset: u64,
+    /// What it gains in a second, in microseconds.
+    gain: i64,
+}
+
+impl Clock {
+    pub(super) fn new(offset: Duration, gain: i64) -> Self {
+        Self { offset: nanos(offset), gain }
+    }
+
+    /// What the clock shows at an instant.
+    pub(super) fn reading(self, at: Instant) -> Timestamp {
+        let gone = nanos(at) * self.rate() / MILLION;
+        Timestamp::from_nanos(self.offset + gone)
+    }
+
+    /// The first instant at which the clock shows this time or a later one.
+    pub(super) fn when(self, reading: Timestamp) -> Instant {
+        let gone = u128::from(reading.as_nanos().saturating_sub(self.offset));
+        let estimate = gone * u128::from(MILLION) / u128::from(self.rate());
+        let mut at = u64::try_from(estimate).unwrap_or(u64::MAX / MILLION / 2);
+        // Roundings.
+        while self.reading(Duration::from_nanos(at)) < reading {
+            at += 1;
+        }
+        Duration::from_nanos(at)
+    }
+
+    /// How far the clock runs in a million of true units.
+    fn rate(self) -> u64 {
+        MILLION.strict_add_signed(self.gain)
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos() as u64
+}
+
+const MILLION: u64 = 1_000_000;
+
+/// What is to happen, by the instants; at one instant, in the order in which it was entered.
+#[derive(Debug)]
+pub(super) struct Agenda<T> {
+    entries: BinaryHeap<Reverse<Entry<T>>>,
+    entered: u64,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    at: Instant,
+    number: u64,
+    what: T,
+}
+
+impl<T> Agenda<T> {
+    pub(super) fn new() -> Self {
+        Self { entries: BinaryHeap::new(), entered: 0 }
+    }
+
+    pub(super) fn enter(&mut self, at: Instant, what: T) {
+        self.entered += 1;
+        self.entries.push(Reverse(Entry { at, number: self.entered, what }));
+    }
+
+    /// The instant of the next entry.
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        self.entries.peek().map(|Reverse(entry)| entry.at)
+    }
+
+    /// Takes the next entry out.
+    pub(super) fn take(&mut self) -> Option<T> {
+        self.entries.pop().map(|Reverse(entry)| entry.what)
+    }
+}
+
+impl<T> PartialEq for Entry<T> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.number) == (other.at, other.number)
+    }
+}
+
+impl<T> Eq for Entry<T> {}
+
+impl<T> PartialOrd for Entry<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Entry<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_tells_when_it_will_show_a_time() {
+        for gain in [-10_000, 0, 10_000] {
+            let clock = Clock::new(Duration::from_secs(1000), gain);
+            for at in [0, 1, 999_999, 1_000_000, 123_456_789_012].map(Duration::from_nanos) {
+                let reading = clock.reading(at);
+                let when = clock.when(reading);
+                assert!(clock.reading(when) >= reading && when <= at, "{gain} {at:?} {when:?}");
+            }
+            let (early, late) =
+                (clock.reading(Duration::from_secs(1)), clock.reading(Duration::from_secs(2)));
+            assert_eq!(late.since(early).as_micros() as i64, 1_000_000 + gain);
+        }
+    }
+
+    #[test]
+    fn an_agenda_keeps_the_order() {
+        let mut agenda = Agenda::new();
+        for (at, what) in [(2, 'c'), (1, 'a'), (1, 'b')] {
+            agenda.enter(Duration::from_secs(at), what);
+        }
+        assert_eq!(agenda.next_at(), Some(Duration::from_secs(1)));
+        let taken: String = std::iter::from_fn(|| agenda.take()).collect();
+        assert_eq!(taken, "abc");
+    }
+}

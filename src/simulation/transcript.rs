@@ -1,0 +1,41 @@
+//! What happened in a run, line by line, for whoever has to understand a failure.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use super::time::Instant;
+
+/// The last lines of a run; or nothing at all, which costs nothing.
+#[derive(Debug, Default)]
+pub(super) struct Transcript {
+    lines: VecDeque<String>,
+    most: usize,
+}
+
+impl Transcript {
+    /// Keeps this many lines.
+    pub(super) fn keeping(most: usize) -> Self {
+        Self { lines: VecDeque::new(), most }
+    }
+
+    pub(super) fn is_kept(&self) -> bool {
+        self.most > 0
+    }
+
+    pub(super) fn lines(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub(super) fn note(&mut self, at: Instant, line: fmt::Arguments<'_>) {
+        if self.lines.len() == self.most {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(format!("{:>11.6} {line}", at.as_secs_f64()));
+    }
+}
+
+impl fmt::Display for Transcript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
