@@ -23,7 +23,7 @@ mod trail;
 ///
 /// In an identity, a backslash, a line feed and a carriage return are written `\\`, `\n` and `\r`. Readers pass over
 /// lines that they do not know. After a resignation the znode is empty. It is not deleted, so that its version grows with
-/// each leader.
+/// each leader, on which guarded writes rely: do not delete it while somebody leads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Breadcrumb {

@@ -292,9 +292,7 @@ impl Driver {
 
     fn on_own_fired(&mut self, fired: Fired) {
         self.own = None;
-        if fired != Fired::Ended {
-            self.feed(Event::OwnChanged { deleted: fired == Fired::Deleted });
-        }
+        self.feed(Event::OwnChanged { deleted: fired == Fired::Deleted });
     }
 
     fn on_proof(&mut self, Proof { sent, lease }: Proof) {
@@ -306,9 +304,13 @@ impl Driver {
     }
 
     fn on_outcome(&mut self, ticket: Ticket, outcome: Outcome) {
+        // What was asked before a reconnection may be answered after it, and leaves nothing.
+        if !self.machine.awaits(ticket) {
+            return;
+        }
         let reply = match outcome {
             Outcome::Reply(reply) => reply,
-            Outcome::Own(outcome) => Reply::Watched(keep(&mut self.own, outcome)),
+            Outcome::Own(outcome) => Reply::Watched(still(&mut self.own, outcome)),
             Outcome::Ahead(outcome) => Reply::Watched(keep(&mut self.ahead, outcome)),
             Outcome::Tried(created, glance) => {
                 self.glance = glance;
@@ -442,8 +444,13 @@ impl Driver {
         let live = self.live.clone().expect("the machine asks only while it is connected");
         let leaving = self.leaving.clone().filter(|_| matches!(request, Request::Remove { .. }));
         self.asks.push(Box::pin(async move {
-            if let Some(leaving) = leaving {
-                leaving.work_ends().await;
+            let mut request = request;
+            if let Some(leaving) = leaving
+                && leaving.work_ends().await
+                && let Request::Remove { verify, .. } = &mut request
+            {
+                // Much may have happened since the machine asked.
+                *verify = true;
             }
             (ticket, send(&contest, live, request).await)
         }));
@@ -464,6 +471,22 @@ fn keep(slot: &mut Option<Watch>, outcome: Result<(Seen, Option<Watch>), Failure
         *slot = watch;
         seen
     })
+}
+
+/// The same for the own znode, which is not taken for standing when it has gone since.
+fn still(slot: &mut Option<Watch>, outcome: Result<(Seen, Option<Watch>), Failure>) -> Result<Seen, Failure> {
+    let seen = keep(slot, outcome)?;
+    match fired(slot).now_or_never() {
+        None => Ok(seen),
+        Some(Fired::Deleted) => {
+            *slot = None;
+            Ok(Seen::Nothing)
+        }
+        Some(Fired::Changed | Fired::Ended) => {
+            *slot = None;
+            Err(Failure::Rejected("the znode changed while it was being looked at".into()))
+        }
+    }
 }
 
 async fn fired(watch: &mut Option<Watch>) -> Fired {

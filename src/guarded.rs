@@ -153,7 +153,7 @@ impl GuardedWrite<'_> {
             Ok(None) => return Err(GuardedError::NotLeading { reason: leadership.lost().await }),
             Err(reason) => return Err(GuardedError::NotLeading { reason }),
         };
-        match live.transact(&self.writes).await {
+        match live.transact(&self.writes, live.request_timeout()).await {
             Ok(results) => Ok(results.into_iter().skip(count).collect()),
             Err(aborted) => Err(self.error(aborted, count)),
         }

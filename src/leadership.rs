@@ -152,9 +152,9 @@ impl Leadership {
     }
 
     /// Runs `work` as long as the leadership is valid: returns what it returns, or drops it and returns why
-    /// the leadership was lost. It is dropped when the lease ends at the latest; and as validity is checked before
-    /// each time that `work` is polled, it does not take another step after that even where the runtime or the whole
-    /// process stood still.
+    /// the leadership was lost. It is dropped when the lease ends at the latest, by a timer. Timers stand still with a
+    /// machine that is suspended, and with a runtime that is starved; but validity is checked before each time that
+    /// `work` is polled, so that it does not take another step after the end.
     ///
     /// The znode of the leadership is removed only after `work` has been dropped, whoever has ended the leadership, so
     /// that the next leader does not begin before. If `work` cannot be dropped, because it blocks its thread, the
@@ -197,7 +197,7 @@ impl Leadership {
     }
 
     /// Gives the leadership back and waits until the ensemble knows, so that the next contender leads at
-    /// once. The leadership is invalid from the call on. After it was lost, waits until its znode is gone.
+    /// once. After it was lost, waits until its znode is gone.
     ///
     /// A [breadcrumb](crate::ElectionBuilder::breadcrumb) is emptied before, as long as the leadership is valid. Call this
     /// when the work has ended, not while it may still act.
@@ -209,7 +209,7 @@ impl Leadership {
     /// again and again in the background, and the znode goes with the session at the latest.
     ///
     /// # Cancel safety
-    /// The resignation goes on when the future is dropped.
+    /// The resignation goes on when the future is dropped. The breadcrumb may stay then, as after a crash.
     ///
     /// # Connection loss
     /// Waits until there is a connection again, or until the session is over, however long that takes:

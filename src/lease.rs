@@ -1,23 +1,8 @@
 //! Until when a leadership may be acted upon: the arithmetic, without clocks and requests.
 //!
-//! The ensemble keeps a znode of ours at least for the session timeout `T` after its leader server has heard of the
-//! session. When that was, a client can only infer. A request that a server answers is heard of by *that* server,
-//! which tells the leader server in its answers to the leader's pings, every half tick. A transaction of the
-//! session goes the same way, behind them. So once a transaction commits that was sent a half tick or more after
-//! the answer to an earlier request, the leader server has heard of that request, and later than it was sent:
-//!
-//! ```text
-//!   client    ──s──────────a────────────────────p─────────────────────────────────────▶
-//!               request    answer               proof                   lease ends
-//!                 ╲       ╱                      ╲                      : margin :
-//!   server    ─────●─────●───────◆────────────────●──────────────────────────────────▶
-//!                        answers the ping ╲        ╲
-//!   leader    ─────────────────────────────◆────────✔ commits ─────────────────── expires,
-//!                                        hears                       T after hearing, or later
-//! ```
-//!
-//! The proof shows that the session was alive when it committed; the earlier request, that it will be until
-//! `s + T`. The lease ends a margin before that.
+//! The ensemble keeps a znode of ours for the session timeout after its leader server has heard of the session. A
+//! request that was answered, and after half a tick a transaction that commits, prove that it has heard of the session
+//! since the request was sent: see the module [`guarantees`](crate::guarantees) for why.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -124,6 +109,9 @@ impl Evidence {
     /// A server has answered a request of the session that was sent at `sent`, or later.
     pub(crate) fn answered(&mut self, sent: Timestamp, at: Timestamp) {
         let news = self.terms.session_timeout / 32;
+        // A proof that is still under way was sent no longer than that ago; of what was told before, one is enough.
+        let oldest = sent.before(2 * self.terms.session_timeout);
+        self.forget(oldest);
         if self.answered.back().is_none_or(|last| sent >= last.sent + news) {
             self.answered.push_back(Answered { sent, at });
         }
@@ -131,15 +119,26 @@ impl Evidence {
 
     /// The lease that a transaction grants which was sent at `sent`, or later, and has committed.
     pub(crate) fn lease(&mut self, sent: Timestamp) -> Lease {
+        self.forget(sent);
         let relay = self.terms.relay();
-        let told = |answered: &Answered| answered.at + relay <= sent;
-        // Of those that the leader server was told of, the last one is enough.
-        while self.answered.get(1).is_some_and(told) {
-            self.answered.pop_front();
-        }
-        let told = self.answered.front().copied().filter(told).map(|answered| answered.sent);
+        let told = self.answered.front().filter(|it| it.is_told(relay, sent)).map(|it| it.sent);
         let heard = told.max(self.opened.filter(|opened| *opened <= sent));
         heard.map_or(Lease::OVER, |heard| Lease::until(heard + self.terms.length()))
+    }
+
+    /// Forgets all but the last of those that the leader server was told of by then.
+    fn forget(&mut self, by: Timestamp) {
+        let relay = self.terms.relay();
+        while self.answered.get(1).is_some_and(|it| it.is_told(relay, by)) {
+            self.answered.pop_front();
+        }
+    }
+}
+
+impl Answered {
+    /// Whether a transaction that was sent then finds the leader server told of this.
+    fn is_told(&self, relay: Duration, sent: Timestamp) -> bool {
+        self.at + relay <= sent
     }
 }
 
@@ -194,6 +193,16 @@ mod tests {
         let lease = evidence.lease(at(8000));
         assert_eq!(lease, Lease::until(at(7100)));
         assert!(!lease.is_valid(at(8000)));
+    }
+
+    #[test]
+    fn who_waits_for_a_week_remembers_the_last_moments() {
+        let mut evidence = evidence(None);
+        for beat in 0..500_000 {
+            evidence.answered(at(1200 * beat), at(1200 * beat + 50));
+            assert!(evidence.answered.len() < 32);
+        }
+        assert_eq!(evidence.lease(at(1200 * 500_000)), Lease::until(at(1200 * 499_998 + 7000)));
     }
 
     #[test]

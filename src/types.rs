@@ -224,6 +224,11 @@ impl Timestamp {
         self.0
     }
 
+    /// The timestamp that lies so long before this one.
+    pub(crate) fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
     /// How long this timestamp lies after `earlier`; zero if it lies before.
     pub(crate) const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

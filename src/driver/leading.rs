@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -42,13 +43,17 @@ impl Leading {
 }
 
 impl Leaving {
-    /// Waits until the work has ended, or the grace period.
-    pub(super) async fn work_ends(&self) {
+    /// Waits until the work has ended, or the grace period. Returns whether there was something to wait for.
+    pub(super) async fn work_ends(&self) -> bool {
+        if self.work.ended().now_or_never().is_some() {
+            return false;
+        }
         if timeout_at(self.since + self.grace, self.work.ended()).await.is_err()
             && !self.overran.swap(true, Ordering::AcqRel)
         {
             telemetry::work_goes_on(self.grace);
         }
+        true
     }
 
     /// Whether the work ended in time.

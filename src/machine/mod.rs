@@ -135,6 +135,12 @@ impl Machine {
         retry.into_iter().chain(expiry).min()
     }
 
+    /// Whether the answer to this request is still waited for.
+    pub(crate) fn awaits(&self, ticket: Ticket) -> bool {
+        let own = matches!(&self.place, Place::Held(held) if matches!(held.own, OwnWatch::Asked(asked) if asked == ticket));
+        own || self.pending.as_ref().is_some_and(|pending| pending.ticket == ticket)
+    }
+
     /// Whether transactions are to prove the session at present.
     pub(crate) fn proving(&self, now: Timestamp) -> Option<Proofs<'_>> {
         let Place::Held(held) = &self.place else {

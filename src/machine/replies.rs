@@ -168,7 +168,11 @@ impl Machine {
                 }
                 self.pause(now);
                 if let Failure::Refused(error) = failure {
-                    self.actions.push_back(Action::RemovalFailed(error));
+                    self.actions.push_back(Action::RemovalFailed(error.clone()));
+                    // Two znodes were found where one was to be: whoever cannot remove the other cannot campaign.
+                    if self.wanted && self.leading().is_none() {
+                        self.give_up(error);
+                    }
                 }
             }
         }

@@ -13,6 +13,7 @@ use futures_util::future::{BoxFuture, join, try_join_all};
 use tokio::sync::{Notify, watch};
 use zookeeper_client as zk;
 
+use super::transaction::{Aborted, Write};
 use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::{Evidence, Lease, Terms};
@@ -21,9 +22,6 @@ use crate::types::{FencingToken, Node, Origin, SessionId, Timestamp};
 
 /// The most bytes of path names that one session watches. Reconnecting fails above about 128 KiB.
 const MAX_WATCHED_BYTES: usize = 100 * 1024;
-
-/// The version of a znode that a check is content with.
-const ANY_VERSION: i32 = -1;
 
 /// The contender znodes of one session that somebody in this process answers for. They tell a znode that a
 /// create with a lost reply left from those of other contenders with the same identity.
@@ -158,22 +156,20 @@ impl Live {
     /// ours.
     pub(super) async fn prove(&self, path: &str) -> Result<Proof, Failure> {
         let sent = clock::now();
-        let check = async |client: &zk::Client| {
-            let mut writer = client.new_multi_writer();
-            writer.add_check_version(path, ANY_VERSION)?;
-            writer.commit().await.map_err(|error| match error {
-                zk::MultiWriteError::RequestFailed { source } => source,
-                zk::MultiWriteError::OperationFailed { source, .. } => source,
-            })
-        };
-        self.run("check", path, check).await?;
-        Ok(Proof { sent, lease: self.lease(sent) })
+        let check = Write::Check { path: path.to_owned(), version: None };
+        match self.transact(&[check], self.terms().session_timeout()).await {
+            Ok(results) if results.len() == 1 => Ok(Proof { sent, lease: self.lease(sent) }),
+            Ok(_) => Err(Failure::Unknown("the server returned no result of the check".into())),
+            Err(Aborted::Request(failure)) => Err(failure),
+            Err(Aborted::Operation { source, .. }) => Err(classify(source, "check", path)),
+        }
     }
 
     /// Sends a request, for the sake of being heard of.
     pub(super) async fn beat(&self) {
-        // Whatever the answer, `run` takes note of it.
-        let _ = self.stat("/").await;
+        // Whatever the answer, it is taken note of.
+        let request = async |client: &zk::Client| client.check_stat("/").await;
+        let _ = self.run_within(self.terms().session_timeout(), "read", "/", request).await;
     }
 
     fn lease(&self, sent: Timestamp) -> Lease {
@@ -189,11 +185,11 @@ impl Live {
     ) -> Result<(), Failure> {
         let mode = if container { zk::CreateMode::Container } else { zk::CreateMode::Persistent };
         let options = mode.with_acls(zk::Acls::new(acl));
-        let request = self.run("create", dir, async |client| match dir {
-            "/" => Err(zk::Error::NoNode),
-            dir => client.mkdir(dir, &options).await,
-        });
-        match request.await {
+        let created = match dir {
+            "/" => Err(Failure::NoNode),
+            dir => self.run("create", dir, async |client| client.mkdir(dir, &options).await).await,
+        };
+        match created {
             // Nothing but a chroot can be missing now.
             Err(Failure::NoNode) if self.chroot != "/" => {
                 Err(Failure::Refused(Error::ChrootMissing { chroot: self.chroot.clone() }))
@@ -349,6 +345,17 @@ impl Live {
         path: &str,
         request: impl AsyncFnOnce(&zk::Client) -> Result<T, zk::Error>,
     ) -> Result<T, Failure> {
+        self.run_within(self.request_timeout, operation, path, request).await
+    }
+
+    /// Sends a request, waits for the answer for so long, and takes note of it as evidence for leases.
+    pub(super) async fn run_within<T>(
+        &self,
+        limit: Duration,
+        operation: &'static str,
+        path: &str,
+        request: impl AsyncFnOnce(&zk::Client) -> Result<T, zk::Error>,
+    ) -> Result<T, Failure> {
         let sent = clock::now();
         let over = || Failure::Unknown("the session is over".into());
         let client = self.client().ok_or_else(over)?;
@@ -356,7 +363,7 @@ impl Live {
         let outcome = tokio::select! {
             biased;
             _ = ended.wait_for(|ended| *ended) => return Err(over()),
-            outcome = tokio::time::timeout(self.request_timeout, request(&client)) => outcome,
+            outcome = tokio::time::timeout(limit, request(&client)) => outcome,
         };
         if outcome.as_ref().is_ok_and(|outcome| outcome.as_ref().err().is_none_or(is_answer)) {
             self.evidence.lock().unwrap().answered(sent, clock::now());
@@ -369,7 +376,7 @@ impl Live {
                 }
                 Err(classify(error, operation, path))
             }
-            Err(_) => Err(Failure::Unknown(format!("no answer within {:?}", self.request_timeout))),
+            Err(_) => Err(Failure::Unknown(format!("no answer within {limit:?}"))),
         }
     }
 }

@@ -92,7 +92,9 @@ impl Session {
     ///
     /// Nothing can be opened again when that session is over, which is when a server or the client itself says
     /// so (after 1.4 session timeouts without a server): then campaigns end with [`Error::SessionLost`],
-    /// leaderships have ended before with the connection, and the application makes a new client.
+    /// leaderships have ended before with their leases, and the application makes a new client.
+    /// Nothing is known of when the ensemble has heard of that session before: the first leadership on it begins a
+    /// quarter of the session timeout after the call at the earliest, see [`guarantees`](crate::guarantees).
     /// [`Session::close`] removes the contenders' znodes and leaves the session open. Use one `Session` for
     /// one client: clone the `Session`, not the client.
     ///

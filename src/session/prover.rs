@@ -91,13 +91,10 @@ impl Prover {
                     None => {}
                 },
                 () = self.asked.notified() => due = Instant::now(),
-                () = sleep_until(due), if under_way.len() < MOST_UNDER_WAY => if let Some(live) = &live {
+                live = is_due(&live, due), if under_way.len() < MOST_UNDER_WAY => {
                     due = Instant::now() + live.terms().beat();
                     under_way.push(self.beat(live.clone()));
-                } else {
-                    // The next connection is told of.
-                    due = Instant::now() + std::time::Duration::from_secs(3600);
-                },
+                }
             }
         }
     }
@@ -121,6 +118,17 @@ impl Prover {
             }
             newer
         });
+    }
+}
+
+/// Waits until it is time for a beat on this connection, for ever if there is none.
+async fn is_due(live: &Option<Arc<Live>>, due: Instant) -> &Arc<Live> {
+    match live {
+        Some(live) => {
+            sleep_until(due).await;
+            live
+        }
+        None => std::future::pending().await,
     }
 }
 

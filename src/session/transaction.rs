@@ -1,5 +1,7 @@
 //! Transactions: several operations that are carried out together, or not at all.
 
+use std::time::Duration;
+
 use zookeeper_client as zk;
 
 use super::live::{Live, classify};
@@ -81,8 +83,12 @@ impl Write {
 }
 
 impl Live {
-    /// Carries out all of the operations, or none. Returns a result for each.
-    pub(crate) async fn transact(&self, writes: &[Write]) -> Result<Vec<zk::MultiWriteResult>, Aborted> {
+    /// Carries out all of the operations, or none, and waits for the answer for so long. Returns a result for each.
+    pub(crate) async fn transact(
+        &self,
+        writes: &[Write],
+        limit: Duration,
+    ) -> Result<Vec<zk::MultiWriteResult>, Aborted> {
         let mut failed = None;
         let request = async |client: &zk::Client| {
             let mut writer = client.new_multi_writer();
@@ -96,7 +102,7 @@ impl Live {
             })
         };
         let path = writes.first().map_or("", Write::path);
-        let outcome = self.run("write", path, request).await;
+        let outcome = self.run_within(limit, "write", path, request).await;
         outcome.map_err(|failure| match failed {
             Some((index, source)) => Aborted::Operation { index, source },
             None => Aborted::Request(failure),
