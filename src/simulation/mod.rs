@@ -17,6 +17,7 @@
 //! ```text
 //! SIMULATION_SEEDS=1000000 cargo test --lib simulation     as many seeds
 //! SIMULATION_SEED=42 cargo test --lib simulation           one seed, with the end of its transcript
+//! SIMULATION_LINES=100000, SIMULATION_MISTAKE=NoOwnWatch   more of the transcript; with a mistake
 //! ```
 
 mod client;
@@ -86,7 +87,10 @@ fn no_seed_violates_an_invariant() {
     if let Ok(seed) = std::env::var("SIMULATION_SEED") {
         let seed = seed.parse().expect("a number");
         let lines = std::env::var("SIMULATION_LINES").map_or(SHOWN, |lines| lines.parse().expect("a number"));
-        let Verdict { transcript, violation, .. } = run_safely(seed, None, Transcript::keeping(lines));
+        let mistake = std::env::var("SIMULATION_MISTAKE").ok();
+        let mutation = Mutation::ALL.into_iter().find(|it| Some(format!("{it:?}")) == mistake);
+        assert!(mutation.is_some() || mistake.is_none(), "no such mistake: {mistake:?}");
+        let Verdict { transcript, violation, .. } = run_safely(seed, mutation, Transcript::keeping(lines));
         println!("{transcript}");
         assert_eq!(violation, None, "seed {seed}");
         return;

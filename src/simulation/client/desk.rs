@@ -5,7 +5,6 @@ use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Duration;
 
 use super::super::mutation::Mutation;
 use crate::embedded::replica::{Body, Code, Request};
@@ -129,7 +128,7 @@ impl State {
                 let relay = evidence.terms().session_timeout() / 4;
                 match self.mutation {
                     Some(Mutation::CountedFromTheAnswer) => evidence.answered(self.now, self.now),
-                    Some(Mutation::NoRelay) => evidence.answered(sent, earlier(self.now, relay)),
+                    Some(Mutation::NoRelay) => evidence.answered(sent, self.now.before(relay)),
                     _ => evidence.answered(sent, self.now),
                 }
             }
@@ -168,10 +167,6 @@ impl State {
     pub(super) fn forget_watches(&mut self) {
         self.watches.clear();
     }
-}
-
-fn earlier(instant: Timestamp, by: Duration) -> Timestamp {
-    Timestamp::from_nanos(instant.as_nanos() - by.as_nanos() as u64)
 }
 
 fn classify(code: Code) -> Failure {

@@ -17,7 +17,8 @@ use crate::types::{FencingToken, Node, SessionId};
 pub(super) struct OwnZnodes {
     /// What sessions are about to remove, and since when.
     removals: BTreeMap<(i64, String), Removal>,
-    by_operators: BTreeMap<FencingToken, Instant>,
+    /// What operators have deleted, or, because of that, others.
+    by_others: BTreeMap<FencingToken, Instant>,
     strays: u32,
 }
 
@@ -48,7 +49,7 @@ impl OwnZnodes {
     pub(super) fn deleted(&mut self, deletion: &Deletion, now: Instant) -> Result<Whose, String> {
         let Deletion { path, token, owner, by } = deletion;
         if *by == OPERATOR {
-            self.by_operators.insert(*token, now);
+            self.by_others.insert(*token, now);
             return Ok(Whose::Other);
         }
         if owner == by {
@@ -56,12 +57,13 @@ impl OwnZnodes {
         }
         let removal = self.removals.get(&(by.raw(), path.clone()));
         let crossed = removal.is_some_and(|it| {
-            self.by_operators.get(&it.meant).is_some_and(|deleted| !it.verified || *deleted >= it.since)
+            self.by_others.get(&it.meant).is_some_and(|deleted| !it.verified || *deleted >= it.since)
         });
         if !crossed {
             return Err(format!("session {by} deletes {path} with {token}, which is session {owner}'s"));
         }
         self.strays += 1;
+        self.by_others.insert(*token, now);
         Ok(Whose::Other)
     }
 

@@ -168,6 +168,9 @@ impl Contender {
     }
 
     fn on_outcome(&mut self, around: &mut Surroundings<'_>, ticket: Ticket, outcome: Outcome) {
+        if !self.machine.awaits(ticket) {
+            return;
+        }
         let reply = match outcome {
             Outcome::Reply(reply) => reply,
             Outcome::Own(outcome) => Reply::Watched(outcome.map(|(seen, watch)| {
