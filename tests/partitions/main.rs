@@ -71,7 +71,7 @@ fn on_a_network<F: Future<Output = ()>>(test: impl FnOnce(Network) -> F + Send +
 
 /// How often a test does what it does.
 fn rounds() -> usize {
-    setting("ROUNDS").unwrap_or(2)
+    setting("ROUNDS").unwrap_or(1)
 }
 
 /// The session timeout of a test that does not ask for a certain one.

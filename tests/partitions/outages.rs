@@ -96,7 +96,7 @@ fn how_many_leading_servers_a_leadership_outlives() {
 fn after_an_outage_of_all_servers_one_leads() {
     on_a_network(|network| async {
         let mut stage = three(network, session_timeout(SESSION_TIMEOUT)).await;
-        for round in 0..rounds() {
+        for round in 0..2 * rounds() {
             let (leader, _) = stage.recovered().await;
             (0..SERVERS).for_each(|i| stage.ensemble.server_mut(i).kill());
             // A znode of a session that nobody holds any longer stands among the others when the servers are
