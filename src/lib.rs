@@ -23,6 +23,8 @@ mod election;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 mod error;
+#[cfg(feature = "fle")]
+pub mod fle;
 mod guarded;
 #[doc = include_str!("guarantees.md")]
 pub mod guarantees {}
