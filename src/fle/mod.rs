@@ -1,5 +1,6 @@
 //! FastLeaderElection, by which the servers of a ZooKeeper ensemble elect their own leader.
 
+pub mod codec;
 mod config;
 mod notification;
 mod quorum;

@@ -206,7 +206,8 @@ impl EnsembleBuilder {
     pub async fn start(self) -> Ensemble {
         let mut attempts = 1;
         loop {
-            let ensemble = self.launch();
+            let mut ensemble = self.prepare();
+            ensemble.servers.iter_mut().for_each(Server::start);
             let Err(failure) = ensemble.come_up().await else {
                 return ensemble;
             };
@@ -217,8 +218,8 @@ impl EnsembleBuilder {
         }
     }
 
-    /// Starts the servers without waiting.
-    fn launch(&self) -> Ensemble {
+    /// Writes the servers' files and starts none of them; [`Server::start`] does, in any order.
+    pub fn prepare(&self) -> Ensemble {
         let home = env::temp_dir().join(format!("zookeeper-election-{}-{:016x}", process::id(), random()));
         let mut ports = self.hosts.is_empty().then(Ports::reserve);
         let members: Vec<Member> = match &mut ports {
@@ -232,11 +233,10 @@ impl EnsembleBuilder {
             if self.read_only {
                 fs::write(home.join(READ_ONLY), "").expect("a file beside zoo.cfg");
             }
-            servers.push(Server::new(member.client, home, member.host.clone()));
+            servers.push(Server::new(member.client, member.election, home, member.host.clone()));
         }
         let mut ensemble = Ensemble { servers, home, ports, reported: AtomicBool::new(false) };
         ensemble.ports.iter_mut().for_each(Ports::release);
-        ensemble.servers.iter_mut().for_each(Server::start);
         ensemble
     }
 }

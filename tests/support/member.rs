@@ -16,7 +16,8 @@ pub(super) struct Member {
     /// Where it serves clients.
     pub(super) client: SocketAddr,
     quorum: SocketAddr,
-    election: SocketAddr,
+    /// Where it elects the leader with the others.
+    pub(super) election: SocketAddr,
     /// Where it runs; on this machine's loopback if nowhere else.
     pub(super) host: Option<Arc<Host>>,
 }

@@ -19,6 +19,7 @@ use super::process::Process;
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    election: SocketAddr,
     home: PathBuf,
     host: Option<Arc<Host>>,
     process: Option<Process>,
@@ -38,8 +39,13 @@ pub enum Mode {
 
 impl Server {
     /// A server that is not started yet, with its `zoo.cfg` and all its files in the directory `home`.
-    pub(super) fn new(address: SocketAddr, home: PathBuf, host: Option<Arc<Host>>) -> Self {
-        Self { address, home, host, process: None, stopped: false }
+    pub(super) fn new(
+        address: SocketAddr,
+        election: SocketAddr,
+        home: PathBuf,
+        host: Option<Arc<Host>>,
+    ) -> Self {
+        Self { address, election, home, host, process: None, stopped: false }
     }
 
     /// The port that it serves clients on.
@@ -50,6 +56,11 @@ impl Server {
     /// The address that it serves clients on, `<address>:<port>`.
     pub fn address(&self) -> String {
         self.socket_address().to_string()
+    }
+
+    /// The address that it elects the ensemble's leader on. Nobody listens there on the only server of an ensemble.
+    pub fn election_address(&self) -> SocketAddr {
+        self.election
     }
 
     /// The host that it runs on.
@@ -137,6 +148,12 @@ impl Server {
         self.four_letter("srvr").await.as_deref().and_then(parse_mode)
     }
 
+    /// All that it has logged, in all its processes.
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// The address that it serves clients on.
     pub(super) fn socket_address(&self) -> SocketAddr {
         self.address
@@ -173,11 +190,6 @@ impl Server {
 
     fn log_path(&self) -> PathBuf {
         self.home.join("server.log")
-    }
-
-    fn log(&self) -> String {
-        let bytes = fs::read(self.log_path()).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
