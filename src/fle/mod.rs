@@ -6,7 +6,7 @@ mod notification;
 mod quorum;
 mod vote;
 
-pub use self::config::{EnsembleConfig, Member, MemberAddress, Role};
+pub use self::config::{ConfigError, EnsembleConfig, Member, MemberAddress, Role};
 pub use self::notification::{Format, Notification};
 pub use self::quorum::Quorum;
 pub use self::vote::{Ballot, Epoch, Round, ServerId, ServerState, Vote, Zxid};
