@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::vote::{ServerId, Zxid};
@@ -243,6 +244,12 @@ impl EnsembleConfig {
 }
 
 impl Member {
+    /// Whether it is known by `0.0.0.0` or `::`, as some servers are in their own configuration.
+    pub(super) fn is_unspecified(&self) -> bool {
+        let unspecified = |it: &MemberAddress| it.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+        self.addresses.iter().any(unspecified)
+    }
+
     fn read(text: &str) -> Option<Self> {
         let (servers, client) = match text.split_once(';') {
             Some((servers, client)) => (servers, Some(client.trim())),

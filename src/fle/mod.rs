@@ -2,11 +2,20 @@
 
 pub mod codec;
 mod config;
+mod diagnosis;
+mod finding;
+mod inspect;
+mod inspection;
 mod notification;
 mod quorum;
+mod server_list;
 mod vote;
 
 pub use self::config::{ConfigError, EnsembleConfig, Member, MemberAddress, Role};
+pub use self::finding::{Finding, Who};
+pub use self::inspect::{InspectError, Inspector, inspect};
+pub use self::inspection::{Answer, InspectedServer, Inspection, Silence};
 pub use self::notification::{Format, Notification};
 pub use self::quorum::Quorum;
+pub use self::server_list::AddressError;
 pub use self::vote::{Ballot, Epoch, Round, ServerId, ServerState, Vote, Zxid};
