@@ -250,8 +250,9 @@ impl fmt::Display for Finding {
             ),
             Self::Closed { who } => write!(
                 f,
-                "the connection is closed at once: {}; the election port wants TLS (sslQuorum) or SASL \
-                 (quorum.auth), which is not supported here: ask the client port (srvr) or the admin server instead",
+                "the connection is closed at once: {}; either this is not the election port (3888 by custom), or it \
+                 wants TLS (sslQuorum) or SASL (quorum.auth), which is not supported here: ask the client port (srvr) \
+                 or the admin server instead",
                 list(who)
             ),
             Self::NotReached { who, why } => write!(f, "{who} is not reached: {why}"),

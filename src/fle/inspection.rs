@@ -56,7 +56,7 @@ pub struct Answer {
 pub enum Silence {
     /// Nobody listens: the server is not running, or it is still starting.
     Refused,
-    /// It closed the connection at once, without an answer: it wants TLS or SASL.
+    /// It closed the connection at once, without an answer: it wants TLS or SASL, or it is another port of the server.
     Closed,
     /// It accepted the connection and did not answer in time.
     Deaf,
@@ -138,7 +138,7 @@ impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused => write!(f, "connection refused: not running, or still starting"),
-            Self::Closed => write!(f, "closed at once: wants TLS or SASL"),
+            Self::Closed => write!(f, "closed at once: wants TLS or SASL, or no election port"),
             Self::Deaf => write!(f, "connected, no answer"),
             Self::Unreachable(kind) => write!(f, "no connection: {kind}"),
             Self::NotTheProtocol(error) => write!(f, "not an election port: {error}"),
