@@ -27,6 +27,8 @@ const ALLOWED: &[(&str, &str)] = &[
         "backoff breadcrumb driver error leadership machine observer path roster session telemetry types zookeeper_client",
     ),
     ("embedded", "error path types"),
+    // The election among ZooKeeper's servers has nothing to do with the one on top of them.
+    ("fle", ""),
     // Tests only: the pure parts, put together.
     ("simulation", "embedded error lease machine path types"),
 ];
@@ -51,6 +53,9 @@ const EMBEDDED: (&[&str], &[&str]) = (
     ],
     &["connection", "faults", "outbox", "server", "state", "words"],
 );
+
+/// The modules of FastLeaderElection that are not pure, which the others must not name.
+const FLE_IMPURE: &[&str] = &["inspect", "question"];
 
 /// What the pure parts must not name: tasks, clocks, sockets, threads, randomness without a seed.
 const IMPURE: &[&str] = &[
@@ -135,6 +140,31 @@ fn the_embedded_server_s_engine_is_pure() {
         seen.push(module);
     }
     for module in pure.iter().chain(impure) {
+        assert!(seen.contains(module), "{module} is gone");
+    }
+}
+
+#[test]
+fn fast_leader_election_is_pure_except_for_the_inspector() {
+    let sources = sources();
+    let mut seen = Vec::new();
+    for (file, text) in &sources["fle"] {
+        let module = file.file_stem().unwrap().to_str().unwrap();
+        seen.push(module);
+        if module == "mod" || FLE_IMPURE.contains(&module) {
+            continue;
+        }
+        names_none_of(IMPURE, file, text);
+        assert!(!text.contains("use super::{"), "{}: one `use` for each module, please", file.display());
+        for other in FLE_IMPURE {
+            for named in
+                ["super", "fle"].iter().flat_map(|it| [format!("{it}::{other}::"), format!("{it}::{other};")])
+            {
+                names_none_of(&[&named], file, text);
+            }
+        }
+    }
+    for module in FLE_IMPURE {
         assert!(seen.contains(module), "{module} is gone");
     }
 }

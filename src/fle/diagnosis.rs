@@ -1,0 +1,277 @@
+//! What the answers of an ensemble's servers mean.
+//!
+//! In come the outcomes of an inspection and the newest configuration among them, out go the findings. Servers are
+//! counted by id, each once, however many of its addresses answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::config::{EnsembleConfig, Member};
+use super::finding::{Finding, Who};
+use super::inspection::{Answer, InspectedServer, Silence};
+use super::quorum::Quorum;
+use super::vote::{ServerId, ServerState, Vote, Zxid};
+
+/// The configuration with the highest version among the answers; the first of them.
+pub(super) fn newest(servers: &[InspectedServer]) -> Option<&EnsembleConfig> {
+    let configs = servers.iter().filter_map(|server| server.outcome.as_ref().ok()?.readable_config());
+    configs.reduce(|newest, other| if other.version > newest.version { other } else { newest })
+}
+
+/// What these outcomes mean, the main thing first.
+pub(super) fn diagnose(servers: &[InspectedServer], config: Option<&EnsembleConfig>) -> Vec<Finding> {
+    let ensemble = Ensemble::of(servers, config);
+    let verdict = ensemble.verdict();
+    let mut findings = Vec::new();
+    match verdict {
+        Finding::Settled { .. } => findings.extend(ensemble.not_joined()),
+        Finding::NoQuorum { .. } | Finding::Unsettled { .. } => findings.extend(ensemble.next()),
+        _ => {}
+    }
+    findings.insert(0, verdict);
+    findings.extend(ensemble.follow_no_leader());
+    findings.extend(ensemble.configs());
+    findings.extend(ensemble.silent(servers));
+    findings.extend(ensemble.unknown(config));
+    findings
+}
+
+/// The answers, each server's once, and how they are counted.
+struct Ensemble<'a> {
+    voices: Vec<Voice<'a>>,
+    /// `None` where no configuration is known: then the majority of those who were asked counts.
+    quorum: Option<Quorum>,
+    asked: usize,
+}
+
+/// A server that answers.
+struct Voice<'a> {
+    id: Option<ServerId>,
+    who: Who,
+    answer: &'a Answer,
+}
+
+impl<'a> Ensemble<'a> {
+    fn of(servers: &'a [InspectedServer], config: Option<&EnsembleConfig>) -> Self {
+        let mut voices: Vec<Voice<'a>> = Vec::new();
+        for server in servers {
+            let again = server.id.is_some() && voices.iter().any(|voice| voice.id == server.id);
+            if let (Ok(answer), false) = (&server.outcome, again) {
+                voices.push(Voice { id: server.id, who: server.who(), answer });
+            }
+        }
+        Self { voices, quorum: config.map(Quorum::of), asked: servers.len() }
+    }
+
+    /// The main thing.
+    fn verdict(&self) -> Finding {
+        if self.voices.is_empty() {
+            return Finding::Nobody;
+        }
+        let leaders: Vec<&Voice<'_>> = self.in_state(ServerState::Leading).collect();
+        if leaders.len() > 1 {
+            let leaders = leaders.iter().map(|it| (it.vote().leader, it.vote().epoch));
+            return Finding::SeveralLeaders { leaders: leaders.collect() };
+        }
+        if let Some(leading) = leaders.first() {
+            let supports = |voice: &&Voice<'_>| voice.is_settled() && voice.is_of_the_leadership_of(leading);
+            if self.suffice(self.voters().filter(supports)) {
+                let followers = self.voters().filter(supports).filter(|it| it.who != leading.who);
+                return Finding::Settled {
+                    leader: leading.vote().leader,
+                    epoch: leading.vote().epoch,
+                    followers: all(followers),
+                };
+            }
+        }
+        if self.suffice(self.voters()) {
+            return Finding::Unsettled { looking: all(self.in_state(ServerState::Looking)) };
+        }
+        let counted = self.counted(self.voters());
+        match &self.quorum {
+            Some(quorum) => Finding::NoQuorum {
+                answering: counted.len(),
+                voters: quorum.voters().count(),
+                needed: quorum.smallest(),
+                missing: quorum.voters().filter(|id| !self.answers(*id)).collect(),
+            },
+            None => Finding::NoQuorum {
+                answering: self.voters().count(),
+                voters: self.asked,
+                needed: self.asked / 2 + 1,
+                missing: Vec::new(),
+            },
+        }
+    }
+
+    /// Whom those who answer would elect, where nobody has a leader.
+    fn next(&self) -> Option<Finding> {
+        if self.voices.iter().any(Voice::is_settled) {
+            return None;
+        }
+        let showing: Vec<Who> = all(self.voters().filter(|voice| !voice.shows_its_own_history()));
+        if !showing.is_empty() {
+            return Some(Finding::NextUnknown { showing });
+        }
+        let eligible = |id| self.quorum.as_ref().is_some_and(|quorum| quorum.is_eligible(id));
+        let votes = self.voters().map(Voice::vote).filter(|vote| eligible(vote.leader));
+        let vote = votes.filter(|vote| vote.zxid != Zxid::UNINITIALISED).max()?;
+        Some(Finding::WouldElect { vote })
+    }
+
+    /// Those who still look for the leader that there is.
+    fn not_joined(&self) -> Option<Finding> {
+        let looking = all(self.in_state(ServerState::Looking));
+        (!looking.is_empty()).then_some(Finding::NotJoined { looking })
+    }
+
+    /// Leaderships that have followers only.
+    fn follow_no_leader(&self) -> Vec<Finding> {
+        let mut leaderless: BTreeMap<_, Vec<Who>> = BTreeMap::new();
+        for voice in self.voices.iter().filter(|voice| voice.is_settled()) {
+            let led = |leading: &Voice<'_>| voice.is_of_the_leadership_of(leading);
+            if !self.in_state(ServerState::Leading).any(led) {
+                let leadership = (voice.vote().leader, voice.vote().epoch);
+                leaderless.entry(leadership).or_default().push(voice.who.clone());
+            }
+        }
+        let finding = |((leader, epoch), followers)| {
+            let itself = self.voices.iter().find(|voice| voice.id == Some(leader));
+            let says = itself.map(|voice| voice.answer.ballot.state);
+            Finding::FollowsNoLeader { leader, epoch, says, followers }
+        };
+        leaderless.into_iter().map(finding).collect()
+    }
+
+    /// Configurations that differ or that cannot be read.
+    fn configs(&self) -> Vec<Finding> {
+        let mut differing: Vec<(&EnsembleConfig, Vec<Who>)> = Vec::new();
+        let mut findings = Vec::new();
+        for voice in &self.voices {
+            match &voice.answer.config {
+                None => {}
+                Some(Ok(config)) => match differing.iter_mut().find(|it| is_same_ensemble(it.0, config)) {
+                    Some((_, who)) => who.push(voice.who.clone()),
+                    None => differing.push((config, vec![voice.who.clone()])),
+                },
+                Some(Err(error)) => {
+                    findings.push(Finding::ConfigUnreadable { who: voice.who.clone(), error: error.clone() })
+                }
+            }
+        }
+        if differing.len() > 1 {
+            let versions = differing.into_iter().map(|(config, who)| (config.version, who)).collect();
+            findings.insert(0, Finding::ConfigsDiffer { versions });
+        }
+        findings
+    }
+
+    /// Those who say nothing, unless they answer at another address.
+    fn silent(&self, servers: &[InspectedServer]) -> Vec<Finding> {
+        let (mut deaf, mut closed, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+        for server in servers.iter().filter(|server| !server.id.is_some_and(|id| self.answers(id))) {
+            let who = server.who();
+            match &server.outcome {
+                Ok(_) => {}
+                Err(Silence::Deaf) => deaf.push(who),
+                Err(Silence::Closed) => closed.push(who),
+                Err(Silence::NotTheProtocol(error)) => {
+                    findings.push(Finding::Foreign { who, error: error.clone() });
+                }
+                Err(why) => findings.push(Finding::NotReached { who, why: why.clone() }),
+            }
+        }
+        findings.extend((!deaf.is_empty()).then_some(Finding::Deaf { who: deaf }));
+        findings.extend((!closed.is_empty()).then_some(Finding::Closed { who: closed }));
+        findings
+    }
+
+    /// What the inspection could not know.
+    fn unknown(&self, config: Option<&EnsembleConfig>) -> Option<Finding> {
+        let unidentified = all(self.voices.iter().filter(|voice| voice.id.is_none()));
+        if self.voices.iter().all(|voice| voice.answer.config.is_none()) {
+            return (!self.voices.is_empty()).then_some(Finding::NoConfig);
+        }
+        (config.is_some() && !unidentified.is_empty()).then_some(Finding::Unidentified { who: unidentified })
+    }
+
+    fn in_state(&self, state: ServerState) -> impl Iterator<Item = &Voice<'a>> {
+        self.voices.iter().filter(move |voice| voice.answer.ballot.state == state)
+    }
+
+    /// Those who answer and have a vote. Where it is not known who it is, its state and its vote show an observer, unless
+    /// it looks for a leader again.
+    fn voters(&self) -> impl Iterator<Item = &Voice<'a>> {
+        self.voices.iter().filter(|voice| match (&self.quorum, voice.id) {
+            (Some(quorum), Some(id)) => quorum.is_voter(id),
+            _ => voice.answer.ballot.state != ServerState::Observing && voice.vote() != Vote::NONE,
+        })
+    }
+
+    fn answers(&self, id: ServerId) -> bool {
+        self.voices.iter().any(|voice| voice.id == Some(id))
+    }
+
+    /// The voters that these are. Those whose id is not known are taken for voters of whom there is no other answer, as far
+    /// as there are any.
+    fn counted<'b>(&self, voices: impl Iterator<Item = &'b Voice<'a>>) -> BTreeSet<ServerId>
+    where
+        'a: 'b,
+    {
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            voices.map(|voice| voice.id).partition(|id: &Option<ServerId>| id.is_some());
+        let others = self.quorum.iter().flat_map(Quorum::voters).filter(|id| !self.answers(*id));
+        known.into_iter().flatten().chain(others.take(unknown.len())).collect()
+    }
+
+    /// Whether these are enough to elect a leader.
+    fn suffice<'b>(&self, voices: impl Iterator<Item = &'b Voice<'a>>) -> bool
+    where
+        'a: 'b,
+    {
+        match &self.quorum {
+            Some(quorum) => quorum.is_quorum(&self.counted(voices)),
+            None => voices.count() > self.asked / 2,
+        }
+    }
+}
+
+impl Voice<'_> {
+    fn vote(&self) -> Vote {
+        self.answer.ballot.vote
+    }
+
+    fn is_settled(&self) -> bool {
+        self.answer.ballot.state != ServerState::Looking
+    }
+
+    fn is_of_the_leadership_of(&self, leading: &Self) -> bool {
+        self.answer.ballot.is_same_leadership(&leading.answer.ballot)
+    }
+
+    /// Whether the vote is certainly what its sender had on disk when it started. A vote on which a server has settled
+    /// is for the leader, and its epoch is the one that began with this leadership, after the leader's last zxid.
+    fn shows_its_own_history(&self) -> bool {
+        self.id == Some(self.vote().leader) && self.vote().zxid.epoch() == self.vote().epoch
+    }
+}
+
+/// Names of these, in their order.
+fn all<'a, 'b: 'a>(voices: impl Iterator<Item = &'a Voice<'b>>) -> Vec<Who> {
+    voices.map(|voice| voice.who.clone()).collect()
+}
+
+/// Whether two configurations mean the same. A server that is to listen on all its addresses is configured as `0.0.0.0` on
+/// its own machine, and by its name on the others: that is no difference. Where clients are served is its own business.
+fn is_same_ensemble(one: &EnsembleConfig, other: &EnsembleConfig) -> bool {
+    let is_same_member = |one: &Member, other: &Member| {
+        let open = one.is_unspecified() || other.is_unspecified();
+        one.role == other.role && (open || one.addresses == other.addresses)
+    };
+    one.version == other.version
+        && one.servers.keys().eq(other.servers.keys())
+        && one.servers.values().zip(other.servers.values()).all(|(one, other)| is_same_member(one, other))
+        && (&one.groups, &one.weights) == (&other.groups, &other.weights)
+}
+
+#[cfg(test)]
+mod tests;

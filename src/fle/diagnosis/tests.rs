@@ -1,0 +1,302 @@
+use std::time::Duration;
+
+use super::super::codec::DecodeError;
+use super::super::config::ConfigError;
+use super::super::inspection::Inspection;
+use super::super::vote::{Ballot, Epoch, Round};
+use super::*;
+
+use ServerState::{Following, Leading, Looking, Observing};
+
+/// Servers 1 to `n`, all with a vote, and further lines.
+fn config(n: i64, more: &str) -> EnsembleConfig {
+    let servers: String = (1..=n).map(|id| format!("server.{id}=zk{id}:2888:3888\n")).collect();
+    format!("{servers}{more}").parse().unwrap()
+}
+
+/// What a server says: its state, and its vote as leader, epoch and zxid.
+fn says(id: i64, state: ServerState, (leader, epoch, zxid): (i64, i64, i64)) -> InspectedServer {
+    let vote = Vote { epoch: Epoch(epoch), zxid: Zxid(zxid), leader: ServerId(leader) };
+    let ballot = Ballot { vote, round: Round(1), state, numbered: true };
+    let answer = Answer { ballot, config: Some(Ok(config(5, ""))), round_trip: Duration::ZERO };
+    InspectedServer {
+        id: Some(ServerId(id)),
+        address: format!("zk{id}:3888"),
+        role: None,
+        outcome: Ok(answer),
+    }
+}
+
+fn silent(id: i64, silence: Silence) -> InspectedServer {
+    let (id, address) = (Some(ServerId(id)), format!("zk{id}:3888"));
+    InspectedServer { id, address, role: None, outcome: Err(silence) }
+}
+
+/// The same, of whom it is not known who it is.
+fn unidentified(server: InspectedServer) -> InspectedServer {
+    InspectedServer { id: None, ..server }
+}
+
+fn with_config(
+    server: InspectedServer,
+    config: Option<Result<EnsembleConfig, ConfigError>>,
+) -> InspectedServer {
+    let outcome = server.outcome.map(|answer| Answer { config, ..answer });
+    InspectedServer { outcome, ..server }
+}
+
+fn findings(servers: impl IntoIterator<Item = InspectedServer>) -> Vec<Finding> {
+    Inspection::of(servers.into_iter().collect()).findings
+}
+
+fn servers(ids: &[i64]) -> Vec<Who> {
+    ids.iter().map(|id| Who::Server(ServerId(*id))).collect()
+}
+
+fn refused(id: i64) -> Finding {
+    Finding::NotReached { who: Who::Server(ServerId(id)), why: Silence::Refused }
+}
+
+fn settled(leader: i64, epoch: i64, followers: &[i64]) -> Finding {
+    Finding::Settled { leader: ServerId(leader), epoch: Epoch(epoch), followers: servers(followers) }
+}
+
+const LED_BY_3: (i64, i64, i64) = (3, 2, 0x1_0000_0008);
+
+#[test]
+fn all_follow_one_leader() {
+    // Those who joined later have settled with another zxid; the epoch is the same.
+    let late = says(5, Following, (3, 2, 0x2_0000_0001));
+    let four = [1, 2, 4].map(|id| says(id, Following, LED_BY_3));
+    let inspection = Inspection::of([says(3, Leading, LED_BY_3), late].into_iter().chain(four).collect());
+    assert_eq!(inspection.findings, [settled(3, 2, &[1, 2, 4, 5])]);
+    assert!(inspection.is_healthy());
+    assert_eq!(inspection.leader(), Some((ServerId(3), Epoch(2))));
+    let told = "settled: server 3 leads epoch 0x2, followed by server 1, server 2, server 4, server 5";
+    assert_eq!(inspection.findings[0].to_string(), told);
+}
+
+#[test]
+fn one_of_five_is_dead_and_one_has_not_joined_yet() {
+    let found = findings([
+        says(1, Following, LED_BY_3),
+        says(2, Following, LED_BY_3),
+        says(3, Leading, LED_BY_3),
+        silent(4, Silence::Refused),
+        says(5, Looking, (5, 1, 0x1_0000_0008)),
+    ]);
+    let not_joined = Finding::NotJoined { looking: servers(&[5]) };
+    assert_eq!(found, [settled(3, 2, &[1, 2]), not_joined, refused(4)]);
+    assert_eq!(found[1].to_string(), "still looking, although there is a leader: server 5");
+    assert!(found[1].is_trouble() && found[2].is_trouble());
+}
+
+#[test]
+fn two_of_five_are_left_and_show_what_they_had_settled_on() {
+    let looking = [1, 2].map(|id| says(id, Looking, LED_BY_3));
+    let found = findings(looking.into_iter().chain([3, 4, 5].map(|id| silent(id, Silence::Refused))));
+    let no_quorum =
+        Finding::NoQuorum { answering: 2, voters: 5, needed: 3, missing: [3, 4, 5].map(ServerId).to_vec() };
+    let unknown = Finding::NextUnknown { showing: servers(&[1, 2]) };
+    assert_eq!(found, [no_quorum, unknown, refused(3), refused(4), refused(5)]);
+    let told = "no quorum: 2 of 5 voters answer, 3 are needed; missing: server 3, server 4, server 5";
+    assert_eq!(found[0].to_string(), told);
+}
+
+#[test]
+fn two_of_five_have_just_started_and_the_one_with_more_transactions_would_lead() {
+    let (ahead, behind) = ((1, 2, 0x2_0000_0009), (2, 2, 0x2_0000_0008));
+    let found = findings([says(1, Looking, ahead), says(2, Looking, behind)]);
+    let vote = Vote { epoch: Epoch(2), zxid: Zxid(0x2_0000_0009), leader: ServerId(1) };
+    assert!(matches!(found[0], Finding::NoQuorum { answering: 2, .. }));
+    assert_eq!(found[1..], [Finding::WouldElect { vote }]);
+    assert!(found[1].to_string().contains("server 1 would be elected: its zxid 0x200000009 of epoch 0x2"));
+}
+
+/// The epoch of the vote on which a leader settled began after its last zxid: so it may have more by now.
+#[test]
+fn a_former_leader_that_votes_for_itself_does_not_show_its_history() {
+    let found = findings([says(3, Looking, LED_BY_3), says(2, Looking, (2, 2, 0x2_0000_0001))]);
+    assert_eq!(found[1..], [Finding::NextUnknown { showing: servers(&[3]) }]);
+}
+
+#[test]
+fn who_cannot_lead_would_not_be_elected() {
+    let groups = "group.1=1:2:3\nweight.3=0\n";
+    let mut observed = config(3, groups);
+    observed.servers.insert(
+        ServerId(4),
+        Member { role: super::super::config::Role::Observer, ..observed.servers[&ServerId(3)].clone() },
+    );
+    let fresh = |id: i64| with_config(says(id, Looking, (id, 0, 0)), Some(Ok(observed.clone())));
+    // 3 weighs nothing, and 4 has no vote.
+    let found = findings([1, 2, 3, 4].map(fresh));
+    let vote = Vote { epoch: Epoch(0), zxid: Zxid(0), leader: ServerId(2) };
+    let looking = Finding::Unsettled { looking: servers(&[1, 2, 3, 4]) };
+    assert_eq!(found, [looking, Finding::WouldElect { vote }]);
+}
+
+#[test]
+fn a_quorum_answers_and_is_still_looking() {
+    let found = findings([1, 2, 4].map(|id| says(id, Looking, LED_BY_3)));
+    let looking = servers(&[1, 2, 4]);
+    assert_eq!(
+        found,
+        [Finding::Unsettled { looking: looking.clone() }, Finding::NextUnknown { showing: looking }]
+    );
+    assert!(found[0].to_string().starts_with("no leader, although a quorum answers"), "{}", found[0]);
+}
+
+#[test]
+fn two_servers_say_that_they_lead() {
+    let found = findings([
+        says(1, Leading, (1, 3, 0x2_0000_0001)),
+        says(2, Following, (1, 3, 0x2_0000_0001)),
+        says(3, Leading, LED_BY_3),
+    ]);
+    let leaders = vec![(ServerId(1), Epoch(3)), (ServerId(3), Epoch(2))];
+    assert_eq!(found, [Finding::SeveralLeaders { leaders }]);
+    assert!(found[0].to_string().contains("server 1 of epoch 0x3, server 3 of epoch 0x2"), "{}", found[0]);
+}
+
+#[test]
+fn the_leader_that_some_follow_says_something_else_or_nothing() {
+    let followers = [1, 2].map(|id| says(id, Following, LED_BY_3));
+    let of = |says| Finding::FollowsNoLeader {
+        leader: ServerId(3),
+        epoch: Epoch(2),
+        says,
+        followers: servers(&[1, 2]),
+    };
+    for (third, expected, told) in [
+        (silent(3, Silence::Deaf), of(None), "server 3 does not answer"),
+        (says(3, Looking, LED_BY_3), of(Some(Looking)), "server 3 says LOOKING"),
+        (says(3, Leading, (3, 3, 0x2_0000_0001)), of(Some(Leading)), "server 3 leads another epoch"),
+    ] {
+        let found = findings(followers.clone().into_iter().chain([third]));
+        assert!(!matches!(found[0], Finding::Settled { .. }), "{found:?}");
+        assert!(found.contains(&expected), "{found:?}");
+        assert!(expected.to_string().ends_with(told), "{expected}");
+    }
+}
+
+#[test]
+fn configurations_differ_in_version_or_only_in_their_text() {
+    let following = |id| says(id, Following, LED_BY_3);
+    let new = config(5, "version=100000003");
+    let typo: EnsembleConfig = config(5, "").to_string().replace("zk4", "zk44").parse().unwrap();
+    let found = findings([
+        following(1),
+        with_config(following(2), Some(Ok(typo))),
+        with_config(says(3, Leading, LED_BY_3), Some(Ok(new))),
+        following(4),
+    ]);
+    let versions =
+        vec![(Zxid(0), servers(&[1, 4])), (Zxid(0), servers(&[2])), (Zxid(0x1_0000_0003), servers(&[3]))];
+    assert_eq!(found, [settled(3, 2, &[1, 2, 4]), Finding::ConfigsDiffer { versions }]);
+    let told = found[1].to_string();
+    assert!(told.contains("version 0x0 on server 1, server 4, version 0x0 on server 2"), "{told}");
+    assert!(told.contains("of the same version there are different texts"), "{told}");
+}
+
+/// As in containers, where each server has all its own interfaces in place of its name.
+#[test]
+fn a_server_that_calls_itself_by_all_its_addresses_has_no_other_configuration() {
+    let own = |id: i64| -> EnsembleConfig {
+        config(5, "").to_string().replace(&format!("zk{id}:"), "0.0.0.0:").parse().unwrap()
+    };
+    let states = [(1, Following), (2, Following), (3, Leading)];
+    let found = findings(states.map(|(id, state)| with_config(says(id, state, LED_BY_3), Some(Ok(own(id))))));
+    assert_eq!(found, [settled(3, 2, &[1, 2])]);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_reported_and_the_vote_still_counts() {
+    let error = ConfigError::NoParticipant;
+    let found = findings([
+        with_config(says(1, Following, LED_BY_3), Some(Err(error.clone()))),
+        says(2, Following, LED_BY_3),
+        says(3, Leading, LED_BY_3),
+    ]);
+    let who = Who::Server(ServerId(1));
+    assert_eq!(found, [settled(3, 2, &[1, 2]), Finding::ConfigUnreadable { who, error }]);
+}
+
+#[test]
+fn those_who_say_nothing_are_told_apart() {
+    let foreign = DecodeError::FrameLength { announced: 0x4854_5450 };
+    let found = findings([
+        says(3, Leading, LED_BY_3),
+        silent(1, Silence::Deaf),
+        silent(2, Silence::Closed),
+        silent(4, Silence::NotTheProtocol(foreign.clone())),
+        silent(5, Silence::Unresolved),
+    ]);
+    let [no_quorum, foreign_told, not_reached, deaf, closed] = &found[..] else { panic!("{found:?}") };
+    assert!(matches!(no_quorum, Finding::NoQuorum { answering: 1, .. }));
+    assert_eq!(*foreign_told, Finding::Foreign { who: Who::Server(ServerId(4)), error: foreign });
+    let unresolved = Finding::NotReached { who: Who::Server(ServerId(5)), why: Silence::Unresolved };
+    assert_eq!(*not_reached, unresolved);
+    assert_eq!(*deaf, Finding::Deaf { who: servers(&[1]) });
+    assert_eq!(*closed, Finding::Closed { who: servers(&[2]) });
+    assert!(closed.to_string().contains("TLS") && closed.to_string().contains("SASL"));
+    assert!(deaf.to_string().contains("port is open"));
+
+    assert_eq!(findings([silent(1, Silence::Refused)]), [Finding::Nobody, refused(1)]);
+}
+
+/// As where the addresses that were given are forwarded to those of the configuration.
+#[test]
+fn unknown_senders_count_as_the_voters_of_whom_nothing_else_is_heard() {
+    let unknown = [1, 2].map(|id| unidentified(says(id, Following, LED_BY_3)));
+    let silence = [1, 2, 3, 4, 5].map(|id| silent(id, Silence::Unresolved));
+    let found = findings(unknown.into_iter().chain([says(3, Leading, LED_BY_3)]).chain(silence));
+    let at = |id: i64| Who::At(format!("zk{id}:3888"));
+    let followers = vec![at(1), at(2)];
+    let settled = Finding::Settled { leader: ServerId(3), epoch: Epoch(2), followers: followers.clone() };
+    assert_eq!(found[0], settled);
+    assert_eq!(found.last(), Some(&Finding::Unidentified { who: followers }));
+    // 3 has answered elsewhere.
+    assert_eq!(found.len(), 2 + 4, "{found:?}");
+
+    // One voter that answers twice is one.
+    let twice = [says(3, Leading, LED_BY_3), says(3, Leading, LED_BY_3), says(1, Following, LED_BY_3)];
+    assert!(matches!(findings(twice)[0], Finding::NoQuorum { answering: 2, .. }));
+}
+
+#[test]
+fn before_3_5_nothing_tells_who_belongs_to_the_ensemble() {
+    let old = |server| with_config(server, None);
+    let follower = |id| old(unidentified(says(id, Following, LED_BY_3)));
+    let leader = old(says(3, Leading, LED_BY_3));
+    let nobody = |id| unidentified(silent(id, Silence::Refused));
+    let found = findings([follower(1), leader.clone(), nobody(2)]);
+    let followers = vec![Who::At("zk1:3888".into())];
+    let settled = Finding::Settled { leader: ServerId(3), epoch: Epoch(2), followers };
+    assert_eq!(found[0], settled);
+    assert_eq!(found.last(), Some(&Finding::NoConfig));
+    let no_quorum = Finding::NoQuorum { answering: 1, voters: 2, needed: 2, missing: vec![] };
+    assert_eq!(findings([leader, nobody(1)])[0], no_quorum);
+}
+
+#[test]
+fn many_voters_are_no_quorum_where_they_are_of_few_groups() {
+    let groups = config(9, "group.1=1:2:3\ngroup.2=4:5:6\ngroup.3=7:8:9\n");
+    let looking = [1, 2, 3, 4, 7]
+        .map(|id| with_config(says(id, Looking, (3, 2, 0x1_0000_0001)), Some(Ok(groups.clone()))));
+    let found = findings(looking);
+    assert!(matches!(found[0], Finding::NoQuorum { answering: 5, voters: 9, needed: 4, .. }), "{found:?}");
+    let told =
+        "no quorum: 5 of 9 voters answer, 4 can be enough, but not these of their groups; missing: server 5";
+    assert!(found[0].to_string().starts_with(told), "{}", found[0]);
+}
+
+#[test]
+fn an_observer_is_no_voter() {
+    let mut observed = config(3, "");
+    observed.servers.get_mut(&ServerId(3)).unwrap().role = super::super::config::Role::Observer;
+    let of = |server| with_config(server, Some(Ok(observed.clone())));
+    let found = findings([of(says(1, Leading, (1, 2, 5))), of(says(3, Observing, (1, 2, 5)))]);
+    let missing = vec![ServerId(2)];
+    assert_eq!(found, [Finding::NoQuorum { answering: 1, voters: 2, needed: 2, missing }]);
+}

@@ -1,0 +1,295 @@
+//! What there is to say about an ensemble after an inspection.
+
+use std::fmt;
+
+use super::codec::DecodeError;
+use super::config::ConfigError;
+use super::inspection::Silence;
+use super::vote::{Epoch, ServerId, ServerState, Vote, Zxid};
+
+/// One thing that the answers of an ensemble's servers mean. Prints as a sentence for people.
+///
+/// An inspection reads each server once, at about the same time. In the middle of an election, or a moment after one,
+/// the answers can contradict each other: whoever sees that asks again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// One server leads, and a quorum, itself included, says so.
+    Settled {
+        /// Who leads.
+        leader: ServerId,
+        /// The epoch of its leadership.
+        epoch: Epoch,
+        /// The voters that follow it.
+        followers: Vec<Who>,
+    },
+    /// Several servers say that they lead. FastLeaderElection allows that for a moment, until the one without a quorum
+    /// gives up; only the leader of the higher epoch can still commit.
+    SeveralLeaders {
+        /// They, and the epochs in which they do.
+        leaders: Vec<(ServerId, Epoch)>,
+    },
+    /// The voters that answer are not enough to elect anyone.
+    NoQuorum {
+        /// How many voters answer.
+        answering: usize,
+        /// How many there are; where no answer brought a configuration, how many servers were asked.
+        voters: usize,
+        /// How many a quorum takes at least.
+        needed: usize,
+        /// The voters that do not answer, or whose answer nobody can tell from another's ([`Finding::Unidentified`]).
+        missing: Vec<ServerId>,
+    },
+    /// A quorum answers, but no quorum says that it has the same leader.
+    Unsettled {
+        /// Those who look for a leader.
+        looking: Vec<Who>,
+    },
+    /// Whom those who answer would elect, if they were enough and started now.
+    WouldElect {
+        /// The highest of their votes.
+        vote: Vote,
+    },
+    /// Whom those who answer would elect cannot be told. A server that looks for a leader shows the vote that it settled
+    /// on last, and only after a start its own history.
+    NextUnknown {
+        /// Those who show something else than their own history, or may do so.
+        showing: Vec<Who>,
+    },
+    /// There is a leader, and some servers do not follow it yet.
+    NotJoined {
+        /// Those who look for a leader.
+        looking: Vec<Who>,
+    },
+    /// Some servers follow one that does not say that it leads.
+    FollowsNoLeader {
+        /// Whom they follow.
+        leader: ServerId,
+        /// In which epoch.
+        epoch: Epoch,
+        /// What it says itself; `None` if it does not answer. If [`ServerState::Leading`], then in another epoch.
+        says: Option<ServerState>,
+        /// Those who follow it.
+        followers: Vec<Who>,
+    },
+    /// The servers have different configurations.
+    ConfigsDiffer {
+        /// Each configuration by its version, and who has it. A version that occurs twice stands for different texts.
+        versions: Vec<(Zxid, Vec<Who>)>,
+    },
+    /// A server sent a configuration that cannot be read.
+    ConfigUnreadable {
+        /// Who.
+        who: Who,
+        /// What is wrong with it.
+        error: ConfigError,
+    },
+    /// A port is open, and whoever listens there answers nothing: a server that hangs, is stopped, or no longer listens
+    /// to votes.
+    Deaf {
+        /// Which.
+        who: Vec<Who>,
+    },
+    /// A port closes the connection at once, as election ports do that want TLS or SASL.
+    Closed {
+        /// Which.
+        who: Vec<Who>,
+    },
+    /// A server is not reached.
+    NotReached {
+        /// Which.
+        who: Who,
+        /// Why.
+        why: Silence,
+    },
+    /// What answers is not an election port.
+    Foreign {
+        /// Where.
+        who: Who,
+        /// How that shows.
+        error: DecodeError,
+    },
+    /// Answers whose sender is not known: the address that was asked is none of the configuration's, and the answer
+    /// does not tell.
+    Unidentified {
+        /// Where they came from.
+        who: Vec<Who>,
+    },
+    /// No answer brought a configuration; ZooKeeper sends it since 3.5. So nothing but the addresses that were given tells
+    /// who belongs to the ensemble.
+    NoConfig,
+    /// Nobody answers.
+    Nobody,
+}
+
+/// A server, as a finding names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Who {
+    /// By its id.
+    Server(ServerId),
+    /// By its address, where the id is not known.
+    At(String),
+}
+
+impl Finding {
+    /// A short name for programs, which does not change: `settled`, `several_leaders`, `no_quorum`, `unsettled`,
+    /// `would_elect`, `next_unknown`, `not_joined`, `follows_no_leader`, `configs_differ`, `config_unreadable`, `deaf`,
+    /// `closed`, `not_reached`, `foreign`, `unidentified`, `no_config`, `nobody`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Settled { .. } => "settled",
+            Self::SeveralLeaders { .. } => "several_leaders",
+            Self::NoQuorum { .. } => "no_quorum",
+            Self::Unsettled { .. } => "unsettled",
+            Self::WouldElect { .. } => "would_elect",
+            Self::NextUnknown { .. } => "next_unknown",
+            Self::NotJoined { .. } => "not_joined",
+            Self::FollowsNoLeader { .. } => "follows_no_leader",
+            Self::ConfigsDiffer { .. } => "configs_differ",
+            Self::ConfigUnreadable { .. } => "config_unreadable",
+            Self::Deaf { .. } => "deaf",
+            Self::Closed { .. } => "closed",
+            Self::NotReached { .. } => "not_reached",
+            Self::Foreign { .. } => "foreign",
+            Self::Unidentified { .. } => "unidentified",
+            Self::NoConfig => "no_config",
+            Self::Nobody => "nobody",
+        }
+    }
+
+    /// Whether somebody should have a look. Not so: that the ensemble has settled, and what the inspection could not know.
+    #[must_use]
+    pub const fn is_trouble(&self) -> bool {
+        !matches!(self, Self::Settled { .. } | Self::Unidentified { .. } | Self::NoConfig)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settled { leader, epoch, followers } => {
+                write!(f, "settled: server {leader} leads epoch {epoch}, followed by {}", list(followers))
+            }
+            Self::SeveralLeaders { leaders } => {
+                let leaders: Vec<String> =
+                    leaders.iter().map(|(id, epoch)| format!("server {id} of epoch {epoch}")).collect();
+                write!(
+                    f,
+                    "several servers say that they lead: {}; ask again: the one without a quorum gives up within \
+                     seconds, and commits nothing until then",
+                    leaders.join(", ")
+                )
+            }
+            Self::NoQuorum { answering, voters, needed, missing } => {
+                write!(f, "no quorum: {answering} of {voters} voters answer, ")?;
+                if answering >= needed {
+                    write!(f, "{needed} can be enough, but not these of their groups")?;
+                } else {
+                    write!(f, "{needed} are needed")?;
+                }
+                let missing: Vec<Who> = missing.iter().copied().map(Who::Server).collect();
+                if missing.is_empty() { Ok(()) } else { write!(f, "; missing: {}", list(&missing)) }
+            }
+            Self::Unsettled { looking } => write!(
+                f,
+                "no leader, although a quorum answers; looking for one: {}; ask again: if this lasts, the servers do \
+                 not reach each other",
+                list(looking)
+            ),
+            Self::WouldElect { vote } => write!(
+                f,
+                "of those who answer, server {} would be elected: its zxid {} of epoch {} goes before the others'; a \
+                 server that does not answer can have a higher one",
+                vote.leader, vote.zxid, vote.epoch
+            ),
+            Self::NextUnknown { showing } => write!(
+                f,
+                "who would be elected cannot be told: a looking server shows the vote that it settled on last, and its \
+                 own history only after a start; so do {}",
+                list(showing)
+            ),
+            Self::NotJoined { looking } => {
+                write!(f, "still looking, although there is a leader: {}", list(looking))
+            }
+            Self::FollowsNoLeader { leader, epoch, says, followers } => {
+                write!(
+                    f,
+                    "followers of server {leader} in epoch {epoch}: {}; but server {leader} ",
+                    list(followers)
+                )?;
+                match says {
+                    None => write!(f, "does not answer"),
+                    Some(ServerState::Leading) => write!(f, "leads another epoch"),
+                    Some(state) => write!(f, "says {state}"),
+                }
+            }
+            Self::ConfigsDiffer { versions } => {
+                let each: Vec<String> = versions
+                    .iter()
+                    .map(|(version, who)| format!("version {version} on {}", list(who)))
+                    .collect();
+                write!(f, "the configurations differ: {}", each.join(", "))?;
+                let twice = |at: usize| versions[..at].iter().any(|earlier| earlier.0 == versions[at].0);
+                if (0..versions.len()).any(twice) {
+                    write!(
+                        f,
+                        "; of the same version there are different texts: compare the servers' zoo.cfg"
+                    )?;
+                }
+                Ok(())
+            }
+            Self::ConfigUnreadable { who, error } => {
+                write!(f, "the configuration that {who} sends cannot be read: {error}")
+            }
+            Self::Deaf { who } => write!(
+                f,
+                "the port is open and nobody answers: {}; a process that hangs or is stopped, or an election that no \
+                 longer listens: see its log, and restart it",
+                list(who)
+            ),
+            Self::Closed { who } => write!(
+                f,
+                "the connection is closed at once: {}; either this is not the election port (3888 by custom), or it \
+                 wants TLS (sslQuorum) or SASL (quorum.auth), which is not supported here: ask the client port (srvr) \
+                 or the admin server instead",
+                list(who)
+            ),
+            Self::NotReached { who, why } => write!(f, "{who} is not reached: {why}"),
+            Self::Foreign { who, error } => {
+                write!(f, "what listens in place of {who} is not an election port (3888 by custom): {error}")
+            }
+            Self::Unidentified { who } => write!(
+                f,
+                "answers of which it is not known whose they are, counted as those of different voters: {}; give the \
+                 addresses that the configuration has",
+                list(who)
+            ),
+            Self::NoConfig => write!(
+                f,
+                "no answer tells who belongs to the ensemble (ZooKeeper before 3.5): counted are the servers that \
+                 were asked, so give all of them"
+            ),
+            Self::Nobody => write!(f, "nobody answers"),
+        }
+    }
+}
+
+/// `server 3`, or `the server at 127.0.0.1:3888`.
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(id) => write!(f, "server {id}"),
+            Self::At(address) => write!(f, "the server at {address}"),
+        }
+    }
+}
+
+/// `server 1, server 3`, or `nobody`.
+fn list(who: &[Who]) -> String {
+    if who.is_empty() {
+        return "nobody".into();
+    }
+    let each: Vec<String> = who.iter().map(Who::to_string).collect();
+    each.join(", ")
+}

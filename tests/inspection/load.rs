@@ -1,0 +1,71 @@
+//! An ensemble that serves clients does not notice that it is inspected.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::join_all;
+use zookeeper_election::fle::Inspection;
+use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
+
+use crate::support::{Ensemble, PATIENCE, eventually};
+use crate::{election_address, finds, id, inspect};
+
+/// All that servers may log about inspections: a connection of a stranger comes and goes.
+const MAY_LOG: &[&str] = &[];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_inspections_under_load_change_nothing() {
+    let ensemble = Ensemble::start(3).await;
+    let all = [0, 1, 2].map(|i| election_address(&ensemble, i)).join(",");
+    let leader = ensemble.leader().await;
+    let before = finds("all is well", &all, Inspection::is_healthy).await;
+    assert_eq!(before.leader().unwrap().0, id(leader), "{before}");
+
+    // Clients write all the while.
+    let client = Client::connect(&ensemble.connect_string()).await.expect("a session");
+    let written = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&written);
+    let mut writer = tokio::spawn(async move {
+        let mode = CreateMode::PersistentSequential.with_acls(Acls::anyone_all());
+        loop {
+            client.create("/node-", b"", &mode).await.expect("a node");
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let has_written = async |more: u64| {
+        let goal = written.load(Ordering::Relaxed) + more;
+        eventually("writes", PATIENCE, async || (written.load(Ordering::Relaxed) >= goal).then_some(()))
+            .await;
+    };
+    has_written(10).await;
+    let logged = [0, 1, 2].map(|i| ensemble.server(i).log().len());
+
+    for batch in 0..20 {
+        let one = election_address(&ensemble, batch % 3);
+        let ten = (0..10).map(|i| inspect(if i % 2 == 0 { &all } else { &one }));
+        for inspection in join_all(ten).await {
+            assert!(inspection.is_healthy(), "{inspection}");
+            assert_eq!(inspection.leader(), before.leader(), "{inspection}");
+            assert_eq!(inspection.servers.len(), 3, "{inspection}");
+        }
+        has_written(1).await;
+    }
+
+    assert!(!writer.is_finished(), "every write succeeds: {:?}", (&mut writer).await);
+    writer.abort();
+    eprintln!("written meanwhile: {}", written.load(Ordering::Relaxed));
+    assert_eq!(ensemble.leader().await, leader);
+    let after = finds("all is well", &all, Inspection::is_healthy).await;
+    assert_eq!(after.leader(), before.leader());
+    let mut unexpected = BTreeSet::new();
+    for (i, before) in logged.into_iter().enumerate() {
+        let log = ensemble.server(i).log();
+        for line in log[before..].lines() {
+            if !MAY_LOG.iter().any(|allowed| line.contains(allowed)) {
+                unexpected.insert(format!("server {}: {line}", id(i)));
+            }
+        }
+    }
+    assert!(unexpected.is_empty(), "{unexpected:#?}");
+}
