@@ -6,6 +6,7 @@ mod election;
 mod notification;
 mod quorum;
 mod search;
+pub mod simulator;
 mod vote;
 
 pub use self::config::{EnsembleConfig, Member, MemberAddress, Role};
