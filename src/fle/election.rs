@@ -193,6 +193,12 @@ impl Elector {
         self.search.as_ref().map(Search::proposal)
     }
 
+    /// Whether a quorum agrees with its proposal, and it only waits for a better one.
+    #[must_use]
+    pub fn is_finalizing(&self) -> bool {
+        self.search.as_ref().is_some_and(Search::is_finalizing)
+    }
+
     /// What it has settled on last, or, before that, a vote for itself. Whoever has no vote and asks a server that looks
     /// is told this, not the proposal.
     #[must_use]

@@ -11,6 +11,7 @@ mod notification;
 mod quorum;
 mod search;
 mod server_list;
+pub mod simulator;
 mod vote;
 
 pub use self::config::{ConfigError, EnsembleConfig, Member, MemberAddress, Role};

@@ -75,6 +75,10 @@ impl Search {
         self.proposal
     }
 
+    pub(super) fn is_finalizing(&self) -> bool {
+        self.finalizing
+    }
+
     pub(super) fn votes(&self) -> impl Iterator<Item = (ServerId, Vote)> {
         self.votes.0.iter().map(|(from, ballot)| (*from, ballot.vote))
     }
