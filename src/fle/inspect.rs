@@ -3,6 +3,7 @@
 //! In comes the election address of a server, or several. Each is asked once (`question.rs`); the configurations in the
 //! answers name the other servers, which are asked next. Out comes an [`Inspection`].
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -36,6 +37,9 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(500);
 /// As [`Inspector::inspect`].
 ///
 /// # Errors
+/// As [`Inspector::inspect`].
+///
+/// # Connection loss
 /// As [`Inspector::inspect`].
 pub async fn inspect(servers: &str) -> Result<Inspection, InspectError> {
     Inspector::new().inspect(servers).await
@@ -155,7 +159,7 @@ impl Inspector {
         let mut asked: Vec<Asked> = Vec::new();
         let mut members = BTreeMap::new();
         let given = server_list(servers)?.into_iter().map(|address| (None, vec![address]));
-        let mut next: Vec<(Option<ServerId>, Vec<ServerAddress>)> = given.collect();
+        let mut next: Vec<Named> = given.collect();
         for _ in 0..WAVES {
             let servers = asked.len() + next.len();
             if servers > MOST_SERVERS {
@@ -210,6 +214,9 @@ impl Inspector {
         (resolved, asked)
     }
 }
+
+/// Somebody to be asked: as whom, where a configuration names it, and its addresses.
+type Named = (Option<ServerId>, Vec<ServerAddress>);
 
 /// Somebody who was asked.
 struct Asked {
@@ -274,10 +281,10 @@ impl Sockets {
 fn named_by(
     asked: &[Asked],
     members: &BTreeMap<ServerId, Vec<SocketAddr>>,
-) -> Result<Vec<(Option<ServerId>, Vec<ServerAddress>)>, InspectError> {
+) -> Result<Vec<Named>, InspectError> {
     let answers = asked.iter().filter_map(|it| it.outcome.as_ref().ok());
     let mut configs: Vec<&EnsembleConfig> = answers.filter_map(Answer::readable_config).collect();
-    configs.sort_by(|a, b| b.version.cmp(&a.version));
+    configs.sort_by_key(|config| Reverse(config.version));
     let mut named = BTreeMap::new();
     for (id, member) in configs.into_iter().flat_map(|config| &config.servers) {
         if *id >= STRANGERS {

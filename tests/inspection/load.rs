@@ -54,10 +54,10 @@ async fn two_hundred_inspections_under_load_change_nothing() {
     has_written(10).await;
     let logged = [0, 1, 2].map(|i| ensemble.server(i).log().len());
 
-    for batch in 0..20 {
+    for batch in 0..10 {
         let one = election_address(&ensemble, batch % 3);
-        let ten = (0..10).map(|i| inspect(if i % 2 == 0 { &all } else { &one }));
-        for inspection in join_all(ten).await {
+        let twenty = (0..20).map(|i| inspect(if i % 2 == 0 { &all } else { &one }));
+        for inspection in join_all(twenty).await {
             assert!(inspection.is_healthy(), "{inspection}");
             assert_eq!(inspection.leader(), before.leader(), "{inspection}");
             assert_eq!(inspection.servers.len(), 3, "{inspection}");
