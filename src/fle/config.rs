@@ -307,10 +307,12 @@ pub(super) fn bracketed(host: &str) -> String {
 mod tests {
     use super::*;
 
-    /// What a server 3.8.0 of three sends.
-    const SENT: &str = "server.1=127.0.0.1:14026:14027:participant;127.0.0.1:14025\n\
-                        server.2=127.0.0.1:14029:14030:participant;127.0.0.1:14028\n\
-                        server.3=127.0.0.1:14032:14033:participant;127.0.0.1:14031\nversion=0";
+    /// What a server 3.8.0 sent, whose `zoo.cfg` has `localhost`, `::1`, a client port without a host, and two weights.
+    const SENT: &str = "server.1=127.0.0.1:41001:41101:participant;127.0.0.1:41201\n\
+                        server.2=localhost:41002:41102:participant;0.0.0.0:41202\n\
+                        server.3=127.0.0.1:41003:41103:participant;[0:0:0:0:0:0:0:1]:41203\n\
+                        server.4=[0:0:0:0:0:0:0:1]:41004:41104:observer;127.0.0.1:41204\n\
+                        group.1=1:2\ngroup.7=3\nweight.1=3\nweight.2=0\nweight.3=1\nversion=0";
 
     fn parse(text: &str) -> Result<EnsembleConfig, ConfigError> {
         text.parse()
@@ -321,10 +323,12 @@ mod tests {
         let config = parse(SENT).unwrap();
         assert_eq!(config.to_string(), SENT);
         assert_eq!(config.participants().collect::<Vec<_>>(), [1, 2, 3].map(ServerId));
-        let second = &config.servers[&ServerId(2)];
-        let address = MemberAddress { host: "127.0.0.1".into(), quorum_port: 14029, election_port: 14030 };
-        assert_eq!(second.addresses, [address]);
-        assert_eq!(second.client.as_deref(), Some("127.0.0.1:14028"));
+        let fourth = &config.servers[&ServerId(4)];
+        let host = "0:0:0:0:0:0:0:1".to_owned();
+        let address = MemberAddress { host, quorum_port: 41004, election_port: 41104 };
+        assert_eq!((fourth.role, &fourth.addresses), (Role::Observer, &vec![address]));
+        assert_eq!(fourth.client.as_deref(), Some("127.0.0.1:41204"));
+        assert_eq!(config.weights[&ServerId(2)], 0);
         // The order of the lines means nothing.
         let turned: Vec<&str> = SENT.lines().rev().collect();
         assert_eq!(parse(&turned.join("\n")).unwrap(), config);

@@ -257,7 +257,7 @@ impl fmt::Display for Finding {
             ),
             Self::NotReached { who, why } => write!(f, "{who} is not reached: {why}"),
             Self::Foreign { who, error } => {
-                write!(f, "what listens in place of {who} is not an election port (3888 by custom): {error}")
+                write!(f, "{who} does not speak as an election port (3888 by custom) does: {error}")
             }
             Self::Unidentified { who } => write!(
                 f,
