@@ -27,12 +27,8 @@ const ALLOWED: &[(&str, &str)] = &[
         "backoff breadcrumb driver error leadership machine observer path roster session telemetry types zookeeper_client",
     ),
     ("embedded", "error path types"),
-<<<<<<< HEAD
     // The election among ZooKeeper's servers has nothing to do with the one on top of them.
     ("fle", ""),
-=======
-    ("fle", "error types"),
->>>>>>> wt-sim
     // Tests only: the pure parts, put together.
     ("simulation", "embedded error lease machine path types"),
 ];

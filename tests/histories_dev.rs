@@ -1,0 +1,3 @@
+#[path = "fle/histories.rs"]
+mod histories;
+mod support;
