@@ -47,7 +47,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::election::{Action, Elector, Event, History};
+use super::election::{Elector, Event, History};
 use super::notification::Notification;
 use super::quorum::Quorum;
 use super::vote::{Epoch, ServerId, ServerState, Vote, Zxid};
@@ -342,5 +342,9 @@ impl Simulation {
     }
 }
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod stories;
 #[cfg(test)]
 mod tests;

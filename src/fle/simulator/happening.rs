@@ -76,9 +76,10 @@ pub enum What {
         /// The history.
         history: History,
     },
-    /// It was elected, and this server, which follows it, has a better history. So it does not lead. (Zab's stand-in.)
+    /// It was elected, but so many of its followers have a better history that there is no quorum without them. So it
+    /// does not lead. (Zab's stand-in.)
     Refused {
-        /// By whom.
+        /// One of them.
         by: ServerId,
     },
     /// The leader on which it settled has not been heard, or has not led it, for as long as it is ready to wait.
@@ -112,8 +113,8 @@ pub enum Effect {
     Joined,
     /// The server has settled on a leader itself, and the sender looks for one: it is told.
     Answered,
-    /// Nothing: the server has settled, and the sender does not look for a leader either; or the sender has no vote, or
-    /// votes for one that has none.
+    /// Nothing: the server has settled, and the sender does not look for a leader either; or the sender has no vote or no
+    /// database, or votes for such a one.
     Ignored,
 }
 

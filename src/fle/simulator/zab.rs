@@ -92,11 +92,13 @@ impl Simulation {
         self.servers[&id].established().is_some()
     }
 
-    /// A leader that a quorum follows gets an epoch that none of them has seen, unless one of them has a better history.
+    /// A leader that a quorum follows gets an epoch that none of them has seen, if a quorum has no better history.
     fn establish(&mut self, id: ServerId, followers: &BTreeSet<ServerId>) {
         let own = self.servers[&id].history;
-        let voters = followers.iter().filter(|it| self.quorum.is_voter(**it));
-        if let Some(by) = voters.copied().find(|it| self.servers[it].history > own) {
+        let (ahead, accepting): (BTreeSet<ServerId>, BTreeSet<ServerId>) =
+            followers.iter().partition(|it| self.servers[*it].history > own);
+        if !self.quorum.is_quorum(&accepting.into_iter().chain([id]).collect()) {
+            let by = ahead.first().copied().unwrap_or(id);
             self.happens(id, What::Refused { by });
             self.look(id);
             return;
