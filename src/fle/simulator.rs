@@ -150,6 +150,14 @@ impl Simulation {
         self.links.set_delay(from, to, delay);
     }
 
+    /// Changes what a server has on its disk, best while it does not run: one that runs votes with it from its next round on.
+    /// Without effect if the ensemble has no such server.
+    pub fn set_history(&mut self, id: ServerId, history: History) {
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.history = history;
+        }
+    }
+
     /// Starts a server, which looks for a leader at once. Without effect if it runs.
     pub fn start(&mut self, id: ServerId) {
         let Some(server) = self.servers.get_mut(&id).filter(|it| !it.is_up()) else { return };
