@@ -218,9 +218,9 @@ fn hears(
         }
         Effect::EarlierRound => format!("hears that {from} is still in round {round}, and tells it better."),
         Effect::Noted => format!("learns that {from} {does} already."),
-        Effect::Joined => format!(
-            "learns that {from} {does} already, as a quorum does: it follows {leader} at once."
-        ),
+        Effect::Joined => {
+            format!("learns that {from} {does} already, as a quorum does: it follows {leader} at once.")
+        }
         Effect::Answered => {
             let current = after.current().leader;
             let own = if current == after.id() { "it leads".into() } else { format!("it follows {current}") };

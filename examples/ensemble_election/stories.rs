@@ -23,7 +23,7 @@ later epoch wins; if they are equal, the later transaction; if those are equal t
 vote than its own takes it over, and tells that to all. A server that sees a quorum, more than half of all, vote as it does
 itself waits for 200 ms. If it hears nothing better it has decided: it leads, or it follows.
 
-"Server 3 hears 1 for 2" means: it hears that 1 votes for 2, which is no better than its own vote.
+'Server 3 hears 1 for 2' means: it hears that 1 votes for 2, which is no better than its own vote.
 ";
 
 pub const STORIES: &[Story] = &[

@@ -110,6 +110,35 @@ fn a_server_whose_round_is_behind_drops_its_votes_and_goes_over_to_the_later_rou
 }
 
 #[test]
+fn the_votes_of_the_earlier_round_are_dropped() {
+    for seed in 0..50 {
+        let mut ensemble = fresh(5, seed);
+        start(&mut ensemble, 1..=3);
+        settles(&mut ensemble);
+        ensemble.crash(server(3));
+        // 1 and 2 are in round 2, 4 and 5 in round 1, where both have come to vote for 5.
+        ensemble.partition(&[&[1, 2].map(ServerId), &[4, 5].map(ServerId)]);
+        start(&mut ensemble, [4, 5]);
+        ensemble.run_for(SECOND);
+        assert_eq!(
+            [1, 2, 4, 5].map(|id| (round(&ensemble, id), proposed(&ensemble, id))),
+            [(2, Some(2)), (2, Some(2)), (1, Some(5)), (1, Some(5))]
+        );
+        ensemble.heal();
+        let goes_over = |it: &Happening| match it.what {
+            What::Hears { from, effect: Effect::LaterRound, .. } => Some((it.server, from)),
+            _ => None,
+        };
+        assert!(ensemble.run_until(SECOND, |it| it.happenings().iter().any(|it| goes_over(it).is_some())));
+        let (id, from) = ensemble.happenings().iter().find_map(goes_over).unwrap();
+        // Nothing is left but the vote that it has heard, which is now its own.
+        let votes: Vec<_> = elector(&ensemble, id.0).votes().map(|(id, vote)| (id, vote.leader)).collect();
+        assert_eq!(votes, [(from, server(2)), (id, server(2))], "seed {seed}");
+        assert_eq!(settles(&mut ensemble), 2, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_round_can_go_backwards() {
     for seed in 0..50 {
         let mut ensemble = fresh(3, seed);
@@ -177,6 +206,25 @@ fn two_servers_can_lead_in_one_round_until_one_of_them_notices_that_nobody_follo
     assert_eq!(ensemble.happenings().iter().filter(|it| lost(it)).count(), 1);
     let established = |it: &&Happening| matches!(it.what, What::Established { .. });
     assert!(ensemble.happenings().iter().filter(established).all(|it| it.server == server(5)));
+}
+
+/// 1, 2 and 3 have settled on 3. Before it is established, 4 and 5, who know more, join it, and 1 and 2 crash. Now a quorum
+/// follows 3, and with it what 4 and 5 know would be lost. The election does not see that: Zab does, and its stand-in too.
+#[test]
+fn a_leader_that_knows_less_than_its_followers_is_refused() {
+    for seed in 0..50 {
+        let (known, more) = (history(1, 0x1_0000_0001), history(1, 0x1_0000_0008));
+        let with = |it: Simulation, id| it.with_history(server(id), if id <= 3 { known } else { more });
+        let mut ensemble = (1..=5).fold(fresh(5, seed), with);
+        start(&mut ensemble, 1..=3);
+        assert!(ensemble.run_until(SECOND, |it| it.leader() == Some(server(3))));
+        start(&mut ensemble, [4, 5]);
+        assert!(ensemble.run_until(SECOND, |it| it.leader() == Some(server(3))));
+        [1, 2].into_iter().for_each(|id| ensemble.crash(server(id)));
+        assert_eq!(settles(&mut ensemble), 5, "seed {seed}");
+        let refused = |it: &Happening| it.server == server(3) && matches!(it.what, What::Refused { .. });
+        assert!(ensemble.happenings().iter().any(refused), "seed {seed}");
+    }
 }
 
 /// All five have settled on 5 when 4 and 5 are cut off, before 5 is established. The other three find that their leader does

@@ -10,8 +10,6 @@ const SEEDS: std::ops::Range<u64> = 0..1000;
 struct Said {
     /// With what each server began its election.
     initial: BTreeMap<ServerId, Vote>,
-    /// The first votes of all servers that ever began one.
-    candidates: BTreeSet<Vote>,
     /// What each server put forward last since it began: the round and the vote.
     last: BTreeMap<ServerId, (Round, Vote)>,
     /// Who ever put forward this vote in this round, and the best history that such a server began with.
@@ -46,7 +44,6 @@ impl Said {
         match happening.what {
             What::Looks { vote, .. } => {
                 self.initial.insert(server, vote);
-                self.candidates.insert(vote);
                 self.last.remove(&server);
             }
             What::Says(Notification { vote, round, .. }) => {
@@ -128,10 +125,13 @@ fn proposals_and_rounds_only_rise_while_a_server_looks() {
 }
 
 #[test]
-fn nobody_is_proposed_with_a_history_that_he_has_not_put_forward() {
+fn who_is_proposed_in_a_round_has_proposed_itself_in_that_round_with_that_history() {
     for_all_faults(|run, said, happening| {
-        if let What::Says(Notification { vote, .. }) = &happening.what {
-            assert!(said.candidates.contains(vote), "seed {}: {happening}", run.seed);
+        if let What::Says(Notification { vote, round, .. }) = &happening.what {
+            let (supporters, _) = &said.supporters[&(*round, *vote)];
+            assert!(supporters.contains(&vote.leader), "seed {}: {happening}, alone", run.seed);
+            let first = vote.leader != happening.server || said.initial[&happening.server] == *vote;
+            assert!(first, "seed {}: {happening}, but began otherwise", run.seed);
         }
     });
 }
