@@ -8,24 +8,24 @@ use zookeeper_election::fle::{Quorum, ServerId};
 
 /// How long it takes with so many servers at such a distance.
 #[derive(Debug)]
-pub struct Row {
+pub(crate) struct Row {
     servers: i64,
     /// How long a message takes.
     delay: Duration,
     /// From the start of all until all have decided.
-    pub from_start: Duration,
+    pub(crate) from_start: Duration,
     /// From when the last server has noticed that the leader is lost until all have decided.
-    pub from_loss: Duration,
+    pub(crate) from_loss: Duration,
 }
 
 /// For three and five servers at some distances.
-pub fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let delays = [100, 1_000, 10_000, 50_000].map(Duration::from_micros);
     [3, 5].into_iter().flat_map(|servers| delays.map(|delay| measure(servers, delay))).collect()
 }
 
 /// The rows as text.
-pub fn table() -> String {
+pub(crate) fn table() -> String {
     let mut text =
         String::from("servers  one way [ms]  from the start of all [ms]  from the loss of the leader [ms]\n");
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;

@@ -12,8 +12,8 @@ use zookeeper_election::fle::{
 use crate::table::Table;
 
 /// Runs an ensemble and tells what happens.
-pub struct Teller {
-    pub ensemble: Simulation,
+pub(crate) struct Teller {
+    pub(crate) ensemble: Simulation,
     text: String,
     table: Table,
     /// How much has been told.
@@ -34,7 +34,7 @@ struct Known {
 
 impl Teller {
     /// An ensemble of this many servers, none of which runs. Every message takes 10 ms, or what the seed makes of it.
-    pub fn new(servers: i64, seed: Option<u64>) -> Self {
+    pub(crate) fn new(servers: i64, seed: Option<u64>) -> Self {
         let milliseconds = if seed.is_some() { 1..=30 } else { 10..=10 };
         let (shortest, longest) = (*milliseconds.start(), *milliseconds.end());
         let delay = Duration::from_millis(shortest)..=Duration::from_millis(longest);
@@ -51,22 +51,22 @@ impl Teller {
     }
 
     /// Says something between the events.
-    pub fn say(&mut self, text: &str) {
+    pub(crate) fn say(&mut self, text: &str) {
         let _ = writeln!(self.text, "\n  {text}\n");
     }
 
-    pub fn start(&mut self, ids: impl IntoIterator<Item = i64>) {
+    pub(crate) fn start(&mut self, ids: impl IntoIterator<Item = i64>) {
         ids.into_iter().for_each(|id| self.ensemble.start(ServerId(id)));
         self.run_for(Duration::ZERO);
     }
 
-    pub fn crash(&mut self, id: i64) {
+    pub(crate) fn crash(&mut self, id: i64) {
         self.ensemble.crash(ServerId(id));
         self.run_for(Duration::ZERO);
     }
 
     /// Lets time pass, and tells what happens.
-    pub fn run_for(&mut self, time: Duration) {
+    pub(crate) fn run_for(&mut self, time: Duration) {
         let end = self.ensemble.now() + time;
         loop {
             let (left, told) = (end - self.ensemble.now(), self.told);
@@ -80,7 +80,7 @@ impl Teller {
     }
 
     /// The story, with its tables.
-    pub fn end(self) -> String {
+    pub(crate) fn end(self) -> String {
         format!("{}\n{}", self.text, self.table.render())
     }
 

@@ -7,14 +7,14 @@ use zookeeper_election::fle::{Epoch, History, ServerId, Zxid};
 use crate::narration::Teller;
 
 /// A story about an election.
-pub struct Story {
-    pub name: &'static str,
-    pub title: &'static str,
+pub(crate) struct Story {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
     tell: fn(Option<u64>) -> Teller,
 }
 
 /// What one has to know before the first story.
-pub const INTRODUCTION: &str = "\
+pub(crate) const INTRODUCTION: &str = "\
 How ZooKeeper's servers elect their leader.
 
 Each server counts its elections in rounds. It begins a round with a vote for itself, and tells it to all. A vote names a
@@ -26,7 +26,7 @@ itself waits for 200 ms. If it hears nothing better it has decided: it leads, or
 'Server 3 hears 1 for 2' means: it hears that 1 votes for 2, which is no better than its own vote.
 ";
 
-pub const STORIES: &[Story] = &[
+pub(crate) const STORIES: &[Story] = &[
     Story { name: "five", title: "Five servers start one after the other", tell: five },
     Story { name: "three", title: "Three servers start one after the other", tell: three },
     Story { name: "history", title: "Who knows more wins, whatever its id", tell: history },
@@ -39,7 +39,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 impl Story {
     /// The story and its tables.
-    pub fn tell(&self, seed: Option<u64>) -> String {
+    pub(crate) fn tell(&self, seed: Option<u64>) -> String {
         format!("=== {} ({})\n{}", self.title, self.name, (self.tell)(seed).end())
     }
 }

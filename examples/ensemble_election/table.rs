@@ -8,7 +8,7 @@ use zookeeper_election::fle::{Round, ServerId, ServerState};
 
 /// What the servers voted for, as it changed.
 #[derive(Default)]
-pub struct Table {
+pub(crate) struct Table {
     changes: Vec<Change>,
     /// In which round each server is.
     rounds: BTreeMap<ServerId, Round>,
@@ -23,7 +23,7 @@ struct Change {
 
 impl Table {
     /// Takes in what has happened.
-    pub fn take(&mut self, happening: &Happening) {
+    pub(crate) fn take(&mut self, happening: &Happening) {
         let server = happening.server;
         let (round, cell) = match &happening.what {
             What::Says(said) if said.state == ServerState::Looking => {
@@ -53,7 +53,7 @@ impl Table {
     }
 
     /// The tables of all rounds.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut text = String::new();
         let rounds: BTreeSet<Round> = self.changes.iter().map(|it| it.round).collect();
         for round in rounds {

@@ -49,8 +49,8 @@ impl Simulation {
         self.carry_out(id, actions, By::Votes);
     }
 
-    /// Does what a server wants; `by` is by what it decides if it does: without having heard anything by the votes that
-    /// it has, else by joining.
+    /// Does what a server wants; `by` is by what it decides if it does: without having heard anything by the votes
+    /// that it has, else by joining.
     pub(super) fn carry_out(&mut self, id: ServerId, actions: Vec<Action>, by: By) {
         for action in actions {
             match action {

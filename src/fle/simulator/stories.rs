@@ -166,8 +166,8 @@ fn a_round_can_go_backwards() {
 /// - 225: 1 and 2, which still wait, hear the better vote of 5, and take it over. 4 does so too.
 /// - then 1, 2, 4 and 5 vote for 5: a quorum, and after its wait 5 leads too, in the same round.
 ///
-/// Nobody follows 3. Zab's stand-in lets it give up after `init_limit`; it looks again, and joins 5. In between it could
-/// not do harm: to serve anybody, a leader needs a quorum that follows it. The wait of 200 makes this unlikely
+/// Nobody follows 3. Zab's stand-in lets it give up after `init_limit`; it looks again, and joins 5. In between it
+/// could not do harm: to serve anybody, a leader needs a quorum that follows it. The wait of 200 makes this unlikely
 /// and does not exclude it.
 #[test]
 fn two_servers_can_lead_in_one_round_until_one_of_them_notices_that_nobody_follows() {
@@ -208,8 +208,9 @@ fn two_servers_can_lead_in_one_round_until_one_of_them_notices_that_nobody_follo
     assert!(ensemble.happenings().iter().filter(established).all(|it| it.server == server(5)));
 }
 
-/// 1, 2 and 3 have settled on 3. Before it is established, 4 and 5, who know more, join it, and 1 and 2 crash. Now a quorum
-/// follows 3, and with it what 4 and 5 know would be lost. The election does not see that: Zab does, and its stand-in too.
+/// 1, 2 and 3 have settled on 3. Before it is established, 4 and 5, who know more, join it, and 1 and 2 crash. Now a
+/// quorum follows 3, and with it what 4 and 5 know would be lost. The election does not see that: Zab does, and its
+/// stand-in too.
 #[test]
 fn a_leader_that_knows_less_than_its_followers_is_refused() {
     for seed in 0..50 {
@@ -227,10 +228,10 @@ fn a_leader_that_knows_less_than_its_followers_is_refused() {
     }
 }
 
-/// All five have settled on 5 when 4 and 5 are cut off, before 5 is established. The other three find that their leader does
-/// not show up before 5 finds that it has no quorum, for a server that has just been elected waits for longer: two seconds
-/// here. (It takes the three up to 700 ms longer to elect if one of them begins earlier than the others, which still
-/// follow and do not count its vote: it has to repeat it.)
+/// All five have settled on 5 when 4 and 5 are cut off, before 5 is established. The other three find that their
+/// leader does not show up before 5 finds that it has no quorum, for a server that has just been elected waits for
+/// longer: two seconds here. (It takes the three up to 700 ms longer to elect if one of them begins earlier than the
+/// others, which still follow and do not count its vote: it has to repeat it.)
 #[test]
 fn two_servers_can_lead_in_different_rounds_after_a_partition() {
     for seed in 0..50 {

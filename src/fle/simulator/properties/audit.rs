@@ -74,7 +74,8 @@ fn for_all_faults(check: impl Fn(&FaultyRun, &Said, &Happening)) {
     }
 }
 
-/// With [the next](a_decision_by_votes_has_had_a_quorum): of all who have a part in a decision, none knows more than the leader.
+/// With [the next](a_decision_by_votes_has_had_a_quorum): of all who have a part in a decision, none knows more than
+/// the leader.
 #[test]
 fn the_winner_s_history_is_at_least_that_of_each_supporter() {
     for_all_faults(|run, said, happening| {

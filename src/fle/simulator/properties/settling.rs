@@ -4,7 +4,8 @@ use super::super::super::search::FINALIZE_WAIT;
 use super::faults::FaultyRun;
 use super::*;
 
-/// Together: the time between the first start and the last, and the longest message, are less than the wait for a better vote.
+/// Together: the time between the first start and the last, and the longest message, are less than the wait for a
+/// better vote.
 #[test]
 fn servers_that_start_together_settle_on_the_best_of_them() {
     for seed in 0..2000 {
