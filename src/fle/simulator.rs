@@ -1,4 +1,5 @@
-//! A whole ensemble in one thread, in virtual time: its servers, the network between them, and everything that happens.
+//! A whole ensemble in one thread, in virtual time: its servers, the network between them, and everything that
+//! happens.
 //!
 //! ```
 //! use std::time::Duration;
@@ -22,8 +23,8 @@
 //! }
 //! ```
 //!
-//! Every server runs an [`Elector`]. Nothing here waits or asks a clock: time passes from one thing that happens to the
-//! next. Chance comes from the seed alone, so that the same calls with the same seed give the same
+//! Every server runs an [`Elector`]. Nothing here waits or asks a clock: time passes from one thing that happens to
+//! the next. Chance comes from the seed alone, so that the same calls with the same seed give the same
 //! [happenings](Simulation::happenings), every time.
 //!
 //! # The network
@@ -32,22 +33,23 @@
 //! [delay](Network::delay). A server that has something to say to another and no connection makes one, if the other
 //! runs and no [partition](Simulation::partition) is between them; else the message waits, in a queue of one
 //! place, where a newer one takes it. A new connection carries in both directions first what waits, or else
-//! what was sent last once more, however old that is. A message that is [lost](Network::loss) takes the connection with
-//! it and all that is under way on it.
+//! what was sent last once more, however old that is. A message that is [lost](Network::loss) takes the connection
+//! with it and all that is under way on it.
 //!
 //! # What it is not
 //!
-//! An election does not make a leader: in ZooKeeper Zab's discovery and synchronisation do. Here is a stand-in for them, so that
-//! life goes on after a decision: followers find their leader, a leader that a quorum follows gets a
+//! An election does not make a leader: in ZooKeeper Zab's discovery and synchronisation do. Here is a stand-in for
+//! them, so that life goes on after a decision: followers find their leader, a leader that a quorum follows gets a
 //! new epoch, which all of them store at once, and whoever has lost the others for too long looks again
-//! ([`Zab`], [`Simulation::write`]). It happens in single steps without any message, and shows nothing about Zab itself.
+//! ([`Zab`], [`Simulation::write`]). It happens in single steps without any message, and shows nothing about Zab
+//! itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::election::{Action, Elector, Event, History};
+use super::election::{Elector, Event, History};
 use super::notification::Notification;
 use super::quorum::Quorum;
 use super::vote::{Epoch, ServerId, ServerState, Vote, Zxid};
@@ -150,6 +152,14 @@ impl Simulation {
         self.links.set_delay(from, to, delay);
     }
 
+    /// Changes what a server has on its disk, best while it does not run: one that runs votes with it from its next
+    /// round on. Without effect if the ensemble has no such server.
+    pub fn set_history(&mut self, id: ServerId, history: History) {
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.history = history;
+        }
+    }
+
     /// Starts a server, which looks for a leader at once. Without effect if it runs.
     pub fn start(&mut self, id: ServerId) {
         let Some(server) = self.servers.get_mut(&id).filter(|it| !it.is_up()) else { return };
@@ -164,8 +174,8 @@ impl Simulation {
         self.enter(self.now + wait, Item::Start(id));
     }
 
-    /// Lets a server crash. Its history stays on its disk; its round and its votes are lost. What it has sent still arrives.
-    /// Without effect if it does not run.
+    /// Lets a server crash. Its history stays on its disk; its round and its votes are lost. What it has sent still
+    /// arrives. Without effect if it does not run.
     pub fn crash(&mut self, id: ServerId) {
         let Some(server) = self.servers.get_mut(&id).filter(|it| it.is_up()) else { return };
         (server.elector, server.tenure, server.tick) = (None, None, None);
@@ -204,8 +214,8 @@ impl Simulation {
         self.rouse();
     }
 
-    /// The next thing that happens, or has happened already and was not returned yet. `None` if nothing will happen any more
-    /// unless somebody interferes: all who run have settled, and are in step with their leader.
+    /// The next thing that happens, or has happened already and was not returned yet. `None` if nothing will happen
+    /// any more unless somebody interferes: all who run have settled, and are in step with their leader.
     ///
     /// A server that finds no quorum repeats its vote for ever: then this does not end.
     pub fn step(&mut self) -> Option<Happening> {
@@ -266,8 +276,8 @@ impl Simulation {
         self.servers.get(&id)
     }
 
-    /// The leader of whom all who run say that they follow it, and who says so itself. `None` as long as anybody looks
-    /// or they disagree.
+    /// The leader of whom all who run say that they follow it, and who says so itself. `None` as long as anybody
+    /// looks or they disagree.
     #[must_use]
     pub fn leader(&self) -> Option<ServerId> {
         let mut leaders = self.servers.values().filter(|it| it.is_up()).map(SimulatedServer::leader);
@@ -342,5 +352,9 @@ impl Simulation {
     }
 }
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod stories;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::election::{Action, Elector, Event};
 use super::super::notification::Notification;
-use super::super::vote::{Round, ServerId, ServerState, Vote};
+use super::super::vote::{Round, ServerId, ServerState, Vote, Zxid};
 use super::happening::{By, Effect, What};
 use super::network::Connection;
 use super::server::{SimulatedServer, Tenure};
@@ -13,7 +13,7 @@ use super::{Item, Simulation};
 /// What of a server's election shows what it makes of a message.
 struct Before {
     looking: bool,
-    /// Whether the sender and the server that it votes for have a vote.
+    /// Whether the sender and the server that it votes for have a vote, and a database.
     counts: bool,
     finalizing: bool,
     round: Round,
@@ -24,7 +24,9 @@ impl Simulation {
     /// A message has arrived.
     pub(super) fn deliver(&mut self, from: ServerId, to: ServerId, notification: Notification) {
         let now = self.now;
-        let counts = self.quorum.is_voter(from) && self.quorum.is_voter(notification.vote.leader);
+        let counts = self.quorum.is_voter(from)
+            && self.quorum.is_voter(notification.vote.leader)
+            && notification.vote.zxid != Zxid::UNINITIALISED;
         let Some(elector) = self.servers.get_mut(&to).and_then(|it| it.elector.as_mut()) else { return };
         let before = Before {
             counts,
@@ -47,8 +49,8 @@ impl Simulation {
         self.carry_out(id, actions, By::Votes);
     }
 
-    /// Does what a server wants; `by` is by what it decides if it does: without having heard anything by the votes that
-    /// it has, else by joining.
+    /// Does what a server wants; `by` is by what it decides if it does: without having heard anything by the votes
+    /// that it has, else by joining.
     pub(super) fn carry_out(&mut self, id: ServerId, actions: Vec<Action>, by: By) {
         for action in actions {
             match action {

@@ -33,8 +33,8 @@ pub enum What {
         /// What it puts forward: itself, or, without a vote, nobody.
         vote: Vote,
     },
-    /// It tells all other servers that have a vote: because it begins, because its proposal or its round has changed, or
-    /// because it has not heard anything for a while.
+    /// It tells all other servers that have a vote: because it begins, because its proposal or its round has
+    /// changed, or because it has not heard anything for a while.
     Says(Notification),
     /// It answers one server.
     Answers {
@@ -76,9 +76,10 @@ pub enum What {
         /// The history.
         history: History,
     },
-    /// It was elected, and this server, which follows it, has a better history. So it does not lead. (Zab's stand-in.)
+    /// It was elected, but so many of its followers have a better history that there is no quorum without them. So it
+    /// does not lead. (Zab's stand-in.)
     Refused {
-        /// By whom.
+        /// One of them.
         by: ServerId,
     },
     /// The leader on which it settled has not been heard, or has not led it, for as long as it is ready to wait.
@@ -98,13 +99,13 @@ pub enum Effect {
     Adopted,
     /// The vote is not better than the proposal. It is recorded.
     NotBetter,
-    /// The vote is of a later round: the server goes over to that round, forgets the votes of its own, and puts forward
-    /// this vote or its own first one, whichever is better.
+    /// The vote is of a later round: the server goes over to that round, forgets the votes of its own, and puts
+    /// forward this vote or its own first one, whichever is better.
     LaterRound,
     /// The vote is of an earlier round, and only answered.
     EarlierRound,
-    /// A quorum agrees already, and a better vote is waited for, which this is not. It is not even recorded, and the wait
-    /// begins anew.
+    /// A quorum agrees already, and a better vote is waited for, which this is not. It is not even recorded, and the
+    /// wait begins anew.
     TooLate,
     /// The sender has settled on a leader. That is recorded.
     Noted,
@@ -112,8 +113,8 @@ pub enum Effect {
     Joined,
     /// The server has settled on a leader itself, and the sender looks for one: it is told.
     Answered,
-    /// Nothing: the server has settled, and the sender does not look for a leader either; or the sender has no vote, or
-    /// votes for one that has none.
+    /// Nothing: the server has settled, and the sender does not look for a leader either; or the sender has no vote
+    /// or no database, or votes for such a one.
     Ignored,
 }
 

@@ -19,8 +19,8 @@ pub struct Network {
     pub delay: RangeInclusive<Duration>,
     /// How probable it is, from 0 to 1, that a message gets lost, and the connection with it. Default: 0.
     pub loss: f64,
-    /// How many delays it takes to make a connection before it carries a message. Default: 0, as if it had been there.
-    /// Over TCP it is 2, a round trip.
+    /// How many delays it takes to make a connection before it carries a message. Default: 0, as if it had been
+    /// there. Over TCP it is 2, a round trip.
     pub handshake: u32,
 }
 

@@ -21,8 +21,8 @@ pub struct SimulatedServer {
 #[derive(Clone, Debug)]
 pub(super) struct Tenure {
     pub(super) leader: ServerId,
-    /// Of a leader: the number of its leadership, unique in the simulation. Of a follower: that of the leadership which
-    /// has taken it in.
+    /// Of a leader: the number of its leadership, unique in the simulation. Of a follower: that of the leadership
+    /// which has taken it in.
     pub(super) leadership: Option<u64>,
     /// When it last was in touch: a leader with a quorum of its followers, a follower with its leader.
     pub(super) contact: Duration,

@@ -1,5 +1,5 @@
-//! The stand-in for what comes after an election, Zab: how leaders get hold of their followers and how both notice that they
-//! have lost each other.
+//! The stand-in for what comes after an election, Zab: how leaders get hold of their followers and how both notice
+//! that they have lost each other.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use super::server::Tenure;
 pub struct Zab {
     /// How often a leader and its followers look for each other (`tickTime`). Default: 50 ms.
     pub tick: Duration,
-    /// For how many of these ticks an elected leader waits for a quorum (`initLimit`). Default: 20, which is a second.
+    /// For how many of these ticks an elected leader waits for a quorum (`initLimit`). Default: 20, which is a
+    /// second.
     pub init_limit: u32,
     /// For how many of these ticks an established leader does without a quorum, and a follower without its leader
     /// (`syncLimit`). Default: 10, which is half a second.
@@ -29,8 +30,8 @@ impl Default for Zab {
 }
 
 impl Simulation {
-    /// Lets those who have settled look for each other, and says whether that has to be repeated: if not, nothing changes
-    /// before something else happens.
+    /// Lets those who have settled look for each other, and says whether that has to be repeated: if not, nothing
+    /// changes before something else happens.
     pub(super) fn pulse(&mut self) -> bool {
         let settled = self.servers.iter().filter_map(|(id, it)| it.leader().map(|leader| (*id, leader)));
         let (leaders, followers): (Vec<_>, Vec<_>) = settled.partition(|(id, leader)| id == leader);
@@ -92,11 +93,13 @@ impl Simulation {
         self.servers[&id].established().is_some()
     }
 
-    /// A leader that a quorum follows gets an epoch that none of them has seen, unless one of them has a better history.
+    /// A leader that a quorum follows gets an epoch that none of them has seen, if a quorum has no better history.
     fn establish(&mut self, id: ServerId, followers: &BTreeSet<ServerId>) {
         let own = self.servers[&id].history;
-        let voters = followers.iter().filter(|it| self.quorum.is_voter(**it));
-        if let Some(by) = voters.copied().find(|it| self.servers[it].history > own) {
+        let (ahead, accepting): (BTreeSet<ServerId>, BTreeSet<ServerId>) =
+            followers.iter().partition(|it| self.servers[*it].history > own);
+        if !self.quorum.is_quorum(&accepting.into_iter().chain([id]).collect()) {
+            let by = ahead.first().copied().unwrap_or(id);
             self.happens(id, What::Refused { by });
             self.look(id);
             return;

@@ -1,0 +1,161 @@
+//! What holds under all faults, read from what happened.
+
+use super::faults::FaultyRun;
+use super::*;
+
+const SEEDS: std::ops::Range<u64> = 0..1000;
+
+/// What has been said so far in a run.
+#[derive(Default)]
+struct Said {
+    /// With what each server began its election.
+    initial: BTreeMap<ServerId, Vote>,
+    /// What each server put forward last since it began: the round and the vote.
+    last: BTreeMap<ServerId, (Round, Vote)>,
+    /// Who ever put forward this vote in this round, and the best history that such a server began with.
+    supporters: BTreeMap<(Round, Vote), (BTreeSet<ServerId>, History)>,
+    /// Who has ever settled on this server.
+    settled: BTreeMap<ServerId, BTreeSet<ServerId>>,
+    /// Who has ever led.
+    led: BTreeSet<ServerId>,
+}
+
+impl Said {
+    /// Goes through a run; `check` sees what was said before each happening.
+    fn check(run: &FaultyRun, check: impl Fn(&Self, &Happening)) {
+        let mut said = Self::default();
+        for happening in run.ensemble.happenings() {
+            said.check_and_take(happening, &check);
+        }
+    }
+
+    fn check_and_take(&mut self, happening: &Happening, check: impl Fn(&Self, &Happening)) {
+        let server = happening.server;
+        if let What::Says(notification) = &happening.what {
+            let Notification { vote, round, .. } = *notification;
+            let initial = self.initial[&server];
+            let initial = History { epoch: initial.epoch, zxid: initial.zxid };
+            let (supporters, best) =
+                self.supporters.entry((round, vote)).or_insert((BTreeSet::new(), initial));
+            supporters.insert(server);
+            *best = initial.max(*best);
+        }
+        check(self, happening);
+        match happening.what {
+            What::Looks { vote, .. } => {
+                self.initial.insert(server, vote);
+                self.last.remove(&server);
+            }
+            What::Says(Notification { vote, round, .. }) => {
+                self.last.insert(server, (round, vote));
+            }
+            What::Decided { decision, .. } => {
+                self.settled.entry(decision.vote.leader).or_default().insert(server);
+                if decision.state == ServerState::Leading {
+                    self.led.insert(server);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn supporters(&self, decision: &Decision) -> (BTreeSet<ServerId>, Option<History>) {
+        match self.supporters.get(&(decision.round, decision.vote)) {
+            Some((supporters, best)) => (supporters.clone(), Some(*best)),
+            None => (BTreeSet::new(), None),
+        }
+    }
+}
+
+fn for_all_faults(check: impl Fn(&FaultyRun, &Said, &Happening)) {
+    for seed in SEEDS {
+        let run = FaultyRun::of(seed);
+        Said::check(&run, |said, happening| check(&run, said, happening));
+    }
+}
+
+/// With [the next](a_decision_by_votes_has_had_a_quorum): of all who have a part in a decision, none knows more than
+/// the leader.
+#[test]
+fn the_winner_s_history_is_at_least_that_of_each_supporter() {
+    for_all_faults(|run, said, happening| {
+        if let What::Decided { decision, by: By::Votes } = &happening.what {
+            let Vote { epoch, zxid, .. } = decision.vote;
+            let (_, best) = said.supporters(decision);
+            let at_least = best.is_some_and(|best| History { epoch, zxid } >= best);
+            assert!(at_least, "seed {}: {happening}, supported from {best:?}", run.seed);
+        }
+    });
+}
+
+#[test]
+fn a_decision_by_votes_has_had_a_quorum() {
+    for_all_faults(|run, said, happening| {
+        if let What::Decided { decision, by: By::Votes } = &happening.what {
+            let (supporters, _) = said.supporters(decision);
+            assert!(run.members.is_quorum(&supporters), "seed {}: {happening} by {supporters:?}", run.seed);
+        }
+    });
+}
+
+#[test]
+fn who_joins_a_leader_joins_a_quorum_and_one_who_has_led() {
+    for_all_faults(|run, said, happening| {
+        if let What::Decided { decision, by: By::Joining } = &happening.what {
+            let leader = decision.vote.leader;
+            let (mut with, _) = said.supporters(decision);
+            with.extend(said.settled.get(&leader).into_iter().flatten());
+            assert!(run.members.is_quorum(&with), "seed {}: {happening} with {with:?}", run.seed);
+            let led = leader == happening.server || said.led.contains(&leader);
+            assert!(led, "seed {}: {happening}, who never led", run.seed);
+        }
+    });
+}
+
+#[test]
+fn proposals_and_rounds_only_rise_while_a_server_looks() {
+    for_all_faults(|run, said, happening| {
+        if let What::Says(Notification { vote, round, .. }) = &happening.what {
+            let risen = said
+                .last
+                .get(&happening.server)
+                .is_none_or(|last| *round > last.0 || (*round == last.0 && *vote >= last.1));
+            assert!(risen, "seed {}: {happening} after {:?}", run.seed, said.last[&happening.server]);
+        }
+    });
+}
+
+#[test]
+fn who_is_proposed_in_a_round_has_proposed_itself_in_that_round_with_that_history() {
+    for_all_faults(|run, said, happening| {
+        if let What::Says(Notification { vote, round, .. }) = &happening.what {
+            let (supporters, _) = &said.supporters[&(*round, *vote)];
+            assert!(supporters.contains(&vote.leader), "seed {}: {happening}, alone", run.seed);
+            let first = vote.leader != happening.server || said.initial[&happening.server] == *vote;
+            assert!(first, "seed {}: {happening}, but began otherwise", run.seed);
+        }
+    });
+}
+
+/// With the stand-in for Zab, and by what it refuses: the election alone does not give that.
+#[test]
+fn an_epoch_is_established_once_and_with_all_that_was_written() {
+    let mut written = 0;
+    for seed in SEEDS {
+        let run = FaultyRun::of(seed);
+        written += run.written.len();
+        let mut epochs = BTreeSet::new();
+        for (index, happening) in run.ensemble.happenings().iter().enumerate() {
+            match happening.what {
+                What::Established { epoch } => assert!(epochs.insert(epoch), "seed {seed}: {happening}"),
+                What::InStep { history } => {
+                    let before = run.written.iter().filter(|(before, _)| *before <= index).map(|(_, it)| it);
+                    let lost = before.max().filter(|last| **last > history);
+                    assert_eq!(lost, None, "seed {seed}: {happening}");
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(written > 500, "{written} writes are too few to show anything");
+}

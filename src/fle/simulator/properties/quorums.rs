@@ -1,0 +1,23 @@
+//! Groups and weights.
+
+use super::faults::FaultyRun;
+use super::*;
+
+#[test]
+fn a_server_that_weighs_nothing_never_leads_and_nobody_wants_it_to() {
+    let mut without_weight = 0;
+    for seed in 0..1000 {
+        let run = FaultyRun::with(seed, Members::in_groups);
+        without_weight += run.members.members.iter().filter(|(.., weight)| *weight == 0).count();
+        for (_, decision, _) in decisions(&run.ensemble) {
+            assert!(run.members.can_lead(decision.vote.leader), "seed {seed}: {decision:?}");
+        }
+        for happening in run.ensemble.happenings() {
+            if let What::Says(Notification { vote, .. }) = &happening.what {
+                let wanted = vote.leader == happening.server || run.members.can_lead(vote.leader);
+                assert!(wanted, "seed {seed}: {happening}");
+            }
+        }
+    }
+    assert!(without_weight > 500, "{without_weight} such servers are too few to show anything");
+}
