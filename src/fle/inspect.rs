@@ -57,8 +57,9 @@ pub async fn inspect(servers: &str) -> Result<Inspection, InspectError> {
 /// election connections one after the other, and waits for the greeting of each.
 ///
 /// What it leaves are lines in the servers' logs, at each question and on each server: a connection of an id from
-/// 4611686018427387904 (2^62) on, its end, and two stack traces about that, which mean nothing. So whoever watches an
-/// ensemble asks every minute rather than every second.
+/// 4611686018427387904 (2^62) on, its end, and two stack traces about that, which mean nothing. A server also keeps
+/// its last message to each id, of which there are 65536 here, until it stops. So whoever watches an ensemble asks every
+/// minute rather than every second.
 ///
 /// It speaks without encryption. An election port that wants TLS (`sslQuorum`) or SASL (`quorum.auth`) closes the connection,
 /// and is reported as such.

@@ -1,10 +1,12 @@
 //! Listeners of all sorts in the place of election ports, none of which stops the inspection.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -28,7 +30,7 @@ impl Listener {
     /// One that does this with each connection.
     async fn new<F>(serve: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = io::Result<()>> + Send,
+        F: Future<Output = io::Result<()>> + Send + 'static,
     {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
@@ -39,7 +41,8 @@ impl Listener {
                 let (stream, _) = listener.accept().await.expect("a connection");
                 *counter.lock().unwrap() += 1;
                 // Whoever is asked may be left in the middle of a word.
-                let _ = serve(stream).await;
+                let serving = serve(stream);
+                tokio::spawn(async { _ = serving.await });
             }
         });
         Self { address, connections, accepting: accepting.abort_handle() }
@@ -146,7 +149,7 @@ async fn listeners_that_are_no_election_ports_do_not_stop_the_inspection() {
     let deaf_port = deaf.address.rsplit_once(':').unwrap().1;
     let config = format!(
         "server.1=127.0.0.1:1:2:participant\nserver.2=localhost:2:{deaf_port}:participant\n\
-         server.3=nowhere.invalid:3:3888:participant\nversion=0"
+         server.3=nowhere..invalid:3:3888:participant\nversion=0"
     );
     let good = server(config, Arc::clone(&greetings)).await;
     let all = [&deaf, &closing, &web, &huge, &short, &trickling, &flooding, &good];
@@ -168,7 +171,7 @@ async fn listeners_that_are_no_election_ports_do_not_stop_the_inspection() {
     assert_eq!(of(&short), Err(Silence::NotTheProtocol(DecodeError::Length { bytes: 4 })));
     assert_eq!(of(&trickling), Err(Silence::Deaf));
     assert_eq!(outcome(&nobody), Err(Silence::Refused));
-    assert_eq!(outcome("nowhere.invalid:3888"), Err(Silence::Unresolved));
+    assert_eq!(outcome("nowhere..invalid:3888"), Err(Silence::Unresolved));
     let flooded = of(&flooding).expect("its last words in time");
     assert_eq!(flooded.ballot.state, ServerState::Following);
     assert!(flooded.config.is_some_and(|config| config.is_err()));
@@ -191,14 +194,20 @@ async fn listeners_that_are_no_election_ports_do_not_stop_the_inspection() {
     for listener in all {
         assert_eq!(*listener.connections.lock().unwrap(), 1, "{}", listener.address);
     }
-    let strangers = 1 << 62..(1 << 62) + (1 << 16);
-    let first = greetings.lock().unwrap()[0];
-    assert!(strangers.contains(&first.0), "{first}");
-    // The next one greets with another id: four of them by chance the same are not to be expected.
-    for _ in 0..3 {
-        inspector.inspect(&good.address).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_connection_has_an_id_of_its_own() {
+    let greetings: Arc<Mutex<Vec<ServerId>>> = Arc::default();
+    let good = server("server.1=127.0.0.1:1:2\nversion=0".into(), Arc::clone(&greetings)).await;
+    for inspected in join_all((0..100).map(|_| inspect(&good.address))).await {
+        assert!(inspected.is_ok_and(|it| it.servers.iter().any(|server| server.outcome.is_ok())));
     }
-    assert!(greetings.lock().unwrap().iter().any(|id| *id != first));
+    let greetings = greetings.lock().unwrap();
+    let different: BTreeSet<ServerId> = greetings.iter().copied().collect();
+    assert_eq!((greetings.len(), different.len()), (100, 100));
+    let strangers = 1 << 62..(1 << 62) + (1 << 16);
+    assert!(different.iter().all(|id| strangers.contains(&id.0)), "{different:?}");
 }
 
 #[tokio::test]

@@ -6,9 +6,11 @@
 //! - *The greeting goes out at once.* A server accepts one election connection after the other and waits for the greeting of
 //!   each. Who connects and is silent blocks the elections of that server.
 //! - *The greeting has an id that no server has*, and nothing else: servers close a connection to another one of the same
-//!   id, and dial back to ids lower than their own. So it is above all that are in use, and fresh for each connection,
-//!   since a connection of the same id replaces an older one. Not the highest number, which says that an observer
-//!   dials, and no negative one.
+//!   id, and dial back to ids lower than their own. So it is above all that are in use. Not the highest number, which says
+//!   that an observer dials, and no negative one.
+//! - *The id is fresh for each connection*, since a connection of the same id ends an older one. Those of one program
+//!   are counted up from a random one, so that many inspections can run at once; drawn at random, two of twenty at a
+//!   time are the same often enough to be seen in tests. Two programs hit on the same one now and then.
 //! - *The pause*: to an id that it has sent something to a server sends its last message again, which may be out of date.
 //! - *The question has no state in which one votes, no vote, no configuration.* Servers act on the configuration of
 //!   whoever sends one, a stranger too. They answer a stranger at once, whatever it says, and forget it.
@@ -16,6 +18,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,8 +37,11 @@ pub(super) const PAUSE: Duration = Duration::from_millis(120);
 /// How long it must be quiet after an answer for it to be the last one.
 pub(super) const QUIET: Duration = Duration::from_millis(200);
 
-/// The ids by which questions are asked: 16 random bits above this one. Servers of an ensemble have lower ones.
+/// The ids by which questions are asked: 16 bits above this one. Servers of an ensemble have lower ones.
 pub(super) const STRANGERS: ServerId = ServerId(1 << 62);
+
+/// The 16 bits of the next connection's id.
+static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(fastrand::u16(..)));
 
 /// What a server answered, and how long after the question.
 pub(super) struct Heard {
@@ -54,7 +61,7 @@ pub(super) async fn connect(server: SocketAddr, deadline: Instant) -> Result<Tcp
 
 /// Asks over a new connection, and closes it. Takes until the deadline at most.
 pub(super) async fn ask(stream: TcpStream, deadline: Instant) -> Result<Heard, Silence> {
-    let from = ServerId(STRANGERS.0 | i64::from(fastrand::u16(..)));
+    let from = ServerId(STRANGERS.0 | i64::from(NEXT.fetch_add(1, Ordering::Relaxed)));
     let mut frames = Frames { stream, received: Vec::new() };
     frames.send(&Hello { from, addresses: Addresses::None }.encode(), deadline).await?;
     // Only a failure ends this before the time.
