@@ -120,19 +120,6 @@ fn the_simulation_is_pure() {
     }
 }
 
-/// A server's election does not know that the ensemble around it is a simulated one.
-#[test]
-fn the_servers_own_election_is_pure() {
-    let pure = ["codec", "config", "election", "notification", "quorum", "search", "simulator", "vote"];
-    for (file, text) in &sources()["fle"] {
-        let below = file.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/fle")).unwrap();
-        let first = below.components().next().unwrap().as_os_str().to_str().unwrap();
-        if pure.contains(&first.trim_end_matches(".rs")) {
-            names_none_of(IMPURE, file, text);
-        }
-    }
-}
-
 #[test]
 fn the_embedded_server_s_engine_is_pure() {
     let (pure, impure) = EMBEDDED;

@@ -14,13 +14,20 @@ use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
 
 use super::config::EnsembleConfig;
-use super::inspection::{Answer, InspectedServer, Inspection, Silence};
-use super::server_list::{AddressError, ServerAddress, server_list};
 use super::vote::{ServerId, ServerState};
 
+mod diagnosis;
+mod finding;
+mod inspection;
 mod question;
+mod server_list;
+
+pub use self::finding::{Finding, Who};
+pub use self::inspection::{Answer, InspectedServer, Inspection, Silence};
+pub use self::server_list::AddressError;
 
 use self::question::{Heard, PAUSE, QUIET, STRANGERS};
+use self::server_list::{ServerAddress, server_list};
 
 /// How often the configurations may name servers that nobody named before. Once is usual, twice if an old one came first.
 const WAVES: usize = 4;

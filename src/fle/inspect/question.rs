@@ -26,10 +26,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::fle::codec::{Addresses, DecodeError, Hello, frame_length};
-use crate::fle::inspection::Silence;
-use crate::fle::notification::{Format, Notification};
-use crate::fle::vote::{Round, ServerId, ServerState, Vote};
+use super::super::codec::{Addresses, DecodeError, Hello, frame_length};
+use super::super::notification::{Format, Notification};
+use super::super::vote::{Round, ServerId, ServerState, Vote};
+use super::inspection::Silence;
 
 /// How long whatever comes before the question is thrown away.
 pub(super) const PAUSE: Duration = Duration::from_millis(120);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::config::{MemberAddress, bracketed};
+use super::super::config::{MemberAddress, bracketed};
 
 /// Where an election port is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

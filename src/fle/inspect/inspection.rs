@@ -4,11 +4,11 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::codec::DecodeError;
-use super::config::{ConfigError, EnsembleConfig, Role};
+use super::super::codec::DecodeError;
+use super::super::config::{ConfigError, EnsembleConfig, Role};
+use super::super::vote::{Ballot, Epoch, ServerId, Zxid};
 use super::diagnosis::{diagnose, newest};
 use super::finding::{Finding, Who};
-use super::vote::{Ballot, Epoch, ServerId, Zxid};
 
 /// What the servers of an ensemble said, and what it means. Prints as a table with the findings below.
 #[derive(Clone, Debug)]
@@ -201,7 +201,7 @@ impl InspectedServer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::vote::{Round, ServerState, Vote};
+    use super::super::super::vote::{Round, ServerState, Vote};
     use super::*;
 
     #[test]

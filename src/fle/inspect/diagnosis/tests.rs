@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use super::super::codec::DecodeError;
-use super::super::config::ConfigError;
+use super::super::super::codec::DecodeError;
+use super::super::super::config::ConfigError;
+use super::super::super::vote::{Ballot, Epoch, Round};
 use super::super::inspection::Inspection;
-use super::super::vote::{Ballot, Epoch, Round};
 use super::*;
 
 use ServerState::{Following, Leading, Looking, Observing};
@@ -109,15 +109,17 @@ fn two_of_five_have_just_started_and_the_one_with_more_transactions_would_lead()
     let found = findings([says(1, Looking, ahead), says(2, Looking, behind)]);
     let vote = Vote { epoch: Epoch(2), zxid: Zxid(0x2_0000_0009), leader: ServerId(1) };
     assert!(matches!(found[0], Finding::NoQuorum { answering: 2, .. }));
-    assert_eq!(found[1..], [Finding::WouldElect { vote }]);
-    assert!(found[1].to_string().contains("server 1 would be elected: its zxid 0x200000009 of epoch 0x2"));
+    assert_eq!(found[1..], [Finding::WouldElect { vote, unsure: Vec::new() }]);
+    assert!(found[1].to_string().contains("server 1 would be elected: its epoch 0x2 and zxid 0x200000009"));
 }
 
 /// The epoch of the vote on which a leader settled began after its last zxid: so it may have more by now.
 #[test]
-fn a_former_leader_that_votes_for_itself_does_not_show_its_history() {
+fn a_former_leader_that_votes_for_itself_may_have_more_than_it_shows() {
     let found = findings([says(3, Looking, LED_BY_3), says(2, Looking, (2, 2, 0x2_0000_0001))]);
-    assert_eq!(found[1..], [Finding::NextUnknown { showing: servers(&[3]) }]);
+    let vote = Vote { epoch: Epoch(2), zxid: Zxid(0x2_0000_0001), leader: ServerId(2) };
+    assert_eq!(found[1..], [Finding::WouldElect { vote, unsure: servers(&[3]) }]);
+    assert!(found[1].to_string().ends_with("; so can server 3, if it has led since its start"));
 }
 
 #[test]
@@ -126,14 +128,17 @@ fn who_cannot_lead_would_not_be_elected() {
     let mut observed = config(3, groups);
     observed.servers.insert(
         ServerId(4),
-        Member { role: super::super::config::Role::Observer, ..observed.servers[&ServerId(3)].clone() },
+        Member {
+            role: super::super::super::config::Role::Observer,
+            ..observed.servers[&ServerId(3)].clone()
+        },
     );
     let fresh = |id: i64| with_config(says(id, Looking, (id, 0, 0)), Some(Ok(observed.clone())));
     // 3 weighs nothing, and 4 has no vote.
     let found = findings([1, 2, 3, 4].map(fresh));
     let vote = Vote { epoch: Epoch(0), zxid: Zxid(0), leader: ServerId(2) };
     let looking = Finding::Unsettled { looking: servers(&[1, 2, 3, 4]) };
-    assert_eq!(found, [looking, Finding::WouldElect { vote }]);
+    assert_eq!(found, [looking, Finding::WouldElect { vote, unsure: Vec::new() }]);
 }
 
 #[test]
@@ -294,7 +299,7 @@ fn many_voters_are_no_quorum_where_they_are_of_few_groups() {
 #[test]
 fn an_observer_is_no_voter() {
     let mut observed = config(3, "");
-    observed.servers.get_mut(&ServerId(3)).unwrap().role = super::super::config::Role::Observer;
+    observed.servers.get_mut(&ServerId(3)).unwrap().role = super::super::super::config::Role::Observer;
     let of = |server| with_config(server, Some(Ok(observed.clone())));
     let found = findings([of(says(1, Leading, (1, 2, 5))), of(says(3, Observing, (1, 2, 5)))]);
     let missing = vec![ServerId(2)];

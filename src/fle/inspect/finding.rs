@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::codec::DecodeError;
-use super::config::ConfigError;
+use super::super::codec::DecodeError;
+use super::super::config::ConfigError;
+use super::super::vote::{Epoch, ServerId, ServerState, Vote, Zxid};
 use super::inspection::Silence;
-use super::vote::{Epoch, ServerId, ServerState, Vote, Zxid};
 
 /// One thing that the answers of an ensemble's servers mean. Prints as a sentence for people.
 ///
@@ -49,11 +49,14 @@ pub enum Finding {
     WouldElect {
         /// The highest of their votes.
         vote: Vote,
+        /// Those who may have a higher zxid than they show: those who have led since their start show the zxid with which
+        /// they were elected.
+        unsure: Vec<Who>,
     },
     /// Whom those who answer would elect cannot be told. A server that looks for a leader shows the vote that it settled
-    /// on last, and only after a start its own history.
+    /// on last, and its own history only after a start.
     NextUnknown {
-        /// Those who show something else than their own history, or may do so.
+        /// Those who show a vote for another server.
         showing: Vec<Who>,
     },
     /// There is a leader, and some servers do not follow it yet.
@@ -197,12 +200,18 @@ impl fmt::Display for Finding {
                  not reach each other",
                 list(looking)
             ),
-            Self::WouldElect { vote } => write!(
-                f,
-                "of those who answer, server {} would be elected: its zxid {} of epoch {} goes before the others'; a \
-                 server that does not answer can have a higher one",
-                vote.leader, vote.zxid, vote.epoch
-            ),
+            Self::WouldElect { vote, unsure } => {
+                write!(
+                    f,
+                    "of those who answer, server {} would be elected: its epoch {} and zxid {} go before the others'; a \
+                     server that does not answer can have higher ones",
+                    vote.leader, vote.epoch, vote.zxid
+                )?;
+                match unsure[..] {
+                    [] => Ok(()),
+                    _ => write!(f, "; so can {}, if it has led since its start", list(unsure)),
+                }
+            }
             Self::NextUnknown { showing } => write!(
                 f,
                 "who would be elected cannot be told: a looking server shows the vote that it settled on last, and its \

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::config::{EnsembleConfig, Member};
+use super::super::config::{EnsembleConfig, Member};
+use super::super::quorum::Quorum;
+use super::super::vote::{ServerId, ServerState, Vote, Zxid};
 use super::finding::{Finding, Who};
 use super::inspection::{Answer, InspectedServer, Silence};
-use super::quorum::Quorum;
-use super::vote::{ServerId, ServerState, Vote, Zxid};
 
 /// The configuration with the highest version among the answers; the first of them.
 pub(super) fn newest(servers: &[InspectedServer]) -> Option<&EnsembleConfig> {
@@ -108,14 +108,15 @@ impl<'a> Ensemble<'a> {
         if self.voices.iter().any(Voice::is_settled) {
             return None;
         }
-        let showing: Vec<Who> = all(self.voters().filter(|voice| !voice.shows_its_own_history()));
-        if !showing.is_empty() {
-            return Some(Finding::NextUnknown { showing });
+        let (own, others): (Vec<_>, Vec<_>) = self.voters().partition(|voice| voice.votes_for_itself());
+        if !others.is_empty() {
+            return Some(Finding::NextUnknown { showing: all(others.into_iter()) });
         }
         let eligible = |id| self.quorum.as_ref().is_some_and(|quorum| quorum.is_eligible(id));
         let votes = self.voters().map(Voice::vote).filter(|vote| eligible(vote.leader));
         let vote = votes.filter(|vote| vote.zxid != Zxid::UNINITIALISED).max()?;
-        Some(Finding::WouldElect { vote })
+        let unsure = all(own.into_iter().filter(|voice| !voice.shows_its_own_history()));
+        Some(Finding::WouldElect { vote, unsure })
     }
 
     /// Those who still look for the leader that there is.
@@ -248,10 +249,14 @@ impl Voice<'_> {
         self.answer.ballot.is_same_leadership(&leading.answer.ballot)
     }
 
-    /// Whether the vote is certainly what its sender had on disk when it started. A vote on which a server has settled
-    /// is for the leader, and its epoch is the one that began with this leadership, after the leader's last zxid.
+    fn votes_for_itself(&self) -> bool {
+        self.id == Some(self.vote().leader)
+    }
+
+    /// Whether a vote for itself is certainly what its sender had on disk when it started. If not, then maybe the vote by
+    /// which it became leader: the epoch of that is the one which began with its leadership, after the zxid.
     fn shows_its_own_history(&self) -> bool {
-        self.id == Some(self.vote().leader) && self.vote().zxid.epoch() == self.vote().epoch
+        self.vote().zxid.epoch() == self.vote().epoch
     }
 }
 

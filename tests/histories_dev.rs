@@ -1,3 +1,0 @@
-#[path = "fle/histories.rs"]
-mod histories;
-mod support;
