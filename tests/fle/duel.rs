@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use tokio::time::sleep;
 use zookeeper_election::fle::{
     Action, Decision, Elector, Epoch, Event, FINALIZE_WAIT, Format, History, Notification, Quorum, Round,
     ServerId, ServerState, Vote, Zxid,
@@ -18,7 +19,7 @@ use zookeeper_election::fle::{
 
 use crate::followers::QuorumPorts;
 use crate::servers::{config, members};
-use crate::support::{Ensemble, PATIENCE, eventually};
+use crate::support::{Ensemble, PATIENCE};
 use crate::voice::{Voice, question, stranger};
 
 /// A real server 1 of five, and the elector that has to do as it does.
@@ -143,14 +144,6 @@ impl Duel {
             }
         }
         assert!(self.decision.is_some(), "the elector does not decide\n{}", self.story);
-        // Somebody without a vote disturbs no silence.
-        let stranger = self.voices.get_mut(&self.stranger).expect("a voice");
-        eventually("the real server's decision", PATIENCE, async || {
-            stranger.say(&[question()]).await;
-            let (answer, _) = stranger.hear().await;
-            (answer.state != ServerState::Looking).then_some(())
-        })
-        .await;
         let repeated_too = self.skip_repetitions(ServerId(4)).await;
         assert!(repeated_too || !repeated, "the real server does not repeat its vote\n{}", self.story);
         self.be_answered(self.stranger).await;
@@ -194,9 +187,34 @@ impl Duel {
                 Action::Decided(decision) => {
                     let _ = writeln!(self.story, "    decided: {decision:?}");
                     self.decision = Some(decision);
+                    self.settle().await;
                 }
             }
         }
+    }
+
+    /// Waits until the real server has settled as the elector has.
+    ///
+    /// It changes its state first and its vote afterwards: for a moment it answers that it follows whom it has voted for
+    /// before this election. And somebody without a vote may ask at any time: it disturbs no silence.
+    async fn settle(&mut self) {
+        let (ours, stranger) = (&self.ours, self.voices.get_mut(&self.stranger).expect("a voice"));
+        let mut answer = None;
+        for _ in 0..PATIENCE.as_millis() / 50 {
+            stranger.say(&[question()]).await;
+            let (heard, _) = stranger.hear().await;
+            if (heard.state, heard.vote, heard.round) == (ours.state(), ours.current(), ours.round()) {
+                self.last.insert(self.stranger, heard);
+                return;
+            }
+            answer = Some(heard);
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!(
+            "the real server has not decided so, but says {:?}\n{}",
+            answer.as_ref().map(brief),
+            self.story
+        );
     }
 
     /// The next message on this connection is this one, but for repetitions of the last.

@@ -174,12 +174,15 @@ impl Duel {
             _ => rng.i64(1..3),
         };
         let mut leader = if rng.u32(..16) == 0 { 77 } else { rng.i64(1..=5) };
-        let (mut epoch, mut zxid) = (0, 0);
-        match state {
-            Looking | Observing => (epoch, zxid) = (rng.i64(-1..=1), rng.i64(-2..=2)),
+        let (epoch, zxid) = match state {
+            Looking | Observing => (rng.i64(-1..=1), rng.i64(-2..=2)),
             // Few leaderships, so that some agree.
-            Following => (epoch, zxid, leader) = (rng.i64(0..=1), rng.i64(0..=1), leader.min(3)),
-            Leading => (epoch, leader) = (rng.i64(0..=1), if rng.u32(..8) == 0 { leader } else { from.0 }),
+            Following | Leading => (rng.i64(0..=1), rng.i64(0..=1)),
+        };
+        if state == Following {
+            leader = leader.min(3);
+        } else if state == Leading && rng.u32(..8) != 0 {
+            leader = from.0;
         }
         let mut notification = self.vote(state, epoch, zxid, leader, self.ours.round().0 + round);
         if let Some(proposal) = self.ours.proposal()
