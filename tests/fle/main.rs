@@ -2,7 +2,8 @@
 //! servers, and does what they do, message for message. And five of them elect among themselves.
 //!
 //! ```text
-//! FLE_SEED=7 cargo test --test fle    # the conversations and the bytes of a failed run again
+//! FLE_SEED=7 cargo test --test fle                    # the conversations and the bytes of a failed run again
+//! FLE_SCRIPTS=300 cargo test --test fle message       # a minute of conversations
 //! ```
 
 mod connections;
@@ -191,7 +192,9 @@ async fn message_for_message_an_elector_says_what_a_real_server_says() {
     let mut duel = Duel::with(&ensemble).await;
     duel.fixed_script().await;
     let mut tally = Tally::default();
-    for _ in 0..15 {
+    let scripts =
+        env::var("FLE_SCRIPTS").map_or(25, |scripts| scripts.parse().expect("FLE_SCRIPTS, a number"));
+    for _ in 0..scripts {
         duel.random_script(&mut rng, &mut tally).await;
     }
     println!("{} messages, {tally:?}", duel.said);
