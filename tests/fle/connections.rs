@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) enum Input {
     /// A server has connected and said who it is.
-    Greeted { hello: Hello, raw: Vec<u8>, stream: TcpStream },
+    Greeted { hello: Hello, stream: TcpStream },
     /// Dialling has ended: with a connection, if this is one that the peer keeps.
     Dialled { to: ServerId, stream: Option<TcpStream> },
     /// The body of a frame.
@@ -220,20 +220,20 @@ async fn accept(listener: TcpListener, inputs: UnboundedSender<Input>) {
         while greetings.try_join_next().is_some() {}
         let inputs = inputs.clone();
         greetings.spawn(async move {
-            if let Ok(Some((hello, raw, stream))) = timeout(LIMIT, hear_hello(stream)).await {
-                let _ = inputs.send(Input::Greeted { hello, raw, stream });
+            if let Ok(Some((hello, stream))) = timeout(LIMIT, hear_hello(stream)).await {
+                let _ = inputs.send(Input::Greeted { hello, stream });
             }
         });
     }
 }
 
 /// Reads a greeting and not a byte more; `None` if it is none.
-async fn hear_hello(mut stream: TcpStream) -> Option<(Hello, Vec<u8>, TcpStream)> {
+async fn hear_hello(mut stream: TcpStream) -> Option<(Hello, TcpStream)> {
     let mut raw = Vec::new();
     loop {
         raw.push(stream.read_u8().await.ok()?);
         if let Some((hello, _)) = Hello::decode(&raw).ok()? {
-            return Some((hello, raw, stream));
+            return Some((hello, stream));
         }
     }
 }

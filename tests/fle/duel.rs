@@ -27,6 +27,8 @@ pub(crate) struct Duel {
     voices: BTreeMap<ServerId, Voice>,
     /// What came last on each connection.
     last: BTreeMap<ServerId, Notification>,
+    /// How many repetitions have come on each.
+    repetitions: BTreeMap<ServerId, usize>,
     pub(crate) stranger: ServerId,
     pub(crate) ours: Elector,
     pub(crate) history: History,
@@ -57,6 +59,7 @@ impl Duel {
         let mut duel = Self {
             voices,
             last: BTreeMap::from([(ServerId(2), first)]),
+            repetitions: BTreeMap::new(),
             stranger,
             ours,
             history: History { epoch, zxid },
@@ -103,6 +106,10 @@ impl Duel {
     /// This voice says what is answered and has no effect.
     pub(crate) async fn be_answered(&mut self, from: ServerId) {
         let harmless = if from == self.stranger { question() } else { self.from_an_earlier_round() };
+        let event = Event::Notification { from, notification: harmless.clone() };
+        let actions = self.ours.clone().handle(self.now, event);
+        let answers = |it: &Action| matches!(it, Action::Send { to, .. } if *to == from);
+        assert!(actions.iter().any(answers), "the elector does not answer\n{}", self.story);
         self.say_all(from, &[harmless]).await;
     }
 
@@ -112,6 +119,19 @@ impl Duel {
         let round = Round(self.ours.round().0 - 1);
         let format = Format::Configured(self.config.clone());
         Notification { state: ServerState::Looking, vote, round, format }
+    }
+
+    /// Asserts that the real server has repeated votes only by itself, to all at once: an answer that the elector does not
+    /// give would have come to one voice only.
+    pub(crate) async fn assert_repetitions_were_for_all(&mut self) {
+        let voters = [2, 3, 4, 5].map(ServerId);
+        for id in voters {
+            self.be_answered(id).await;
+        }
+        let counts = voters.map(|id| self.repetitions.get(&id).copied().unwrap_or(0));
+        let (least, most) = (counts.iter().min().expect("four"), counts.iter().max().expect("four"));
+        // One may have been replaced by a newer message, or not have been read yet.
+        assert!(most - least <= 3, "repetitions to {voters:?}: {counts:?}");
     }
 
     /// Whether the elector has a quorum, and waits for a better vote.
@@ -235,6 +255,7 @@ impl Duel {
                 brief(expected),
                 self.story
             );
+            *self.repetitions.entry(id).or_default() += 1;
         }
         panic!("only repetitions come to {id}");
     }
@@ -261,6 +282,7 @@ impl Duel {
                 return repeated;
             }
             assert_eq!(self.last.get(&id), Some(&heard), "a repetition to {id}\n{}", self.story);
+            *self.repetitions.entry(id).or_default() += 1;
             repeated = true;
         }
         panic!("only repetitions come to {id}");

@@ -11,7 +11,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use zookeeper_election::fle::codec::Hello;
 use zookeeper_election::fle::{
     Action, Decision, Elector, Event, History, Notification, Quorum, Round, ServerId, ServerState, Vote,
 };
@@ -44,8 +43,6 @@ pub(crate) struct Status {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) heard: Vec<Heard>,
-    /// The greetings of those who dialled, with their bytes.
-    pub(crate) greetings: Vec<(Hello, Vec<u8>)>,
     /// Frames that are no notification.
     pub(crate) unreadable: Vec<(ServerId, Vec<u8>)>,
 }
@@ -155,10 +152,7 @@ impl Running {
 
     fn take_in(&mut self, input: Input) -> Vec<Action> {
         match input {
-            Input::Greeted { hello, raw, stream } => {
-                self.connections.greeted(&hello, stream);
-                lock(&self.record).greetings.push((hello, raw));
-            }
+            Input::Greeted { hello, stream } => self.connections.greeted(&hello, stream),
             Input::Dialled { to, stream } => self.connections.dialled(to, stream),
             Input::Lost { from, link } => self.connections.lost(from, link),
             Input::Frame { from, body: raw } => match Notification::decode(&raw) {

@@ -64,6 +64,13 @@ impl Duel {
         self.says(5, self.vote(Looking, 0, 1, 5, 6)).await;
         assert_eq!(self.ours.round(), Round(6));
 
+        // Those who had settled in the round before count no more, unless they agree in the epoch too.
+        self.says(3, self.vote(Following, 0, 0, 4, 6)).await;
+        self.says(2, self.vote(Looking, 0, -1, 2, 7)).await;
+        self.says(5, self.vote(Following, 1, 0, 4, 7)).await;
+        self.says(4, self.vote(Leading, 1, 0, 4, 7)).await;
+        assert!(self.decision.is_none());
+
         // A quorum that has settled in an earlier round, whose leader does not say so, or not of this epoch.
         for from in [3, 4, 5] {
             self.says(from, self.vote(Following, 0, 0, 2, 1)).await;

@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
+use zookeeper_election::fle::codec::{Addresses, Hello};
 use zookeeper_election::fle::{Decision, Epoch, History, Notification, Round, ServerId, ServerState, Zxid};
 use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
 
 use crate::peer::{Peer, Record};
 use crate::support::{Ensemble, Server};
-use crate::voice::ask;
+use crate::voice::{ask, greeting};
 
 /// The servers' ids and election addresses.
 pub(crate) fn members(ensemble: &Ensemble) -> BTreeMap<ServerId, SocketAddr> {
@@ -40,6 +42,13 @@ pub(crate) fn assert_genuine(ensemble: &Ensemble, raw: &[u8]) {
     assert_eq!(lines(announced), lines(&config(ensemble)));
 }
 
+/// Asserts that these are the bytes with which this server begins a connection.
+fn assert_greeting(raw: &[u8], from: ServerId, address: SocketAddr) {
+    let (hello, length) = Hello::decode(raw).expect("a greeting").expect("all of it");
+    assert_eq!(hello, Hello { from, addresses: Addresses::One(address.to_string()) });
+    assert_eq!((hello.encode().as_slice(), length), (raw, raw.len()));
+}
+
 /// What two servers of three have gone through, and what server 1 has on its disk after it.
 pub(crate) struct Past {
     /// The answers of servers 1 and 2, which have settled: server 1 follows, server 2 leads.
@@ -50,7 +59,7 @@ pub(crate) struct Past {
     pub(crate) late: (Decision, Record),
     /// How many elections the two have begun before it came, and in all.
     pub(crate) elections: [usize; 2],
-    /// Notifications and greetings of real servers.
+    /// Notifications of real servers, and last a greeting.
     pub(crate) raw: Vec<Vec<u8>>,
     files: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -73,20 +82,25 @@ impl Past {
 
     async fn make() -> Self {
         let mut ensemble = Ensemble::builder(3).prepare();
+        let members = members(&ensemble);
+        let mute = TcpListener::bind(members[&ServerId(3)]).await.expect("the port of a server that is down");
         ensemble.server_mut(0).start();
+        let greeting = greeting(&mute).await;
+        assert_greeting(&greeting, ServerId(1), members[&ServerId(1)]);
+        drop(mute);
         ensemble.server_mut(1).start();
         ensemble.wait_until_serving().await;
         write_znodes(&ensemble).await;
 
         let before = answers(&ensemble).await;
         let elections_before = elections(&ensemble);
-        let peer = Peer::start(3, &members(&ensemble), &config(&ensemble), BETTER_THAN_ALL).await;
+        let peer = Peer::start(3, &members, &config(&ensemble), BETTER_THAN_ALL).await;
         let decision = peer.decides(Round(0)).await;
         let record = peer.record();
         drop(peer);
-        let heard = record.heard.iter().map(|it| it.raw.clone());
-        let raw: Vec<_> = heard.chain(record.greetings.iter().map(|(_, raw)| raw.clone())).collect();
-        raw.iter().take(record.heard.len()).for_each(|raw| assert_genuine(&ensemble, raw));
+        let mut raw: Vec<_> = record.heard.iter().map(|it| it.raw.clone()).collect();
+        raw.iter().for_each(|raw| assert_genuine(&ensemble, raw));
+        raw.push(greeting);
         let late = (decision, record);
         // Whoever were to look again because of it would have said so by the time that a write is through.
         write_znodes(&ensemble).await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use zookeeper_election::fle::codec::{Addresses, Hello, frame_length};
 use zookeeper_election::fle::{Format, Notification, Round, ServerId, ServerState, Vote};
@@ -85,4 +85,13 @@ pub(crate) async fn ask(server: SocketAddr) -> (Notification, Vec<u8>) {
     let mut voice = Voice::dial(stranger(), server).await;
     voice.say(&[question()]).await;
     voice.hear().await
+}
+
+/// What the next server says that dials here and closes, as one does whose id is the lower one.
+pub(crate) async fn greeting(listener: &TcpListener) -> Vec<u8> {
+    let accepting = timeout(PATIENCE, listener.accept()).await;
+    let (mut stream, _) = accepting.expect("a connection in time").expect("a connection");
+    let mut raw = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut raw)).await.expect("an end in time").expect("an end");
+    raw
 }
