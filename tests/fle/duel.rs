@@ -105,7 +105,7 @@ impl Duel {
 
     /// This voice says what is answered and has no effect.
     pub(crate) async fn be_answered(&mut self, from: ServerId) {
-        let harmless = if from == self.stranger { question() } else { self.from_an_earlier_round() };
+        let harmless = if from == self.stranger { question() } else { self.outdated_vote() };
         let event = Event::Notification { from, notification: harmless.clone() };
         let actions = self.ours.clone().handle(self.now, event);
         let answers = |it: &Action| matches!(it, Action::Send { to, .. } if *to == from);
@@ -114,7 +114,7 @@ impl Duel {
     }
 
     /// A vote that is worse than any, and too late.
-    fn from_an_earlier_round(&self) -> Notification {
+    fn outdated_vote(&self) -> Notification {
         let vote = Vote { epoch: Epoch(-1), zxid: Zxid(0), leader: ServerId(1) };
         let round = Round(self.ours.round().0 - 1);
         let format = Format::Configured(self.config.clone());
@@ -263,9 +263,9 @@ impl Duel {
     /// Reads what has come on this connection before a last answer, all of which repeats what came before it. Tells
     /// whether there was anything.
     async fn skip_repetitions(&mut self, id: ServerId) -> bool {
-        let settled = self.from_an_earlier_round();
+        let settled = self.outdated_vote();
         let voice = self.voices.get_mut(&id).expect("a voice");
-        voice.say(&[settled.clone()]).await;
+        voice.say(std::slice::from_ref(&settled)).await;
         let Some(Action::Send { notification: answer, .. }) = self
             .ours
             .handle(self.now, Event::Notification { from: id, notification: settled })

@@ -208,8 +208,11 @@ fn a_late_server_takes_over_the_round_of_those_that_have_settled_even_backwards(
 fn within_a_round_those_who_know_the_new_epoch_and_those_who_do_not_agree() {
     for (round, joins) in [(1, true), (2, false)] {
         let mut elector = fresh(1, 3);
-        hears(&mut elector, 3, says(ServerState::Leading, vote(1, 0, 3), round));
-        let actions = hears(&mut elector, 2, says(ServerState::Following, vote(0, 0, 3), round));
+        let configured =
+            |notification| Notification { format: Format::Configured("version=0".into()), ..notification };
+        hears(&mut elector, 3, configured(says(ServerState::Leading, vote(1, 0, 3), round)));
+        let follows = configured(says(ServerState::Following, vote(0, 0, 3), round));
+        let actions = hears(&mut elector, 2, follows);
         assert_eq!(decided(&actions).is_some(), joins, "round {round}");
     }
 }
