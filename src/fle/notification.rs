@@ -34,9 +34,12 @@ pub enum Format {
 
 impl Notification {
     /// What a server that receives it records.
+    ///
+    /// ZooKeeper 3.8 does not read the number of [`Format::Numbered`]: it takes every notification of 40 bytes for one of
+    /// a server that sends none.
     #[must_use]
     pub fn ballot(&self) -> Ballot {
-        let numbered = matches!(self.format, Format::Numbered | Format::Configured(_));
+        let numbered = matches!(self.format, Format::Configured(_));
         Ballot { vote: self.vote, round: self.round, state: self.state, numbered }
     }
 

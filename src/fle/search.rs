@@ -144,6 +144,8 @@ impl Search {
             actions.push(Action::Connect);
         } else {
             self.propose(server, self.proposal, actions);
+            // It hears itself as well: a quorum that it has lost sight of is found again.
+            self.count(&server.quorum);
         }
         self.patience = (self.patience * 2).min(LONGEST_WAIT);
         self.wait(now, actions);
@@ -244,7 +246,8 @@ impl BallotBox {
     }
 }
 
-/// Whether a vote wins over another. A vote for a server that cannot lead never does.
+/// Whether a vote wins over another. A vote for a voter that cannot lead never does; one for a stranger may, as with
+/// ZooKeeper, and so puts an end to the wait for a better one, though it is not adopted.
 fn beats(quorum: &Quorum, vote: Vote, over: Vote) -> bool {
-    quorum.is_eligible(vote.leader) && vote > over
+    (quorum.is_eligible(vote.leader) || !quorum.is_voter(vote.leader)) && vote > over
 }

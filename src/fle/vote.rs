@@ -57,7 +57,8 @@ pub struct Ballot {
     pub round: Round,
     /// What its sender was doing.
     pub state: ServerState,
-    /// Whether its sender spoke format 1 or later ([`Format::Numbered`](super::Format::Numbered)).
+    /// Whether its sender spoke a format with a number that servers read
+    /// ([`Format::Configured`](super::Format::Configured)).
     pub numbered: bool,
 }
 

@@ -233,7 +233,7 @@ impl EnsembleBuilder {
             if self.read_only {
                 fs::write(home.join(READ_ONLY), "").expect("a file beside zoo.cfg");
             }
-            servers.push(Server::new(member.client, member.election, home, member.host.clone()));
+            servers.push(Server::new(member, home));
         }
         let mut ensemble = Ensemble { servers, home, ports, reported: AtomicBool::new(false) };
         ensemble.ports.iter_mut().for_each(Ports::release);

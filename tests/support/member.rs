@@ -15,7 +15,8 @@ use super::ports::Ports;
 pub(super) struct Member {
     /// Where it serves clients.
     pub(super) client: SocketAddr,
-    quorum: SocketAddr,
+    /// Where it serves its followers, while it leads.
+    pub(super) quorum: SocketAddr,
     /// Where it elects the leader with the others.
     pub(super) election: SocketAddr,
     /// Where it runs; on this machine's loopback if nowhere else.

@@ -20,7 +20,7 @@ mod link;
 mod member;
 pub mod namespace;
 pub mod network;
-mod ports;
+pub mod ports;
 pub mod process;
 mod proxy;
 mod server;

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::install::server_command;
+use super::member::Member;
 use super::network::Host;
 use super::process::Process;
 
@@ -19,6 +20,7 @@ use super::process::Process;
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    quorum: SocketAddr,
     election: SocketAddr,
     home: PathBuf,
     host: Option<Arc<Host>>,
@@ -39,13 +41,9 @@ pub enum Mode {
 
 impl Server {
     /// A server that is not started yet, with its `zoo.cfg` and all its files in the directory `home`.
-    pub(super) fn new(
-        address: SocketAddr,
-        election: SocketAddr,
-        home: PathBuf,
-        host: Option<Arc<Host>>,
-    ) -> Self {
-        Self { address, election, home, host, process: None, stopped: false }
+    pub(super) fn new(member: &Member, home: PathBuf) -> Self {
+        let Member { client: address, quorum, election, ref host } = *member;
+        Self { address, quorum, election, home, host: host.clone(), process: None, stopped: false }
     }
 
     /// The port that it serves clients on.
@@ -61,6 +59,16 @@ impl Server {
     /// The address that it elects the ensemble's leader on. Nobody listens there on the only server of an ensemble.
     pub fn election_address(&self) -> SocketAddr {
         self.election
+    }
+
+    /// The address that it serves its followers on, while it leads.
+    pub fn quorum_address(&self) -> SocketAddr {
+        self.quorum
+    }
+
+    /// The directory with its znodes and its epochs, below `version-2`.
+    pub fn data(&self) -> PathBuf {
+        self.home.join("data")
     }
 
     /// The host that it runs on.

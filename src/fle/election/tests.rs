@@ -108,6 +108,27 @@ fn a_better_vote_within_the_wait_reopens_the_election_and_any_other_prolongs_the
     assert_eq!(decided(&silence(&mut elector, &actions)), None);
 }
 
+/// Seen at ZooKeeper 3.8.0, which counts again only when it hears its own vote, repeated.
+#[test]
+fn a_better_vote_that_does_not_count_hides_the_quorum_until_the_own_vote_is_repeated() {
+    let not_counted = [
+        looking(vote(5, 0, 77), 1),
+        looking(vote(5, 0, 5), 0),
+        looking(vote(5, -1, 5), 1),
+        says(ServerState::Observing, vote(5, 0, 5), 1),
+    ];
+    for heard in not_counted {
+        let mut elector = fresh(1, 5);
+        hears(&mut elector, 2, looking(vote(0, 0, 3), 1));
+        hears(&mut elector, 3, looking(vote(0, 0, 3), 1));
+        let actions = hears(&mut elector, 4, heard.clone());
+        let actions = elector.handle(deadline(&actions), Event::Tick);
+        assert_eq!(broadcast(&actions), Some((vote(0, 0, 3), 1)), "{heard:?}");
+        let actions = elector.handle(deadline(&actions), Event::Tick);
+        assert_eq!(decided(&actions), Some((ServerState::Following, 3, 1)), "{heard:?}");
+    }
+}
+
 #[test]
 fn a_quorum_that_asks_for_nobody_else_is_the_server_alone() {
     let mut elector = Elector::new(ServerId(1), majority(1));
@@ -187,9 +208,26 @@ fn a_late_server_takes_over_the_round_of_those_that_have_settled_even_backwards(
 fn within_a_round_those_who_know_the_new_epoch_and_those_who_do_not_agree() {
     for (round, joins) in [(1, true), (2, false)] {
         let mut elector = fresh(1, 3);
-        hears(&mut elector, 3, says(ServerState::Leading, vote(1, 0, 3), round));
-        let actions = hears(&mut elector, 2, says(ServerState::Following, vote(0, 0, 3), round));
+        let configured =
+            |notification| Notification { format: Format::Configured("version=0".into()), ..notification };
+        hears(&mut elector, 3, configured(says(ServerState::Leading, vote(1, 0, 3), round)));
+        let follows = configured(says(ServerState::Following, vote(0, 0, 3), round));
+        let actions = hears(&mut elector, 2, follows);
         assert_eq!(decided(&actions).is_some(), joins, "round {round}");
+    }
+}
+
+/// Seen at ZooKeeper 3.8.0: of 40 bytes it does not read the number of the format.
+#[test]
+fn between_servers_with_and_without_a_configuration_the_leader_alone_has_to_agree() {
+    let configured = Format::Configured("version=0".into());
+    for (format, joins) in [(Format::Numbered, true), (configured.clone(), false)] {
+        let mut elector = fresh(1, 3);
+        let leads = says(ServerState::Leading, vote(1, 0, 3), 4);
+        hears(&mut elector, 3, Notification { format: configured.clone(), ..leads });
+        let follows = says(ServerState::Following, vote(2, 0, 3), 4);
+        let actions = hears(&mut elector, 2, Notification { format: format.clone(), ..follows });
+        assert_eq!(decided(&actions).is_some(), joins, "{format:?}");
     }
 }
 
