@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fastrand::Rng;
 use zookeeper_election::fle::simulator::{Simulation, What};
 use zookeeper_election::fle::{History, Inspection, Inspector, Quorum, ServerId, ServerState};
 use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
 
-use crate::support::{Ensemble, PATIENCE, Server, eventually, random};
+use crate::support::{Ensemble, PATIENCE, Server, eventually};
+use crate::{FRESH, seeded};
 
 /// What is done to real servers before they are all stopped, so that they have histories. Servers are named by id.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +49,10 @@ async fn a_higher_zxid_wins_over_a_higher_id() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_with_random_histories() {
+    let mut rng = seeded();
     for _ in 0..3 {
-        let seed = random();
-        let (steps, order) = draw(seed);
-        println!("seed {seed}: {steps:?}, then started in the order {order:?}");
+        let (steps, order) = draw(&mut rng);
+        println!("{steps:?}, then started in the order {order:?}");
         let mut ensemble = Ensemble::builder(3).start().await;
         let histories = make_histories(&mut ensemble, &steps).await;
         println!("    {histories:?}");
@@ -60,12 +62,8 @@ async fn three_servers_with_random_histories() {
     }
 }
 
-const FRESH: History =
-    History { epoch: zookeeper_election::fle::Epoch(0), zxid: zookeeper_election::fle::Zxid(0) };
-
 /// Some steps and an order. At most one of the three is down at a time, so that the others can write.
-fn draw(seed: u64) -> (Vec<Step>, Vec<i64>) {
-    let mut rng = fastrand::Rng::with_seed(seed);
+fn draw(rng: &mut Rng) -> (Vec<Step>, Vec<i64>) {
     let mut down = None;
     let mut steps = Vec::new();
     for _ in 0..3 {

@@ -10,6 +10,7 @@ mod connections;
 mod duel;
 mod followers;
 mod fuzz;
+mod histories;
 mod peer;
 mod script;
 mod servers;
