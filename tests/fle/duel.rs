@@ -35,6 +35,8 @@ pub(crate) struct Duel {
     now: Duration,
     deadline: Duration,
     pub(crate) decision: Option<Decision>,
+    /// The next vote to all is the first of an election, and no repetition, even if it is the same as the last.
+    starts_again: bool,
     ports: QuorumPorts,
     pub(crate) config: String,
     /// What has been said and answered since the last election began, for those who look into a failure.
@@ -66,6 +68,7 @@ impl Duel {
             now: Duration::ZERO,
             deadline: Duration::ZERO,
             decision: None,
+            starts_again: false,
             ports: QuorumPorts::of(ensemble).await,
             config: config(ensemble),
             story: String::new(),
@@ -174,6 +177,8 @@ impl Duel {
     pub(crate) async fn lose_the_leader(&mut self) {
         let leader = self.decision.expect("a decision").vote.leader;
         self.ports.refuse(leader).await;
+        // Its first vote may be what it said last before it joined an earlier round.
+        self.starts_again = true;
         self.look().await;
     }
 
@@ -192,8 +197,9 @@ impl Duel {
             match action {
                 Action::Broadcast(notification) => {
                     let _ = writeln!(self.story, "    to all: {}", brief(&notification));
+                    let starts_again = std::mem::take(&mut self.starts_again);
                     for id in [2, 3, 4, 5].map(ServerId) {
-                        if self.last.get(&id) != Some(&notification) {
+                        if starts_again || self.last.get(&id) != Some(&notification) {
                             self.expect(id, &notification).await;
                         }
                     }
