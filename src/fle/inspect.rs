@@ -242,20 +242,20 @@ impl Asked {
         InspectedServer { id, address: self.address, role: None, outcome: self.outcome }
     }
 
-    /// Who it is: a leader votes for itself; others are known by their address, or call themselves `0.0.0.0` in their
-    /// configuration.
+    /// Who it is: by its address if a configuration has that; otherwise a leader votes for itself, and some call themselves
+    /// `0.0.0.0` in their own configuration.
     fn id(&self, members: &BTreeMap<ServerId, Vec<SocketAddr>>) -> Option<ServerId> {
-        let answer = self.outcome.as_ref().ok();
         let is_here = |sockets: &[SocketAddr]| sockets.iter().any(|socket| self.sockets.contains(socket));
-        let leading =
-            answer.filter(|it| it.ballot.state == ServerState::Leading).map(|it| it.ballot.vote.leader);
         let by_address = || members.iter().find(|(_, sockets)| is_here(sockets)).map(|(id, _)| *id);
+        let answer = self.outcome.as_ref().ok();
+        let leading =
+            || answer.filter(|it| it.ballot.state == ServerState::Leading).map(|it| it.ballot.vote.leader);
         let by_itself = || {
             let servers = &answer?.readable_config()?.servers;
             let mut unspecified = servers.iter().filter(|(_, member)| member.is_unspecified());
             unspecified.next().filter(|_| unspecified.next().is_none()).map(|(id, _)| *id)
         };
-        leading.or(self.member).or_else(by_address).or_else(by_itself)
+        self.member.or_else(by_address).or_else(leading).or_else(by_itself)
     }
 }
 

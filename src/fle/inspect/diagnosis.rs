@@ -67,7 +67,7 @@ impl<'a> Ensemble<'a> {
         if self.voices.is_empty() {
             return Finding::Nobody;
         }
-        let leaders: Vec<&Voice<'_>> = self.in_state(ServerState::Leading).collect();
+        let leaders: Vec<&Voice<'_>> = self.voices.iter().filter(|voice| voice.leads()).collect();
         if leaders.len() > 1 {
             let leaders = leaders.iter().map(|it| (it.vote().leader, it.vote().epoch));
             return Finding::SeveralLeaders { leaders: leaders.collect() };
@@ -130,7 +130,7 @@ impl<'a> Ensemble<'a> {
         let mut leaderless: BTreeMap<_, Vec<Who>> = BTreeMap::new();
         for voice in self.voices.iter().filter(|voice| voice.is_settled()) {
             let led = |leading: &Voice<'_>| voice.is_of_the_leadership_of(leading);
-            if !self.in_state(ServerState::Leading).any(led) {
+            if !self.voices.iter().filter(|voice| voice.leads()).any(led) {
                 let leadership = (voice.vote().leader, voice.vote().epoch);
                 leaderless.entry(leadership).or_default().push(voice.who.clone());
             }
@@ -247,6 +247,11 @@ impl Voice<'_> {
 
     fn is_of_the_leadership_of(&self, leading: &Self) -> bool {
         self.answer.ballot.is_same_leadership(&leading.answer.ballot)
+    }
+
+    /// Whether it says that it leads. For a moment after its election a leader still shows its vote before that.
+    fn leads(&self) -> bool {
+        self.answer.ballot.state == ServerState::Leading && self.id.is_none_or(|id| id == self.vote().leader)
     }
 
     fn votes_for_itself(&self) -> bool {

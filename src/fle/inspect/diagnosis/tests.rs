@@ -122,6 +122,15 @@ fn a_former_leader_that_votes_for_itself_may_have_more_than_it_shows() {
     assert!(found[1].to_string().ends_with("; so can server 3, if it has led since its start"));
 }
 
+/// A server changes its state before its vote.
+#[test]
+fn a_leader_that_still_shows_its_old_vote_has_not_settled() {
+    let found = findings(
+        [1, 2, 4].map(|id| says(id, Following, LED_BY_3)).into_iter().chain([says(5, Leading, LED_BY_3)]),
+    );
+    assert!(matches!(found[0], Finding::Unsettled { .. }), "{found:?}");
+}
+
 #[test]
 fn who_cannot_lead_would_not_be_elected() {
     let groups = "group.1=1:2:3\nweight.3=0\n";
