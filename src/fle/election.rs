@@ -46,7 +46,8 @@ pub enum Event {
         /// What.
         notification: Notification,
     },
-    /// What was last sent to this server could not be delivered, and waits for a connection.
+    /// What was last sent to this server could not be delivered, and waits for a connection. Whoever is heard afterwards
+    /// has got it.
     Undelivered {
         /// To whom.
         to: ServerId,

@@ -33,7 +33,7 @@ pub(super) struct Search {
     /// How long the next silence may last before the proposal is repeated.
     patience: Duration,
     deadline: Duration,
-    /// Who has not got what was last sent.
+    /// Who has not got what was last sent, as far as is known.
     undelivered: BTreeSet<ServerId>,
 }
 
@@ -97,6 +97,8 @@ impl Search {
         heard: &Notification,
         actions: &mut Vec<Action>,
     ) -> Option<Decision> {
+        // There is a connection, over which what waited has gone.
+        self.undelivered.remove(&from);
         if heard.state == ServerState::Looking && heard.round < self.round {
             // It learns so which round the others are in.
             let notification = server.notification(ServerState::Looking, self.proposal, self.round);

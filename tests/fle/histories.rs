@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use zookeeper_election::fle::simulator::{Simulation, What};
-use zookeeper_election::fle::{History, Inspection, Inspector, Quorum, ServerId, ServerState};
+use zookeeper_election::fle::{History, Inspection, Inspector, LONGEST_WAIT, Quorum, ServerId, ServerState};
 use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
 
 use crate::support::{Ensemble, PATIENCE, Server, eventually};
@@ -26,7 +26,7 @@ enum Step {
 async fn five_fresh_servers_started_one_after_the_other() {
     let mut ensemble = Ensemble::builder(5).prepare();
     let histories = (1..=5).map(|id| (ServerId(id), FRESH)).collect();
-    let elected = elect_both(&mut ensemble, &histories, &[1, 2, 3, 4, 5]).await;
+    let elected = elect_both(&mut ensemble, &majority(5), &histories, &[1, 2, 3, 4, 5]).await;
     assert_eq!(elected, [None, None, Some(ServerId(3)), Some(ServerId(3)), Some(ServerId(3))]);
 
     // For the record: how long the others take to agree on the next leader, once they have noticed.
@@ -43,7 +43,7 @@ async fn a_higher_zxid_wins_over_a_higher_id() {
     let mut ensemble = Ensemble::builder(3).start().await;
     let histories = make_histories(&mut ensemble, &steps).await;
     assert!(histories[&ServerId(1)] > histories[&ServerId(3)], "{histories:?}");
-    let elected = elect_both(&mut ensemble, &histories, &[3, 1, 2]).await;
+    let elected = elect_both(&mut ensemble, &majority(3), &histories, &[3, 1, 2]).await;
     assert_eq!(elected, [None, Some(ServerId(1)), Some(ServerId(1))]);
 }
 
@@ -56,10 +56,24 @@ async fn three_servers_with_random_histories() {
         let mut ensemble = Ensemble::builder(3).start().await;
         let histories = make_histories(&mut ensemble, &steps).await;
         println!("    {histories:?}");
-        let elected = elect_both(&mut ensemble, &histories, &order).await;
+        let elected = elect_both(&mut ensemble, &majority(3), &histories, &order).await;
         println!("    leaders: {elected:?}");
         assert!(elected[1].is_some(), "two of three are a quorum: {elected:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_weighs_nothing_neither_leads_nor_counts() {
+    let grouped = Ensemble::builder(3).config("group.1=1:2:3").config("weight.3=0");
+    let mut ensemble = grouped.prepare();
+    let quorum = Quorum::hierarchical([(1, 1), (2, 1), (3, 0)].map(|(id, weight)| (ServerId(id), 1, weight)));
+    let histories = (1..=3).map(|id| (ServerId(id), FRESH)).collect();
+    let elected = elect_both(&mut ensemble, &quorum, &histories, &[3, 1, 2]).await;
+    assert_eq!(elected, [None, None, Some(ServerId(2))]);
+}
+
+fn majority(servers: i64) -> Quorum {
+    Quorum::majority((1..=servers).map(ServerId))
 }
 
 /// Some steps and an order. At most one of the three is down at a time, so that the others can write.
@@ -138,10 +152,10 @@ async fn make_histories(ensemble: &mut Ensemble, steps: &[Step]) -> BTreeMap<Ser
 /// When the real ones and the simulated ones have different leaders at any time.
 async fn elect_both(
     ensemble: &mut Ensemble,
+    quorum: &Quorum,
     histories: &BTreeMap<ServerId, History>,
     order: &[i64],
 ) -> Vec<Option<ServerId>> {
-    let quorum = Quorum::majority(histories.keys().copied());
     let mut simulation = Simulation::new(quorum.clone(), 1);
     for (id, history) in histories {
         simulation = simulation.with_history(*id, *history);
@@ -158,7 +172,8 @@ async fn elect_both(
             finds(ensemble, &running, |it| running.iter().all(|id| is_looking(it, *id))).await;
             None
         };
-        simulation.run_for(Duration::from_secs(2));
+        // Longer than any wait: one that weighs nothing hears of the leader when it asks again.
+        simulation.run_for(2 * LONGEST_WAIT);
         assert_eq!(simulation.leader(), real, "{histories:?}, started: {running:?} of {order:?}");
         leaders.push(real);
     }
@@ -211,7 +226,7 @@ fn election_took(line: &str) -> Option<Duration> {
 
 /// How long four simulated servers take from the moment at which they look for a leader, because the fifth has crashed.
 fn simulated_agreement() -> Vec<Duration> {
-    let mut simulation = Simulation::new(Quorum::majority((1..=5).map(ServerId)), 1);
+    let mut simulation = Simulation::new(majority(5), 1);
     (1..=5).for_each(|id| simulation.start(ServerId(id)));
     simulation.run_until(PATIENCE, Simulation::is_settled);
     let crashed = simulation.leader().expect("a leader");

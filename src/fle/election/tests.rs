@@ -182,6 +182,15 @@ fn when_nothing_reached_anybody_it_connects_instead_of_repeating() {
 }
 
 #[test]
+fn who_is_heard_has_got_what_was_sent() {
+    let mut elector = fresh(1, 3);
+    elector.handle(NOW, Event::Undelivered { to: ServerId(2) });
+    elector.handle(NOW, Event::Undelivered { to: ServerId(3) });
+    let actions = hears(&mut elector, 3, looking(vote(0, 0, 0), 1));
+    assert!(broadcast(&silence(&mut elector, &actions)).is_some());
+}
+
+#[test]
 fn a_late_server_joins_the_leader_of_a_quorum_once_that_leader_has_said_so() {
     let mut elector = fresh(5, 5);
     let settled = vote(0, 0, 3);
