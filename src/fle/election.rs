@@ -47,7 +47,7 @@ pub enum Event {
         notification: Notification,
     },
     /// What was last sent to this server could not be delivered, and waits for a connection. Whoever is heard afterwards
-    /// has got it.
+    /// counts as having got it.
     Undelivered {
         /// To whom.
         to: ServerId,

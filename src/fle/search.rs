@@ -97,7 +97,7 @@ impl Search {
         heard: &Notification,
         actions: &mut Vec<Action>,
     ) -> Option<Decision> {
-        // There is a connection, over which what waited has gone.
+        // There is a connection, so that what waited has gone.
         self.undelivered.remove(&from);
         if heard.state == ServerState::Looking && heard.round < self.round {
             // It learns so which round the others are in.
@@ -248,8 +248,9 @@ impl BallotBox {
     }
 }
 
-/// Whether a vote wins over another. A vote for a voter that cannot lead never does; one for a stranger may, as with
-/// ZooKeeper, and so puts an end to the wait for a better one, though it is not adopted.
+/// Whether a vote wins over another. A vote for a voter that cannot lead never does. One for a stranger may, and so puts an
+/// end to the wait for a better one, though it is not adopted: as in a majority of ZooKeeper's servers. (Those of a
+/// hierarchical quorum fail at such a vote.)
 fn beats(quorum: &Quorum, vote: Vote, over: Vote) -> bool {
     (quorum.is_eligible(vote.leader) || !quorum.is_voter(vote.leader)) && vote > over
 }
