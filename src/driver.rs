@@ -13,13 +13,11 @@ use zookeeper_client::Acl;
 
 use crate::clock;
 use crate::error::{Error, Failure, Lost};
-use crate::leadership::{Exit, Leadership, LeaseCell};
-use crate::lease::Lease;
+use crate::leadership::Leadership;
 use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Seen, Ticket};
-use crate::session::{Fired, Footing, Guard, Link, Live, Proof, Proving, Shared, Watch};
+use crate::session::{Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
 use crate::telemetry;
-use crate::types::{Node, SessionId, Standing};
-use crate::work::Work;
+use crate::types::{SessionId, Standing};
 
 mod leading;
 mod requests;
@@ -363,53 +361,6 @@ impl Driver {
                 telemetry::standing(&standing);
                 self.standing.send_replace(standing);
             }
-        }
-    }
-
-    fn lead(&mut self, node: Node, lease: Lease) {
-        telemetry::leading(&node);
-        self.leaderships += 1;
-        let lease = Arc::new(LeaseCell::new(lease));
-        let lost = watch::Sender::new(None);
-        let work = Work::new(self.shared.works());
-        let session_timeout =
-            self.live.as_ref().map_or(Duration::ZERO, |live| live.terms().session_timeout());
-        let grace = self.contest.grace.unwrap_or(session_timeout);
-        // A campaign holds a handle, and so does whoever holds the reply's receiver.
-        let wanted = match (self.own_commands.upgrade(), self.campaign.take(), &self.live) {
-            (Some(commands), Some(reply), Some(live)) => {
-                let exit = Exit { number: self.leaderships, removed: self.removed.clone(), commands };
-                let leadership = Leadership::new(
-                    node,
-                    lease.clone(),
-                    work.clone(),
-                    lost.subscribe(),
-                    exit,
-                    Footing::new(self.shared.clone(), live),
-                );
-                self.leading = Some(Leading { number: self.leaderships, lease, work, grace, lost });
-                reply.send(Ok(leadership)).is_ok()
-            }
-            _ => false,
-        };
-        if !wanted {
-            // Nobody waits any more. Now, and not when the dropped leadership's resignation is read: the next campaign
-            // may have been asked for before.
-            self.machine.handle(clock::now(), Event::Withdraw(Lost::Resigned));
-        }
-    }
-
-    fn extend(&mut self, lease: Lease) {
-        if self.leading.as_ref().is_some_and(|leading| !leading.lease.extend(lease)) {
-            // Somebody has seen the end, and acts no more.
-            self.machine.handle(clock::now(), Event::Withdraw(Lost::LeaseExpired));
-        }
-    }
-
-    fn step_down(&mut self, reason: Lost) {
-        if let Some(leading) = self.leading.take() {
-            self.leaving = Some(leading.end(reason));
-            telemetry::stepped_down(reason);
         }
     }
 

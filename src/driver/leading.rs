@@ -1,4 +1,5 @@
-//! The leadership that the application holds, and what is left of it when it is over: work that has not ended.
+//! The leadership that the application holds: its beginning, its extension, its end, and what is left of it then: work that
+//! has not ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,9 +9,15 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::Driver;
+use crate::clock;
 use crate::error::{Error, Lost};
-use crate::leadership::LeaseCell;
+use crate::leadership::{Exit, Leadership, LeaseCell};
+use crate::lease::Lease;
+use crate::machine::Event;
+use crate::session::Footing;
 use crate::telemetry;
+use crate::types::Node;
 use crate::work::Work;
 
 /// The leadership that the application holds.
@@ -30,6 +37,56 @@ pub(super) struct Leaving {
     grace: Duration,
     /// The work went on for longer than the grace period.
     overran: AtomicBool,
+}
+
+impl Driver {
+    /// Leadership begins, on this znode: hands it to the campaign, if that is still wanted.
+    pub(super) fn lead(&mut self, node: Node, lease: Lease) {
+        telemetry::leading(&node);
+        self.leaderships += 1;
+        let lease = Arc::new(LeaseCell::new(lease));
+        let lost = watch::Sender::new(None);
+        let work = Work::new(self.shared.works());
+        // A campaign holds a handle, and so does whoever holds the reply's receiver.
+        let wanted = match (self.own_commands.upgrade(), self.campaign.take(), &self.live) {
+            (Some(commands), Some(reply), Some(live)) => {
+                let grace = self.contest.grace.unwrap_or_else(|| live.terms().session_timeout());
+                let exit = Exit { number: self.leaderships, removed: self.removed.clone(), commands };
+                let leadership = Leadership::new(
+                    node,
+                    lease.clone(),
+                    work.clone(),
+                    lost.subscribe(),
+                    exit,
+                    Footing::new(self.shared.clone(), live),
+                );
+                self.leading = Some(Leading { number: self.leaderships, lease, work, grace, lost });
+                reply.send(Ok(leadership)).is_ok()
+            }
+            _ => false,
+        };
+        if !wanted {
+            // Nobody waits any more. Now, and not when the dropped leadership's resignation is read: the next campaign
+            // may have been asked for before.
+            self.machine.handle(clock::now(), Event::Withdraw(Lost::Resigned));
+        }
+    }
+
+    /// Leadership lasts longer.
+    pub(super) fn extend(&mut self, lease: Lease) {
+        if self.leading.as_ref().is_some_and(|leading| !leading.lease.extend(lease)) {
+            // Somebody has seen the end, and acts no more.
+            self.machine.handle(clock::now(), Event::Withdraw(Lost::LeaseExpired));
+        }
+    }
+
+    /// Leadership ends, for this reason.
+    pub(super) fn step_down(&mut self, reason: Lost) {
+        if let Some(leading) = self.leading.take() {
+            self.leaving = Some(leading.end(reason));
+            telemetry::stepped_down(reason);
+        }
+    }
 }
 
 impl Leading {
