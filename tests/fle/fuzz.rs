@@ -163,7 +163,9 @@ fn check_notification(bytes: &[u8]) -> bool {
         encoded[36..40].copy_from_slice(&bytes[36..40]);
     }
     assert!(bytes.starts_with(&encoded), "{bytes:x?} are read as {notification:?}");
-    notification.config().map(check_config);
+    if let Some(config) = notification.config() {
+        check_config(config);
+    }
     true
 }
 
