@@ -39,6 +39,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::{Value, json};
+use tokio::runtime::Builder;
 use zookeeper_election::fle::{Answer, Finding, InspectedServer, Inspection, Inspector};
 
 #[derive(Parser)]
@@ -53,10 +54,20 @@ struct Options {
     timeout: Duration,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let options = Options::parse();
-    match Inspector::new().timeout(options.timeout).inspect(&options.servers).await {
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("there is no runtime: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let inspector = Inspector::new().timeout(options.timeout);
+    let outcome = runtime.block_on(inspector.inspect(&options.servers));
+    // A name lookup that takes longer than the time-out goes on, and nobody waits for it.
+    runtime.shutdown_background();
+    match outcome {
         Ok(inspection) => {
             if options.json {
                 println!("{}", document(&inspection));

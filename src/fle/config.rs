@@ -52,7 +52,7 @@ pub struct Member {
 /// An address of a server, for the other servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberAddress {
-    /// A name or an address; an IPv6 address without brackets.
+    /// A name or an address; an IPv6 address without brackets. When it is read, it has no spaces and no control characters.
     pub host: String,
     /// The port on which a leader serves its followers, 2888 by custom.
     pub quorum_port: u16,
@@ -105,6 +105,9 @@ pub enum ConfigError {
     /// Nobody has a vote.
     #[error("no server has a vote: write a line {SERVER} for each")]
     NoParticipant,
+    /// Nobody's vote weighs anything, so that nobody could be elected.
+    #[error("every vote weighs 0, and nobody could be elected: write a line weight.N=1 for a participant")]
+    NoWeight,
 }
 
 impl EnsembleConfig {
@@ -118,7 +121,7 @@ const SERVER: &str = "server.N=host:quorumPort:electionPort[:participant|observe
                       addresses separated by | and IPv6 addresses in brackets";
 const GROUP: &str = "group.G=N:N:..., the number of a group and the ids of its servers";
 const WEIGHT: &str = "weight.N=w, the id of a server and how much its vote counts, from 0";
-const VERSION: &str = "version=<hexadecimal number>";
+const VERSION: &str = "version=<hexadecimal number>, from 0 to 7fffffffffffffff";
 
 /// Reads the lines in any order. Of two lines with the same key the last counts; other keys, empty lines and comments
 /// (`#`) are ignored. A client port without a host is one of `0.0.0.0`, as a server prints it.
@@ -217,7 +220,9 @@ impl EnsembleConfig {
             let (id, weight) = read().ok_or(WEIGHT)?;
             self.weights.insert(id, weight);
         } else if key == "version" {
-            self.version = Zxid(i64::from_str_radix(value, 16).map_err(|_| VERSION)?);
+            let version = i64::from_str_radix(value, 16).ok();
+            // Servers print a negative one without a sign, and cannot read that again.
+            self.version = Zxid(version.filter(|version| *version >= 0).ok_or(VERSION)?);
         }
         Ok(())
     }
@@ -236,10 +241,13 @@ impl EnsembleConfig {
             }
         }
         let hierarchical = !self.groups.is_empty() || !self.weights.is_empty();
-        match self.participants().find(|id| hierarchical && !group_of.contains_key(id)) {
-            Some(id) => Err(ConfigError::NoGroup { id }),
-            None => Ok(()),
+        if let Some(id) = self.participants().find(|id| hierarchical && !group_of.contains_key(id)) {
+            return Err(ConfigError::NoGroup { id });
         }
+        if self.participants().all(|id| self.weights.get(&id) == Some(&0)) {
+            return Err(ConfigError::NoWeight);
+        }
+        Ok(())
     }
 }
 
@@ -267,9 +275,10 @@ impl Member {
         let client = match client {
             None => None,
             Some(client) if client.contains(':') => {
-                let (_, port) = client.rsplit_once(':')?;
+                let (host, port) = client.rsplit_once(':')?;
                 port.parse::<u16>().ok()?;
-                Some(client.to_owned())
+                let is_host = host.chars().all(|it| is_of_host(it) || "[]".contains(it));
+                Some(is_host.then(|| client.to_owned())?)
             }
             Some(port) => Some(format!("0.0.0.0:{}", port.parse::<u16>().ok()?)),
         };
@@ -293,9 +302,14 @@ impl MemberAddress {
             Some("observer") => Some(Role::Observer),
             Some(_) => return None,
         };
-        let complete = !host.is_empty() && parts.next().is_none();
+        let complete = !host.is_empty() && host.chars().all(is_of_host) && parts.next().is_none();
         complete.then(|| (Self { host: host.to_owned(), quorum_port, election_port }, role))
     }
+}
+
+/// Whether a host can have this character. It is shown to people, so nothing in it may be invisible or act on a terminal.
+pub(super) fn is_of_host(character: char) -> bool {
+    character.is_ascii_graphic() && !"[]".contains(character) || character.is_alphanumeric()
 }
 
 /// The host as it is written before a colon.
@@ -373,10 +387,19 @@ mod tests {
             ("group.1=1,2", GROUP),
             ("weight.1=-1", WEIGHT),
             ("version=0x1", VERSION),
+            ("version=-1", VERSION),
+            ("version=ffffffffffffffff", VERSION),
+            ("server.1=zk\u{1b}[2J:2888:3888", SERVER),
+            ("server.1=[zk\u{1b}]:2888:3888", SERVER),
+            ("server.1=zk 1:2888:3888", SERVER),
+            ("server.1=zk\u{202e}1:2888:3888", SERVER),
+            ("server.1=[[::1]:2888:3888", SERVER),
+            ("server.1=zk1:2888:3888;\u{7}:2181", SERVER),
         ] {
             let error = parse(&format!("server.7=zk7:2888:3888\n{line}")).unwrap_err();
             assert_eq!(error, ConfigError::Line { line: 2, text: line.into(), expected });
-            assert!(error.to_string().contains(line), "{error}");
+            let shown = error.to_string();
+            assert!(shown.contains(&format!("{line:?}")) && !shown.contains(char::is_control), "{error}");
         }
     }
 
@@ -392,5 +415,7 @@ mod tests {
         assert_eq!(with("weight.1=1"), Err(ConfigError::NoGroup { id: one }));
         assert_eq!(parse("server.3=zk3:2888:3888:observer"), Err(ConfigError::NoParticipant));
         assert_eq!(parse(""), Err(ConfigError::NoParticipant));
+        assert!(with("group.1=1:2\nweight.1=0").is_ok());
+        assert_eq!(with("group.1=1:2\nweight.1=0\nweight.2=0\nweight.3=1"), Err(ConfigError::NoWeight));
     }
 }

@@ -3,30 +3,29 @@
 //! In comes the election address of a server, or several. Each is asked once (`question.rs`); the configurations in the
 //! answers name the other servers, which are asked next. Out comes an [`Inspection`].
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::net::lookup_host;
-use tokio::time::{Instant, timeout_at};
-
-use super::config::EnsembleConfig;
-use super::vote::{ServerId, ServerState};
+use tokio::time::Instant;
 
 mod diagnosis;
 mod finding;
 mod inspection;
+mod members;
+mod not_asked;
 mod question;
+mod resolve;
 mod server_list;
 
 pub use self::finding::{Finding, Who};
 pub use self::inspection::{Answer, InspectedServer, Inspection, Silence};
+pub use self::not_asked::NotAsked;
 pub use self::server_list::AddressError;
 
-use self::question::{Heard, PAUSE, QUIET, STRANGERS};
+use self::members::{Asked, Members, Named, Sockets, Tried, lines, named_by};
+use self::question::{Heard, Ids, PAUSE, QUIET};
+use self::resolve::{Resolved, resolve};
 use self::server_list::{ServerAddress, server_list};
 
 /// How often the configurations may name servers that nobody named before. Once is usual, twice if an old one came first.
@@ -37,6 +36,9 @@ const MOST_SERVERS: usize = 256;
 
 /// The shortest time-out: the pauses of a conversation, and some time for the rest.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The longest time-out; what is longer counts as this.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// Asks the servers of an ensemble for their votes, with a time-out of 5 s for each; see [`Inspector::inspect`].
 ///
@@ -102,16 +104,10 @@ pub enum InspectError {
         /// The time-out.
         timeout: Duration,
     },
-    /// The ensemble has a server whose id is not below those by which the inspector asks. Nobody was asked after that.
+    /// Too many addresses are given. Nobody was asked.
     #[error(
-        "server {id} of the ensemble has an id from {STRANGERS} on, where an inspection could be taken for a server"
+        "{servers} addresses are given, and no more than {MOST_SERVERS} servers are asked: give some of them"
     )]
-    ServerId {
-        /// The server.
-        id: ServerId,
-    },
-    /// The addresses or the configurations name too many servers. No more than those given were asked.
-    #[error("{servers} servers are named, and no more than {MOST_SERVERS} are asked")]
     TooManyServers {
         /// How many.
         servers: usize,
@@ -132,7 +128,9 @@ impl Inspector {
     }
 
     /// How long each server has to answer, from the resolution of its name to the last byte; by default 5 s, at least
-    /// 500 ms. A server that answers takes about 320 ms, by the pauses of the conversation.
+    /// 500 ms, and an hour at most: what is longer counts as that. A server that answers takes about 320 ms, by the pauses
+    /// of the conversation. One that has several addresses shares the time among them: half of it goes to their names at
+    /// most.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -145,15 +143,18 @@ impl Inspector {
     ///
     /// Servers are asked at the same time, first those that were given, then the others: so it takes twice the
     /// time-out at most, where the configurations do not contradict each other, and four times at the very most. Each
-    /// socket address is asked once. Connections go wherever the configurations say.
+    /// socket address is asked once. Connections go wherever the configurations say, but to 256 servers at most, and at
+    /// eight addresses of each. Whoever of the newest configuration is not asked is listed all the same, with the reason
+    /// ([`Silence::NotAsked`]).
     ///
     /// It needs a tokio runtime with I/O and time.
     ///
     /// # Cancel safety
-    /// Dropping the future closes all its connections. Nothing goes on, and the servers remember nothing.
+    /// Dropping the future closes all its connections. A name lookup under way ends by itself, on a thread of the runtime
+    /// for blocking work, and a runtime that is dropped waits for it. Servers keep their last message to each id that asked.
     ///
     /// # Errors
-    /// What was given cannot be used, or the ensemble cannot be asked safely; see [`InspectError`].
+    /// What was given cannot be used; see [`InspectError`].
     ///
     /// # Connection loss
     /// A server that is not reached, closes the connection or does not answer has a [`Silence`] in the inspection. It is not
@@ -163,160 +164,72 @@ impl Inspector {
         if timeout < SHORTEST_TIMEOUT.max(PAUSE + QUIET) {
             return Err(InspectError::Timeout { timeout });
         }
-        let sockets = Sockets::default();
+        let given = server_list(servers)?;
+        if given.len() > MOST_SERVERS {
+            return Err(InspectError::TooManyServers { servers: given.len() });
+        }
+        let mut next: Vec<Named> = given.into_iter().map(|address| (None, vec![address])).collect();
+        let (sockets, ids) = (Sockets::default(), Ids::new());
         let mut asked: Vec<Asked> = Vec::new();
-        let mut members = BTreeMap::new();
-        let given = server_list(servers)?.into_iter().map(|address| (None, vec![address]));
-        let mut next: Vec<Named> = given.collect();
+        let mut members = Members::new();
         for _ in 0..WAVES {
-            let servers = asked.len() + next.len();
-            if servers > MOST_SERVERS {
-                return Err(InspectError::TooManyServers { servers });
-            }
-            let asking = next.iter().map(|(_, addresses)| self.ask(addresses, &sockets));
+            let asking = next.iter().map(|(_, addresses)| self.ask(addresses, &sockets, &ids));
             for ((id, _), (resolved, outcome)) in next.iter().zip(join_all(asking).await) {
                 members.extend(id.map(|id| (id, resolved)));
                 asked.extend(outcome.map(|asked| Asked { member: *id, ..asked }));
             }
-            next = named_by(&asked, &members)?;
+            next = named_by(&asked, &members);
             if next.is_empty() {
                 break;
             }
         }
-        Ok(Inspection::of(asked.into_iter().map(|asked| asked.inspected(&members)).collect()))
+        Ok(Inspection::of(lines(asked, &members, &sockets)))
     }
 
     /// Asks the server with these addresses at the first of them that accepts a connection. Says what they stand for, and
     /// nothing else if it turns out to have been asked already.
-    async fn ask(&self, addresses: &[ServerAddress], sockets: &Sockets) -> (Vec<SocketAddr>, Option<Asked>) {
-        let deadline = Instant::now() + self.timeout;
-        let address = addresses.first().map(ServerAddress::to_string).unwrap_or_default();
-        let resolved = resolve(addresses, deadline).await;
-        if resolved.iter().any(|socket| sockets.is_asked(*socket)) {
-            return (resolved, None);
+    async fn ask(
+        &self,
+        addresses: &[ServerAddress],
+        sockets: &Sockets,
+        ids: &Ids,
+    ) -> (Vec<SocketAddr>, Option<Asked>) {
+        let deadline = Instant::now() + self.timeout.min(LONGEST_TIMEOUT);
+        let first = addresses.first().map(ServerAddress::to_string).unwrap_or_default();
+        let silent = |sockets, why| Some(Asked { member: None, address: first, sockets, outcome: Err(why) });
+        let resolved = match resolve(addresses, deadline).await {
+            Ok(resolved) => resolved,
+            Err(why) => return (Vec::new(), silent(Vec::new(), why)),
+        };
+        let all: Vec<SocketAddr> = resolved.iter().map(|it| it.socket).collect();
+        if all.iter().any(|socket| sockets.is_connected(*socket)) {
+            return (all, None);
         }
-        let (mut refused, mut taken, mut silence) = (Vec::new(), false, Silence::Unresolved);
-        for (at, socket) in resolved.iter().enumerate() {
+        let (mut failed, mut silence) = (Vec::new(), None);
+        for (at, Resolved { address, socket }) in resolved.iter().enumerate() {
             if !sockets.take(*socket) {
-                taken = true;
                 continue;
             }
             // Each has its part of the time, so that one that swallows packets does not use up that of the others.
             let left = deadline.saturating_duration_since(Instant::now());
-            let others = u32::try_from(resolved.len() - at).unwrap_or(u32::MAX);
+            let others = u32::try_from(all.len() - at).unwrap_or(u32::MAX);
             match question::connect(*socket, Instant::now() + left / others).await {
                 Ok(stream) => {
-                    let outcome = question::ask(stream, deadline).await.map(answer);
-                    sockets.asked(*socket);
-                    return (
-                        resolved.clone(),
-                        Some(Asked { member: None, address, sockets: vec![*socket], outcome }),
-                    );
+                    sockets.set(*socket, Tried::Connected);
+                    let outcome = question::ask(stream, ids, deadline).await.map(answer);
+                    let (address, sockets) = (address.to_string(), vec![*socket]);
+                    return (all, Some(Asked { member: None, address, sockets, outcome }));
                 }
-                Err(why) => silence = why,
-            }
-            refused.push(*socket);
-        }
-        let asked =
-            (!taken).then_some(Asked { member: None, address, sockets: refused, outcome: Err(silence) });
-        (resolved, asked)
-    }
-}
-
-/// Somebody to be asked: as whom, where a configuration names it, and its addresses.
-type Named = (Option<ServerId>, Vec<ServerAddress>);
-
-/// Somebody who was asked.
-struct Asked {
-    /// As whom, where a configuration named it.
-    member: Option<ServerId>,
-    address: String,
-    /// The one with which there was a connection, or if there was none all that were tried.
-    sockets: Vec<SocketAddr>,
-    outcome: Result<Answer, Silence>,
-}
-
-impl Asked {
-    fn inspected(self, members: &BTreeMap<ServerId, Vec<SocketAddr>>) -> InspectedServer {
-        let id = self.id(members);
-        InspectedServer { id, address: self.address, role: None, outcome: self.outcome }
-    }
-
-    /// Who it is: by its address if a configuration has that; otherwise a leader votes for itself, and some call themselves
-    /// `0.0.0.0` in their own configuration.
-    fn id(&self, members: &BTreeMap<ServerId, Vec<SocketAddr>>) -> Option<ServerId> {
-        let is_here = |sockets: &[SocketAddr]| sockets.iter().any(|socket| self.sockets.contains(socket));
-        let by_address = || members.iter().find(|(_, sockets)| is_here(sockets)).map(|(id, _)| *id);
-        let answer = self.outcome.as_ref().ok();
-        let leading =
-            || answer.filter(|it| it.ballot.state == ServerState::Leading).map(|it| it.ballot.vote.leader);
-        let by_itself = || {
-            let servers = &answer?.readable_config()?.servers;
-            let mut unspecified = servers.iter().filter(|(_, member)| member.is_unspecified());
-            unspecified.next().filter(|_| unspecified.next().is_none()).map(|(id, _)| *id)
-        };
-        self.member.or_else(by_address).or_else(leading).or_else(by_itself)
-    }
-}
-
-/// Which sockets have been tried, by whoever does so at the same time, and which of them spoke.
-#[derive(Default)]
-struct Sockets(Mutex<HashMap<SocketAddr, bool>>);
-
-impl Sockets {
-    /// Whether nobody has tried this one before.
-    fn take(&self, socket: SocketAddr) -> bool {
-        self.with(|sockets| sockets.insert(socket, sockets.get(&socket).is_some_and(|it| *it)).is_none())
-    }
-
-    /// There was a connection with this one.
-    fn asked(&self, socket: SocketAddr) {
-        self.with(|sockets| _ = sockets.insert(socket, true));
-    }
-
-    fn is_asked(&self, socket: SocketAddr) -> bool {
-        self.with(|sockets| sockets.get(&socket).is_some_and(|it| *it))
-    }
-
-    fn with<T>(&self, work: impl FnOnce(&mut HashMap<SocketAddr, bool>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// The servers that the configurations name and that have not been asked, by the newest configuration that has each.
-///
-/// Addresses that stand for all of a machine's are left out: here they would be this machine's.
-fn named_by(
-    asked: &[Asked],
-    members: &BTreeMap<ServerId, Vec<SocketAddr>>,
-) -> Result<Vec<Named>, InspectError> {
-    let answers = asked.iter().filter_map(|it| it.outcome.as_ref().ok());
-    let mut configs: Vec<&EnsembleConfig> = answers.filter_map(Answer::readable_config).collect();
-    configs.sort_by_key(|config| Reverse(config.version));
-    let mut named = BTreeMap::new();
-    for (id, member) in configs.into_iter().flat_map(|config| &config.servers) {
-        if *id >= STRANGERS {
-            return Err(InspectError::ServerId { id: *id });
-        }
-        if !members.contains_key(id) && !named.contains_key(id) && !member.is_unspecified() {
-            named.insert(*id, member.addresses.iter().map(ServerAddress::from).collect());
-        }
-    }
-    Ok(named.into_iter().map(|(id, addresses)| (Some(id), addresses)).collect())
-}
-
-/// The socket addresses, in the order of the names. A name that has none is left out.
-async fn resolve(addresses: &[ServerAddress], deadline: Instant) -> Vec<SocketAddr> {
-    let lookups = addresses.iter().map(|it| timeout_at(deadline, lookup_host((it.host.as_str(), it.port))));
-    let mut resolved = Vec::new();
-    for sockets in join_all(lookups).await.into_iter().flatten().flatten() {
-        for socket in sockets {
-            if !resolved.contains(&socket) {
-                resolved.push(socket);
+                Err(why) => {
+                    sockets.set(*socket, Tried::Failed(why.clone()));
+                    failed.push(*socket);
+                    silence = Some(why);
+                }
             }
         }
+        let are_all_tried = failed.len() == all.len();
+        (all, silence.filter(|_| are_all_tried).and_then(|why| silent(failed, why)))
     }
-    resolved
 }
 
 fn answer(heard: Heard) -> Answer {

@@ -87,8 +87,8 @@ mod vote;
 pub use self::config::{ConfigError, EnsembleConfig, Member, MemberAddress, Role};
 pub use self::election::{Action, Decision, Elector, Event, History};
 pub use self::inspect::{
-    AddressError, Answer, Finding, InspectError, InspectedServer, Inspection, Inspector, Silence, Who,
-    inspect,
+    AddressError, Answer, Finding, InspectError, InspectedServer, Inspection, Inspector, NotAsked, Silence,
+    Who, inspect,
 };
 pub use self::notification::{Format, Notification};
 pub use self::quorum::Quorum;

@@ -96,7 +96,8 @@ impl Quorum {
         }
     }
 
-    /// How many of its voters a quorum takes at least, taking the heaviest.
+    /// How many of its voters a quorum takes at least, taking the heaviest; 0 where nobody weighs anything, and nobody is
+    /// a quorum.
     #[must_use]
     pub fn smallest(&self) -> usize {
         // In each group the heaviest voters; of the groups those that are won with the fewest.
@@ -115,21 +116,21 @@ impl Quorum {
         let mut weights: Vec<u64> =
             self.voters.values().filter(|it| it.group == group).map(|it| it.weight).collect();
         weights.sort_unstable_by(|a, b| b.cmp(a));
-        let half = weights.iter().sum::<u64>() / 2;
+        let half = weights.iter().copied().map(u128::from).sum::<u128>() / 2;
         let mut won = 0;
         let needed = weights.iter().position(|weight| {
-            won += weight;
+            won += u128::from(*weight);
             won > half
         });
         needed.map(|at| at + 1)
     }
 }
 
-/// The weight of each group.
-fn weights(voters: &BTreeMap<ServerId, Voter>) -> BTreeMap<i64, u64> {
+/// The weight of each group, which can be more than that of any voter.
+fn weights(voters: &BTreeMap<ServerId, Voter>) -> BTreeMap<i64, u128> {
     let mut weights = BTreeMap::new();
     for voter in voters.values() {
-        *weights.entry(voter.group).or_insert(0) += voter.weight;
+        *weights.entry(voter.group).or_insert(0) += u128::from(voter.weight);
     }
     weights
 }
@@ -173,6 +174,16 @@ mod tests {
         assert!(!quorum.is_quorum(&ids(&[1, 3, 4, 5])));
         assert_eq!(quorum.smallest(), 2);
         assert!(quorum.is_voter(ServerId(3)) && !quorum.is_eligible(ServerId(3)));
+    }
+
+    #[test]
+    fn the_heaviest_weights_are_added_up() {
+        let quorum = Quorum::hierarchical([1, 2, 3].map(|id| (ServerId(id), 1, u64::MAX)));
+        assert!(!quorum.is_quorum(&ids(&[3])) && quorum.is_quorum(&ids(&[1, 3])));
+        assert_eq!(quorum.smallest(), 2);
+        let nothing = Quorum::hierarchical([1, 2].map(|id| (ServerId(id), 1, 0)));
+        assert!(!nothing.is_quorum(&ids(&[1, 2])));
+        assert_eq!(nothing.smallest(), 0);
     }
 
     #[test]

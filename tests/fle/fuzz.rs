@@ -1,8 +1,10 @@
 //! Bytes that no server sends, from a seed: nothing panics, and what is read is written as it was.
 
+use std::collections::BTreeSet;
+
 use fastrand::Rng;
 use zookeeper_election::fle::codec::{Addresses, Hello, MAX_FRAME_BYTES, frame_length};
-use zookeeper_election::fle::{Format, Notification, ServerId};
+use zookeeper_election::fle::{EnsembleConfig, Format, Notification, Quorum, Role, ServerId};
 
 use crate::seeded;
 use crate::servers::Past;
@@ -43,6 +45,91 @@ async fn whatever_the_bytes_nothing_panics_and_what_is_read_is_written_as_it_was
     assert!(frames > 1000 && frames < INPUTS, "neither all nor none are lengths");
 }
 
+/// How many configurations.
+const CONFIGS: u64 = 300_000;
+
+/// What is written somewhere into a configuration.
+const PIECES: [&str; 24] = [
+    "\nweight.1=18446744073709551615\n",
+    "\nweight.2=18446744073709551615\n",
+    "\nweight.3=0\n",
+    "\ngroup.1=1:2:3\n",
+    "\ngroup.2=3\n",
+    "\ngroup.1=1:2\n",
+    "\nserver.4=[::1]:2888:3888|zk4:2889:3889:observer;[::1]:2181\n",
+    "\nserver.4611686018427387909=zk5:1:2\n",
+    "\nversion=-1\n",
+    "\nversion=ffffffffffffffff\n",
+    "\nversion=7fffffffffffffff\n",
+    "\u{1b}[2J",
+    "\u{202e}",
+    "\n",
+    "\r",
+    " ",
+    ":",
+    "|",
+    ";",
+    "[",
+    "]",
+    "-",
+    "+",
+    "0",
+];
+
+#[tokio::test]
+async fn whatever_the_configuration_nothing_panics_and_what_is_read_prints_and_reads_back_equal() {
+    let raw = &Past::get().await.raw;
+    let sent = raw.iter().filter_map(|raw| Notification::decode(raw).ok()?.config().map(str::to_owned));
+    let mut texts: Vec<String> = sent.collect::<BTreeSet<_>>().into_iter().collect();
+    assert!(!texts.is_empty() && texts.iter().all(|text| check_config(text)), "{texts:?}");
+    texts.push(texts[0].clone() + "\ngroup.1=1:2\ngroup.7=3\nweight.1=3\nweight.2=0\nweight.3=1");
+
+    let mut rng = seeded();
+    let mut read = 0;
+    for _ in 0..CONFIGS {
+        let text = config_text(&mut rng, &texts);
+        read += u64::from(check_config(&text));
+    }
+    println!("of {CONFIGS}: {read} configurations");
+    assert!(read > CONFIGS / 20 && read < CONFIGS / 20 * 19, "neither all nor none are read");
+}
+
+fn config_text(rng: &mut Rng, texts: &[String]) -> String {
+    let mut text: Vec<char> = rng.choice(texts).expect("a text").chars().collect();
+    for _ in 0..rng.u32(..4) {
+        let at = rng.usize(..=text.len());
+        let to = (at + rng.usize(..3)).min(text.len());
+        match rng.u32(..4) {
+            0 => _ = text.drain(at..to),
+            1 if at < text.len() => text[at] = char::from(rng.u8(..128)),
+            2 => text.rotate_left(at),
+            _ => _ = text.splice(at..at, rng.choice(PIECES).expect("a piece").chars()),
+        }
+    }
+    text.into_iter().collect()
+}
+
+/// Whether this is the configuration of an ensemble. What is printed names all weights where there are groups.
+fn check_config(text: &str) -> bool {
+    let Ok(mut config) = text.parse::<EnsembleConfig>() else { return false };
+    let printed = config.to_string();
+    assert!(!printed.contains(|it: char| it.is_control() && it != '\n'), "{printed:?}");
+    let participants = config.servers.iter().filter(|(_, it)| it.role == Role::Participant);
+    let participants: BTreeSet<ServerId> = participants.map(|(id, _)| *id).collect();
+    if !config.groups.is_empty() {
+        participants.iter().for_each(|id| _ = config.weights.entry(*id).or_insert(1));
+    }
+    assert_eq!(printed.parse(), Ok(config.clone()), "{text:?} prints as {printed:?}");
+
+    let quorum = Quorum::of(&config);
+    assert!(quorum.voters().eq(participants.iter().copied()), "{text:?}");
+    assert!((1..=participants.len()).contains(&quorum.smallest()), "{text:?}");
+    assert!(quorum.is_quorum(&participants) && !quorum.is_quorum(&BTreeSet::new()), "{text:?}");
+    let fewer = participants.iter().copied().take(quorum.smallest() - 1).collect();
+    assert!(!quorum.is_quorum(&fewer), "{text:?}");
+    true
+}
+
 fn input(rng: &mut Rng, messages: &[Vec<u8>]) -> Vec<u8> {
     if rng.u32(..8) == 0 {
         return (0..rng.usize(..100)).map(|_| rng.u8(..)).collect();
@@ -76,6 +163,9 @@ fn check_notification(bytes: &[u8]) -> bool {
         encoded[36..40].copy_from_slice(&bytes[36..40]);
     }
     assert!(bytes.starts_with(&encoded), "{bytes:x?} are read as {notification:?}");
+    if let Some(config) = notification.config() {
+        check_config(config);
+    }
     true
 }
 

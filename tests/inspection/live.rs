@@ -30,7 +30,8 @@ async fn five_servers_until_two_are_left_and_start_again() {
     }
     let all: Vec<String> = (0..5).map(|i| election_address(&ensemble, i)).collect();
     let began = Instant::now();
-    assert!(inspect(&all.join(",")).await.is_healthy());
+    let inspection = inspect(&all.join(",")).await;
+    assert!(inspection.is_healthy(), "{inspection}");
     eprintln!("an inspection of five servers, from all addresses: {:?}", began.elapsed());
 
     the_example_prints_a_table(&ensemble, &all[leader]).await;
@@ -59,7 +60,7 @@ async fn five_servers_until_two_are_left_and_start_again() {
     assert!(inspection.leader().unwrap().1 > before, "{inspection}");
     assert_eq!(inspection.servers[dead].outcome, Err(Silence::Refused), "{inspection}");
     let missing = Finding::NotReached { who: Who::Server(id(dead)), why: Silence::Refused };
-    assert_eq!(inspection.findings[1], missing);
+    assert_eq!(inspection.findings[1], missing, "{inspection}");
 
     // Then one misses a transaction that another one has, two more are killed, and what is left knows a leader only.
     let mut alive: Vec<usize> = (0..5).filter(|i| ![dead, leader].contains(i)).collect();
@@ -77,13 +78,14 @@ async fn five_servers_until_two_are_left_and_start_again() {
     let no_quorum = |it: &Inspection| it.findings.iter().any(|it| matches!(it, Finding::NextUnknown { .. }));
     let inspection = finds("two that look", &all[alive[0]], no_quorum).await;
     for i in &alive {
-        let answer = inspection.servers[*i].outcome.as_ref().expect("an answer");
+        let answer =
+            inspection.servers[*i].outcome.as_ref().unwrap_or_else(|why| panic!("{why}\n{inspection}"));
         assert_eq!(answer.ballot.state, ServerState::Looking, "{inspection}");
         assert_eq!(answer.ballot.vote.leader, id(leader), "its last vote: {inspection}");
     }
     says_what_is_missing(&inspection, &[dead, leader, behind]);
     let output = run(&["--json", &all[alive[0]]]).await;
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
     let document: Value = serde_json::from_slice(&output.stdout).expect("a JSON document");
     assert_eq!(document["leader"], Value::Null);
     assert_eq!(document["findings"][0]["name"], "no_quorum");
@@ -117,9 +119,9 @@ async fn is_as_srvr_says(ensemble: &Ensemble, inspection: &Inspection) {
     assert_eq!(inspection.servers.len(), 5, "{inspection}");
     for (i, server) in inspection.servers.iter().enumerate() {
         assert_eq!(server.id, Some(id(i)), "{inspection}");
-        assert_eq!(server.address, election_address(ensemble, i));
-        assert_eq!(server.role, Some(Role::Participant));
-        let answer = server.outcome.as_ref().expect("an answer");
+        assert_eq!(server.address, election_address(ensemble, i), "{inspection}");
+        assert_eq!(server.role, Some(Role::Participant), "{inspection}");
+        let answer = server.outcome.as_ref().unwrap_or_else(|why| panic!("{why}\n{inspection}"));
         let leads = ensemble.server(i).mode().await == Some(Mode::Leader);
         let state = if leads { ServerState::Leading } else { ServerState::Following };
         assert_eq!((answer.ballot.state, answer.ballot.vote.leader), (state, id(leader)), "{inspection}");
@@ -150,7 +152,7 @@ fn says_what_is_missing(inspection: &Inspection, missing: &[usize]) {
 }
 
 async fn the_example_prints_a_table(ensemble: &Ensemble, address: &str) {
-    let output = run(&["--timeout", "4s", address]).await;
+    let output = run(&["--timeout", "5s", address]).await;
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     let lines: Vec<&str> = said.lines().collect();
@@ -167,7 +169,7 @@ async fn the_example_prints_a_table(ensemble: &Ensemble, address: &str) {
     assert_eq!(lines.len(), 8, "{said}");
 
     let output = run(&["--json", address]).await;
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
     let document: Value = serde_json::from_slice(&output.stdout).expect("a JSON document");
     assert_eq!(document["healthy"], true);
     assert_eq!(document["leader"], id(leader).0);

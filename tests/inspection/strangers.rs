@@ -4,19 +4,22 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::join;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use zookeeper_election::fle::codec::{Addresses, DecodeError, Hello};
 use zookeeper_election::fle::{
-    AddressError, Epoch, Finding, Format, InspectError, Inspector, Notification, Round, ServerId,
+    AddressError, Epoch, Finding, Format, InspectError, Inspector, NotAsked, Notification, Round, ServerId,
     ServerState, Silence, Vote, Who, Zxid, inspect,
 };
 
+use crate::TIMEOUT;
 use crate::support::PATIENCE;
 
 /// A listener on loopback. Dropping it closes it.
@@ -131,7 +134,7 @@ async fn server(config: String, greetings: Arc<Mutex<Vec<ServerId>>>) -> Listene
     .await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn listeners_that_are_no_election_ports_do_not_stop_the_inspection() {
     let deaf = Listener::new(|mut stream| async move { read_on(&mut stream).await }).await;
     let closing = Listener::new(async |_| Ok(())).await;
@@ -156,7 +159,7 @@ async fn listeners_that_are_no_election_ports_do_not_stop_the_inspection() {
     let mut given: Vec<&str> = all.map(|it| it.address.as_str()).to_vec();
     given.extend([nobody.as_str(), good.address.as_str()]);
 
-    let inspector = Inspector::new().timeout(Duration::from_secs(1));
+    let inspector = Inspector::new().timeout(TIMEOUT);
     let inspection = timeout(PATIENCE, inspector.inspect(&given.join(","))).await.expect("an end").unwrap();
     let outcome = |address: &str| {
         let found = inspection.servers.iter().find(|it| it.address == address);
@@ -196,12 +199,56 @@ async fn listeners_that_are_no_election_ports_do_not_stop_the_inspection() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_small_frames_after_a_large_one_takes_no_longer_than_the_time_out() {
+    let large = Notification {
+        state: ServerState::Looking,
+        vote: vote(1),
+        round: Round(1),
+        format: Format::Configured("x".repeat(500_000)),
+    };
+    let small = Notification { format: Format::WithoutEpoch, ..large.clone() }.encode_frame();
+    let flooding = repeating(small.repeat(4096), large.encode_frame(), Duration::ZERO).await;
+    // On the runtime's main thread, where nothing else has a turn unless this gives it one.
+    let began = Instant::now();
+    let turns = async {
+        let mut turns = 0;
+        while began.elapsed() < TIMEOUT / 2 {
+            sleep(Duration::from_millis(10)).await;
+            turns += 1;
+        }
+        turns
+    };
+    let inspector = Inspector::new().timeout(TIMEOUT);
+    let (inspection, turns) = join!(inspector.inspect(&flooding.address), turns);
+    assert!(began.elapsed() < 2 * TIMEOUT, "{:?}", began.elapsed());
+    assert!(turns > 20, "{turns}");
+    let outcome = inspection.unwrap().servers.remove(0).outcome;
+    assert_eq!(outcome.map(|answer| answer.ballot.state), Ok(ServerState::Looking));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_connection_has_an_id_of_its_own() {
     let greetings: Arc<Mutex<Vec<ServerId>>> = Arc::default();
-    let good = server("server.1=127.0.0.1:1:2\nversion=0".into(), Arc::clone(&greetings)).await;
-    for inspected in join_all((0..100).map(|_| inspect(&good.address))).await {
-        assert!(inspected.is_ok_and(|it| it.servers.iter().any(|server| server.outcome.is_ok())));
+    let (all, noted) = (Arc::new(Barrier::new(100)), Arc::clone(&greetings));
+    // Nobody is answered before all have greeted, so that all connections are there at the same time.
+    let good = Listener::new(move |mut stream| {
+        let (all, greetings) = (Arc::clone(&all), Arc::clone(&noted));
+        async move {
+            let mut hello = [0; 8];
+            stream.read_exact(&mut hello).await?;
+            greetings.lock().unwrap().push(ServerId(i64::from_be_bytes(hello)));
+            all.wait().await;
+            stream.read_exact(&mut [0; 44]).await?;
+            stream.write_all(&says(ServerState::Leading, "server.1=127.0.0.1:1:2\nversion=0")).await?;
+            read_on(&mut stream).await
+        }
+    })
+    .await;
+    let inspector = Inspector::new().timeout(PATIENCE);
+    for inspected in join_all((0..100).map(|_| inspector.inspect(&good.address))).await {
+        let inspection = inspected.unwrap();
+        assert!(inspection.servers.iter().any(|server| server.outcome.is_ok()), "{inspection}");
     }
     let greetings = greetings.lock().unwrap();
     let different: BTreeSet<ServerId> = greetings.iter().copied().collect();
@@ -214,8 +261,87 @@ async fn every_connection_has_an_id_of_its_own() {
 async fn an_ensemble_with_ids_like_those_of_strangers_is_left_alone() {
     let config = format!("server.1=127.0.0.1:1:2\nserver.{}=127.0.0.1:3:4\nversion=0", (1_i64 << 62) + 5);
     let server = server(config, Arc::default()).await;
-    let refused = inspect(&server.address).await.unwrap_err();
-    assert_eq!(refused, InspectError::ServerId { id: ServerId((1 << 62) + 5) });
+    let inspection = inspect(&server.address).await.unwrap();
+    let reserved = ServerId((1 << 62) + 5);
+    let not_asked = Err(Silence::NotAsked(NotAsked::ReservedId(reserved)));
+    // What has been heard is not lost. That it calls itself the leader 1 tells who it is.
+    let outcomes: Vec<_> = inspection.servers.iter().map(|it| (it.id, it.outcome.is_ok())).collect();
+    assert_eq!(outcomes, [(Some(ServerId(1)), true), (Some(reserved), false)], "{inspection}");
+    assert_eq!(inspection.servers[1].outcome, not_asked);
+    assert_eq!(inspection.servers[1].address, "127.0.0.1:4");
+    assert!(inspection.to_string().contains("not asked: server 4611686018427387909"), "{inspection}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_member_of_the_newest_configuration_has_a_line_and_a_reason_if_it_was_not_asked() {
+    // Server 2 is at the second of its addresses, of which the first refuses, and so is server 7 at the first.
+    let second = server("server.2=127.0.0.1:1:2\nversion=0".into(), Arc::default()).await;
+    let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
+    let refusing = {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        port(&listener.local_addr().unwrap().to_string())
+    };
+    let config = format!(
+        "server.1=0.0.0.0:1:2\nserver.2=127.0.0.1:1:{refusing}|127.0.0.1:1:{}\nserver.3=0.0.0.0:1:3888\n\
+         server.4=localhost:1:{}\nserver.7=127.0.0.1:1:{refusing}\nversion=1",
+        port(&second.address),
+        port(&second.address)
+    );
+    let first = server(config, Arc::default()).await;
+    let inspector = Inspector::new().timeout(Duration::MAX);
+    let inspection = timeout(PATIENCE, inspector.inspect(&first.address)).await.expect("an end").unwrap();
+    let line = |id: i64| {
+        let of_it: Vec<_> = inspection.servers.iter().filter(|it| it.id == Some(ServerId(id))).collect();
+        assert_eq!(of_it.len(), 1, "{inspection}");
+        of_it[0].clone()
+    };
+    assert_eq!(inspection.servers.len(), 5, "{inspection}");
+    assert_eq!((line(1).address, line(1).outcome.is_ok()), (first.address.clone(), true), "{inspection}");
+    // Whichever came first with the one address.
+    let (asked, other) = if line(2).outcome.is_ok() { (line(2), line(4)) } else { (line(4), line(2)) };
+    assert!(asked.outcome.is_ok() && asked.address.ends_with(&port(&second.address)), "{inspection}");
+    let same = Silence::NotAsked(NotAsked::SameAddress(asked.id.unwrap()));
+    assert_eq!(other.outcome, Err(same), "{inspection}");
+    assert_eq!(line(3).outcome, Err(Silence::NotAsked(NotAsked::Unspecified)), "{inspection}");
+    assert_eq!(line(3).address, "0.0.0.0:3888");
+    assert_eq!(line(7).outcome, Err(Silence::Refused), "{inspection}");
+    assert_eq!(*second.connections.lock().unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_too_many_servers_as_many_are_asked_as_may_be() {
+    let refusing = |id: i64| format!("server.{id}=127.0.0.{}:1:{}\n", 2 + id % 250, 1 + id / 250);
+    let first = server((2..=300).map(refusing).collect::<String>() + "version=1", Arc::default()).await;
+    let inspection = Inspector::new().timeout(PATIENCE).inspect(&first.address).await.unwrap();
+    let too_many = Err(Silence::NotAsked(NotAsked::TooMany));
+    let (not_asked, asked): (Vec<_>, Vec<_>) =
+        inspection.servers.iter().partition(|server| server.outcome == too_many);
+    // Itself is one of them. It votes for server 1, and so is that, although nothing names it.
+    assert_eq!((asked.len(), not_asked.len()), (256, 44), "{inspection}");
+    assert!(asked.iter().all(|it| it.id == Some(ServerId(1)) || it.outcome == Err(Silence::Refused)));
+    assert!(not_asked.iter().all(|it| it.id > Some(ServerId(256))), "{inspection}");
+
+    let given: Vec<String> = (1..=257).map(|port| format!("127.0.0.2:{port}")).collect();
+    let refused = inspect(&given.join(",")).await.unwrap_err();
+    assert_eq!(refused, InspectError::TooManyServers { servers: 257 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_name_each_other_one_by_one_are_not_followed_for_ever() {
+    // Each knows one more, which has a later configuration.
+    let (mut config, mut address) = ("server.9=127.0.0.9:1:1\nversion=9".to_owned(), String::new());
+    let mut listeners = Vec::new();
+    for id in (1..=6).rev() {
+        let listener = server(config.clone(), Arc::default()).await;
+        address.clone_from(&listener.address);
+        config = format!("server.{id}={}\nversion={id}", address.replacen(':', ":1:", 1));
+        listeners.push(listener);
+    }
+    let inspection = Inspector::new().timeout(PATIENCE).inspect(&address).await.unwrap();
+    let asked: u32 = listeners.iter().map(|it| *it.connections.lock().unwrap()).sum();
+    assert_eq!(asked, 4, "{inspection}");
+    let last = inspection.servers.last().expect("a line");
+    assert_eq!(last.outcome, Err(Silence::NotAsked(NotAsked::Late)), "{inspection}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use super::super::config::{ConfigError, EnsembleConfig, Role};
 use super::super::vote::{Ballot, Epoch, ServerId, Zxid};
 use super::diagnosis::{diagnose, newest};
 use super::finding::{Finding, Who};
+use super::not_asked::NotAsked;
 
 /// What the servers of an ensemble said, and what it means. Prints as a table with the findings below.
 #[derive(Clone, Debug)]
@@ -56,7 +57,8 @@ pub struct Answer {
 pub enum Silence {
     /// Nobody listens: the server is not running, or it is still starting.
     Refused,
-    /// It closed the connection at once, without an answer: it wants TLS or SASL, or it is another port of the server.
+    /// It closed the connection at once, without an answer: it wants TLS or SASL, or it is another port of the server; or,
+    /// seldom, another program's inspection asked it at the same moment by the same id.
     Closed,
     /// It accepted the connection and did not answer in time.
     Deaf,
@@ -64,8 +66,12 @@ pub enum Silence {
     Unreachable(ErrorKind),
     /// What it said is not the protocol of an election port.
     NotTheProtocol(DecodeError),
-    /// The name has no address.
+    /// The name has no address, as far as the resolver can say.
     Unresolved,
+    /// The resolver did not say in time whether the name has an address.
+    LookupTimedOut,
+    /// The configuration names it, and nobody asked it.
+    NotAsked(NotAsked),
 }
 
 impl Inspection {
@@ -120,7 +126,7 @@ impl Answer {
 
 impl Silence {
     /// A short name for programs, which does not change: `refused`, `closed`, `deaf`, `unreachable`, `not_the_protocol`,
-    /// `unresolved`.
+    /// `unresolved`, `lookup_timed_out`, `not_asked`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -130,6 +136,8 @@ impl Silence {
             Self::Unreachable(_) => "unreachable",
             Self::NotTheProtocol(_) => "not_the_protocol",
             Self::Unresolved => "unresolved",
+            Self::LookupTimedOut => "lookup_timed_out",
+            Self::NotAsked(_) => "not_asked",
         }
     }
 }
@@ -142,7 +150,9 @@ impl fmt::Display for Silence {
             Self::Deaf => write!(f, "connected, no answer"),
             Self::Unreachable(kind) => write!(f, "no connection: {kind}"),
             Self::NotTheProtocol(error) => write!(f, "not an election port: {error}"),
-            Self::Unresolved => write!(f, "the name has no address"),
+            Self::Unresolved => write!(f, "no address is found for the name"),
+            Self::LookupTimedOut => write!(f, "the name was not looked up in time"),
+            Self::NotAsked(why) => write!(f, "not asked: {why}"),
         }
     }
 }

@@ -8,18 +8,17 @@
 //! - *The greeting has an id that no server has*, and nothing else: servers close a connection to another one of the same
 //!   id, and dial back to ids lower than their own. So it is above all that are in use. Not the highest number, which says
 //!   that an observer dials, and no negative one.
-//! - *The id is fresh for each connection*, since a connection of the same id ends an older one. Those of one program
-//!   are counted up from a random one, so that many inspections can run at once; drawn at random, two of twenty at a
-//!   time are the same often enough to be seen in tests. Two programs hit on the same one now and then.
+//! - *The id is fresh for each connection*, since a connection of the same id ends an older one ([`Ids`]).
 //! - *The pause*: to an id that it has sent something to a server sends its last message again, which may be out of date.
 //! - *The question has no state in which one votes, no vote, no configuration.* Servers act on the configuration of
 //!   whoever sends one, a stranger too. They answer a stranger at once, whatever it says, and forget it.
 //! - *The last answer counts*, since that old message can also come after the question.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,8 +39,49 @@ pub(super) const QUIET: Duration = Duration::from_millis(200);
 /// The ids by which questions are asked: 16 bits above this one. Servers of an ensemble have lower ones.
 pub(super) const STRANGERS: ServerId = ServerId(1 << 62);
 
-/// The 16 bits of the next connection's id.
-static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(fastrand::u16(..)));
+/// The ids of one inspection's connections: counted up from a random one, without those that this program uses at the
+/// moment.
+///
+/// Drawn at random one by one, two of twenty connections at a time would have the same id often enough to be seen in tests.
+/// Counted on from one inspection to the next, two programs that come across each other once would do so again and
+/// again. So two programs can hit on the same one, but seldom, and not for long.
+pub(super) struct Ids {
+    next: AtomicU16,
+}
+
+/// The 16 bits of an id, which nobody else in this program has until it is dropped.
+#[derive(Debug)]
+struct Id(u16);
+
+/// The 16 bits of the ids that are in use.
+static IN_USE: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+fn in_use() -> MutexGuard<'static, BTreeSet<u16>> {
+    IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Ids {
+    pub(super) fn new() -> Self {
+        Self::from(fastrand::u16(..))
+    }
+
+    fn from(first: u16) -> Self {
+        Self { next: AtomicU16::new(first) }
+    }
+
+    /// The next one that is free; `None` if this program has more than 65536 connections.
+    fn take(&self) -> Option<Id> {
+        let mut in_use = in_use();
+        let next = (0..=u16::MAX).map(|_| self.next.fetch_add(1, Ordering::Relaxed));
+        next.into_iter().find(|id| in_use.insert(*id)).map(Id)
+    }
+}
+
+impl Drop for Id {
+    fn drop(&mut self) {
+        in_use().remove(&self.0);
+    }
+}
 
 /// What a server answered, and how long after the question.
 pub(super) struct Heard {
@@ -60,8 +100,9 @@ pub(super) async fn connect(server: SocketAddr, deadline: Instant) -> Result<Tcp
 }
 
 /// Asks over a new connection, and closes it. Takes until the deadline at most.
-pub(super) async fn ask(stream: TcpStream, deadline: Instant) -> Result<Heard, Silence> {
-    let from = ServerId(STRANGERS.0 | i64::from(NEXT.fetch_add(1, Ordering::Relaxed)));
+pub(super) async fn ask(stream: TcpStream, ids: &Ids, deadline: Instant) -> Result<Heard, Silence> {
+    let Some(id) = ids.take() else { return Err(Silence::Unreachable(io::ErrorKind::AddrInUse)) };
+    let from = ServerId(STRANGERS.0 | i64::from(id.0));
     let mut frames = Frames { stream, received: Vec::new() };
     frames.send(&Hello { from, addresses: Addresses::None }.encode(), deadline).await?;
     // Only a failure ends this before the time.
@@ -77,8 +118,8 @@ pub(super) async fn ask(stream: TcpStream, deadline: Instant) -> Result<Heard, S
         round: Round(0),
         format: Format::Numbered,
     };
-    frames.send(&question.encode_frame(), deadline).await?;
     let asked = Instant::now();
+    frames.send(&question.encode_frame(), deadline).await?;
     let mut last: Option<Heard> = None;
     let mut until = deadline;
     while Instant::now() < until {
@@ -97,9 +138,12 @@ pub(super) async fn ask(stream: TcpStream, deadline: Instant) -> Result<Heard, S
 }
 
 /// The frames that come over a connection.
+///
+/// No more is read than the length of a frame, and then the rest of it. So whoever sends many is met with one `read` after
+/// the other, and those yield to the runtime and its timers.
 struct Frames {
     stream: TcpStream,
-    /// What has come and is not read yet: less than a frame and what one `read` brings.
+    /// What has come of the present frame.
     received: Vec<u8>,
 }
 
@@ -114,10 +158,13 @@ impl Frames {
     /// The next notification. Nothing is lost when this is dropped.
     async fn next(&mut self) -> Result<Notification, Silence> {
         loop {
-            if let Some(frame) = self.frame().map_err(Silence::NotTheProtocol)? {
-                return Notification::decode(&frame).map_err(Silence::NotTheProtocol);
+            let missing = self.missing().map_err(Silence::NotTheProtocol)?;
+            if missing == 0 {
+                let notification = Notification::decode(&self.received[LENGTH_BYTES..]);
+                self.received.clear();
+                return notification.map_err(Silence::NotTheProtocol);
             }
-            match self.stream.read_buf(&mut self.received).await {
+            match (&mut self.stream).take(missing as u64).read_buf(&mut self.received).await {
                 Ok(0) => return Err(Silence::Closed),
                 Ok(_) => {}
                 Err(error) => return Err(failed(&error)),
@@ -134,16 +181,18 @@ impl Frames {
         }
     }
 
-    /// The body of a frame that is complete.
-    fn frame(&mut self) -> Result<Option<Vec<u8>>, DecodeError> {
-        let Some((first, rest)) = self.received.split_first_chunk() else { return Ok(None) };
-        let length = frame_length(*first)?;
-        let Some(body) = rest.get(..length) else { return Ok(None) };
-        let body = body.to_vec();
-        self.received.drain(..first.len() + length);
-        Ok(Some(body))
+    /// How many bytes are missing of the frame, or of its length if that has not come yet.
+    fn missing(&self) -> Result<usize, DecodeError> {
+        let length = match self.received.first_chunk::<LENGTH_BYTES>() {
+            Some(first) => LENGTH_BYTES + frame_length(*first)?,
+            None => LENGTH_BYTES,
+        };
+        Ok(length - self.received.len())
     }
 }
+
+/// How many bytes say how long a frame is.
+const LENGTH_BYTES: usize = 4;
 
 /// A server that closes a connection with bytes unread resets it.
 fn failed(error: &io::Error) -> Silence {
@@ -152,5 +201,22 @@ fn failed(error: &io::Error) -> Silence {
             Silence::Closed
         }
         kind => Silence::Unreachable(kind),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inspections_at_the_same_time_share_no_ids_and_the_numbers_are_free_again_after_it() {
+        // Of two in one program that begin at the same number, and go over its end.
+        let (one, other) = (Ids::from(u16::MAX), Ids::from(u16::MAX));
+        let taken = [one.take(), other.take(), one.take(), other.take()].map(Option::unwrap);
+        let different: BTreeSet<u16> = taken.iter().map(|id| id.0).collect();
+        assert_eq!(different.len(), 4, "{taken:?}");
+        assert!(taken[0].0 == u16::MAX && taken[1].0 == 0);
+        drop(taken);
+        assert_eq!(Ids::from(u16::MAX).take().map(|id| id.0), Some(u16::MAX));
     }
 }

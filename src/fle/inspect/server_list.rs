@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::super::config::{MemberAddress, bracketed};
+use super::super::config::{MemberAddress, bracketed, is_of_host};
 
 /// Where an election port is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,12 @@ pub enum AddressError {
     /// An address is empty, or has no host.
     #[error("{address:?} names no server: write host:port[,host:port...]")]
     NoHost {
+        /// The address.
+        address: String,
+    },
+    /// A host has spaces, control characters or other signs that no host has.
+    #[error("{address:?} is not the address of a server: write a name or an IP address, and no other signs")]
+    Host {
         /// The address.
         address: String,
     },
@@ -74,6 +80,9 @@ impl FromStr for ServerAddress {
         if host.is_empty() {
             return Err(AddressError::NoHost { address: address() });
         }
+        if !host.chars().all(is_of_host) {
+            return Err(AddressError::Host { address: address() });
+        }
         let Some(port) = port else { return Err(AddressError::NoPort { address: address() }) };
         match port.parse() {
             Ok(0) | Err(_) => Err(AddressError::Port { address: address(), port: port.to_owned() }),
@@ -114,6 +123,8 @@ mod tests {
             (" ", AddressError::Empty, "e.g. 127.0.0.1:3888"),
             ("zk1:3888,", AddressError::NoHost { address: String::new() }, "write host:port"),
             (":3888", AddressError::NoHost { address: ":3888".into() }, "write host:port"),
+            ("zk\u{1b}[2J", AddressError::Host { address: "zk\u{1b}[2J".into() }, "zk\\u{1b}[2J"),
+            ("[zk 1]:1", AddressError::Host { address: "[zk 1]:1".into() }, "\"[zk 1]:1\" is not"),
             ("zk1", AddressError::NoPort { address: "zk1".into() }, "write zk1:3888"),
             ("[::1]", AddressError::NoPort { address: "[::1]".into() }, "write [::1]:3888"),
             ("zk1:0", AddressError::Port { address: "zk1:0".into(), port: "0".into() }, "1 to 65535"),
