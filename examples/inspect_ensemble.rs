@@ -30,9 +30,17 @@
 //!
 //! Ids and rounds are numbers; zxids, epochs and versions are texts in hexadecimal, as ZooKeeper prints them. What is not
 //! known is `null`: `leader` and `epoch` without a settled ensemble, `id` where nothing tells who answered, and all that
-//! a server did not say. `outcome` is `answered`, or `refused`, `closed`, `deaf`, `unreachable`, `not_the_protocol`,
-//! `unresolved`, and then `reason` says it in words. `findings` are listed with the main one first; their names are
-//! those of `Finding::name`. `config` is the newest configuration that a server sent. With status 2 nothing is printed.
+//! a server did not say. `outcome` is `answered`, or a name of `Silence::name` (`refused`, `closed`, `deaf` and so on),
+//! and then `reason` says it in words. `findings` are listed with the main one first; their names are those of
+//! `Finding::name`. `config` is the newest configuration that a server sent. With status 2 nothing is printed.
+//!
+//! What a server answers is to be read with care:
+//!
+//! - `zxid` is the one that the leader had when it was elected. No server's zxid of the moment is told.
+//! - `round` is the server's own count at the moment, and begins again at 0 after a reconfiguration. Servers that follow
+//!   the same leader can have different ones.
+//! - A server in state `LOOKING` shows in `votes_for`, `zxid` and `epoch` the vote that it settled on last, or after its
+//!   start its own history: not what it proposes at the moment.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -53,7 +53,9 @@ pub enum ServerState {
 pub struct Ballot {
     /// The vote.
     pub vote: Vote,
-    /// The round in which it was given.
+    /// The round that its sender told with it. Among the servers of an ensemble: that in which the vote was given. To whoever
+    /// is not of the ensemble a server tells its current round, beside the vote that it settled on last; after a
+    /// reconfiguration it counts from 0 again.
     pub round: Round,
     /// What its sender was doing.
     pub state: ServerState,

@@ -164,9 +164,10 @@ async fn the_example_prints_a_table(ensemble: &Ensemble, address: &str) {
         let (id, leader) = (id(i).to_string(), id(leader).to_string());
         assert_eq!(words[..4], [&id, &election_address(ensemble, i), state, &leader], "{said}");
     }
-    assert_eq!(lines[6], "");
-    assert!(lines[7].starts_with(&format!("settled: server {} leads epoch 0x", id(leader))), "{said}");
-    assert_eq!(lines.len(), 8, "{said}");
+    assert!(lines[6].starts_with("zxid: the leader's when it was elected; round: "), "{said}");
+    assert_eq!(lines[7], "");
+    assert!(lines[8].starts_with(&format!("settled: server {} leads epoch 0x", id(leader))), "{said}");
+    assert_eq!(lines.len(), 9, "{said}");
 
     let output = run(&["--json", address]).await;
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));

@@ -1,7 +1,7 @@
 //! What the answers of an ensemble's servers mean.
 //!
 //! In come the outcomes of an inspection and the newest configuration among them, out go the findings. Servers are
-//! counted by id, each once, however many of its addresses answered.
+//! counted by id, each once, however many of its addresses answered. Answers that contradict each other are all kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,22 +20,22 @@ pub(super) fn newest(servers: &[InspectedServer]) -> Option<&EnsembleConfig> {
 /// What these outcomes mean, the main thing first.
 pub(super) fn diagnose(servers: &[InspectedServer], config: Option<&EnsembleConfig>) -> Vec<Finding> {
     let ensemble = Ensemble::of(servers, config);
-    let verdict = ensemble.verdict();
-    let mut findings = Vec::new();
-    match verdict {
-        Finding::Settled { .. } => findings.extend(ensemble.not_joined()),
+    let mut findings = vec![ensemble.verdict()];
+    findings.extend(ensemble.contradictions());
+    match findings[0] {
+        Finding::Settled { .. } | Finding::LeaderUnconfirmed { .. } => findings.extend(ensemble.not_joined()),
         Finding::NoQuorum { .. } | Finding::Unsettled { .. } => findings.extend(ensemble.next()),
         _ => {}
     }
-    findings.insert(0, verdict);
     findings.extend(ensemble.follow_no_leader());
     findings.extend(ensemble.configs());
     findings.extend(ensemble.silent(servers));
+    findings.extend(config.and_then(|config| not_asked(config, servers)));
     findings.extend(ensemble.unknown(config));
     findings
 }
 
-/// The answers, each server's once, and how they are counted.
+/// The answers, each server's once unless it contradicts itself, and how they are counted.
 struct Ensemble<'a> {
     voices: Vec<Voice<'a>>,
     /// `None` where no configuration is known: then the majority of those who were asked counts.
@@ -46,6 +46,8 @@ struct Ensemble<'a> {
 /// A server that answers.
 struct Voice<'a> {
     id: Option<ServerId>,
+    address: &'a str,
+    /// By its address where another voice has the same id.
     who: Who,
     answer: &'a Answer,
 }
@@ -54,9 +56,16 @@ impl<'a> Ensemble<'a> {
     fn of(servers: &'a [InspectedServer], config: Option<&EnsembleConfig>) -> Self {
         let mut voices: Vec<Voice<'a>> = Vec::new();
         for server in servers {
-            let again = server.id.is_some() && voices.iter().any(|voice| voice.id == server.id);
-            if let (Ok(answer), false) = (&server.outcome, again) {
-                voices.push(Voice { id: server.id, who: server.who(), answer });
+            let Ok(answer) = &server.outcome else { continue };
+            let voice = Voice { id: server.id, address: &server.address, who: server.who(), answer };
+            if !voices.iter().any(|it| it.is_same_server(&voice) && it.says_the_same(&voice)) {
+                voices.push(voice);
+            }
+        }
+        let ids: Vec<Option<ServerId>> = voices.iter().map(|voice| voice.id).collect();
+        for voice in voices.iter_mut().filter(|voice| voice.id.is_some()) {
+            if ids.iter().filter(|id| **id == voice.id).count() > 1 {
+                voice.who = Who::At(voice.address.into());
             }
         }
         Self { voices, quorum: config.map(Quorum::of), asked: servers.len() }
@@ -67,40 +76,73 @@ impl<'a> Ensemble<'a> {
         if self.voices.is_empty() {
             return Finding::Nobody;
         }
-        let leaders: Vec<&Voice<'_>> = self.voices.iter().filter(|voice| voice.leads()).collect();
-        if leaders.len() > 1 {
-            let leaders = leaders.iter().map(|it| (it.vote().leader, it.vote().epoch));
-            return Finding::SeveralLeaders { leaders: leaders.collect() };
-        }
-        if let Some(leading) = leaders.first() {
-            let supports = |voice: &&Voice<'_>| voice.is_settled() && voice.is_of_the_leadership_of(leading);
-            if self.suffice(self.voters().filter(supports)) {
-                let followers = self.voters().filter(supports).filter(|it| it.who != leading.who);
-                return Finding::Settled {
-                    leader: leading.vote().leader,
-                    epoch: leading.vote().epoch,
-                    followers: all(followers),
-                };
+        match self.leaders()[..] {
+            [] => self.without_leader(),
+            [leading] => self.led_by(leading),
+            ref leaders => {
+                let leaders = leaders.iter().map(|it| (it.vote().leader, it.vote().epoch));
+                Finding::SeveralLeaders { leaders: leaders.collect() }
             }
         }
+    }
+
+    /// Those who lead. With an equal vote it is the same leader, asked before and after a reconfiguration, say.
+    fn leaders(&self) -> Vec<&Voice<'a>> {
+        let mut leaders: Vec<&Voice<'a>> = Vec::new();
+        for voice in self.voices.iter().filter(|voice| voice.leads()) {
+            if leaders.iter().all(|it| it.vote() != voice.vote()) {
+                leaders.push(voice);
+            }
+        }
+        leaders
+    }
+
+    /// Whether a quorum confirms the only leader.
+    fn led_by(&self, leading: &Voice<'_>) -> Finding {
+        let agrees = |voice: &Voice<'_>| voice.is_settled() && voice.is_of_the_leadership_of(leading);
+        // Who contradicts itself about that confirms nothing.
+        let supports = |voice: &&Voice<'_>| {
+            agrees(voice) && self.voices.iter().filter(|it| it.is_same_server(voice)).all(agrees)
+        };
+        let Vote { leader, epoch, .. } = leading.vote();
+        if self.suffice(self.voters().filter(supports)) {
+            let followers = self.voters().filter(supports).filter(|it| !it.is_same_server(leading));
+            return Finding::Settled { leader, epoch, followers: all(followers) };
+        }
+        let supporters = all(self.voters().filter(supports));
+        let (answering, voters, needed) = self.sizes();
+        Finding::LeaderUnconfirmed { leader, epoch, supporters, answering, voters, needed }
+    }
+
+    /// Whether those who answer could elect a leader.
+    fn without_leader(&self) -> Finding {
         if self.suffice(self.voters()) {
             return Finding::Unsettled { looking: all(self.in_state(ServerState::Looking)) };
         }
-        let counted = self.counted(self.voters());
+        let (answering, voters, needed) = self.sizes();
+        let voting = self.quorum.iter().flat_map(Quorum::voters);
+        let missing = voting.filter(|id| !self.answers(*id)).collect();
+        Finding::NoQuorum { answering, voters, needed, missing }
+    }
+
+    /// How many voters answer, how many there are, and how many a quorum takes at least.
+    fn sizes(&self) -> (usize, usize, usize) {
         match &self.quorum {
-            Some(quorum) => Finding::NoQuorum {
-                answering: counted.len(),
-                voters: quorum.voters().count(),
-                needed: quorum.smallest(),
-                missing: quorum.voters().filter(|id| !self.answers(*id)).collect(),
-            },
-            None => Finding::NoQuorum {
-                answering: self.voters().count(),
-                voters: self.asked,
-                needed: self.asked / 2 + 1,
-                missing: Vec::new(),
-            },
+            Some(quorum) => (self.counted(self.voters()).len(), quorum.voters().count(), quorum.smallest()),
+            None => (self.voters().count(), self.asked, self.asked / 2 + 1),
         }
+    }
+
+    /// Ids by which different answers came.
+    fn contradictions(&self) -> impl Iterator<Item = Finding> {
+        let mut addresses: BTreeMap<ServerId, Vec<String>> = BTreeMap::new();
+        for voice in &self.voices {
+            if let Some(id) = voice.id {
+                addresses.entry(id).or_default().push(voice.address.into());
+            }
+        }
+        let several = addresses.into_iter().filter(|(_, addresses)| addresses.len() > 1);
+        several.map(|(id, addresses)| Finding::Contradiction { id, addresses })
     }
 
     /// Whom those who answer would elect, where nobody has a leader.
@@ -110,7 +152,10 @@ impl<'a> Ensemble<'a> {
         }
         let (own, others): (Vec<_>, Vec<_>) = self.voters().partition(|voice| voice.votes_for_itself());
         if !others.is_empty() {
-            return Some(Finding::NextUnknown { showing: all(others.into_iter()) });
+            let (showing, unidentified): (Vec<_>, Vec<_>) =
+                others.into_iter().partition(|voice| voice.id.is_some());
+            let (showing, unidentified) = (all(showing.into_iter()), all(unidentified.into_iter()));
+            return Some(Finding::NextUnknown { showing, unidentified });
         }
         let eligible = |id| self.quorum.as_ref().is_some_and(|quorum| quorum.is_eligible(id));
         let votes = self.voters().map(Voice::vote).filter(|vote| eligible(vote.leader));
@@ -119,7 +164,7 @@ impl<'a> Ensemble<'a> {
         Some(Finding::WouldElect { vote, unsure })
     }
 
-    /// Those who still look for the leader that there is.
+    /// Those who still look for a leader, although there is one.
     fn not_joined(&self) -> Option<Finding> {
         let looking = all(self.in_state(ServerState::Looking));
         (!looking.is_empty()).then_some(Finding::NotJoined { looking })
@@ -237,6 +282,14 @@ impl<'a> Ensemble<'a> {
 }
 
 impl Voice<'_> {
+    fn is_same_server(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || self.id.is_some() && self.id == other.id
+    }
+
+    fn says_the_same(&self, other: &Self) -> bool {
+        (self.answer.ballot, &self.answer.config) == (other.answer.ballot, &other.answer.config)
+    }
+
     fn vote(&self) -> Vote {
         self.answer.ballot.vote
     }
@@ -263,6 +316,13 @@ impl Voice<'_> {
     fn shows_its_own_history(&self) -> bool {
         self.vote().zxid.epoch() == self.vote().epoch
     }
+}
+
+/// Servers of the configuration of which there is neither an answer nor a reason why not.
+fn not_asked(config: &EnsembleConfig, servers: &[InspectedServer]) -> Option<Finding> {
+    let is_asked = |id: &ServerId| servers.iter().any(|server| server.id == Some(*id));
+    let missing: Vec<ServerId> = config.servers.keys().copied().filter(|id| !is_asked(id)).collect();
+    (!missing.is_empty()).then_some(Finding::NotAsked { servers: missing })
 }
 
 /// Names of these, in their order.

@@ -23,13 +23,32 @@ pub enum Finding {
         /// The voters that follow it.
         followers: Vec<Who>,
     },
-    /// Several servers say that they lead. FastLeaderElection allows that for a moment, until the one without a quorum
-    /// gives up; only the leader of the higher epoch can still commit.
+    /// Several servers say that they lead. FastLeaderElection allows that for a while: those without a quorum give up
+    /// within `initLimit` or `syncLimit` ticks. Zab promises that only one with a quorum commits anything. Which of them
+    /// that is, their epochs do not tell: one that is not established yet shows the epoch before its own.
     SeveralLeaders {
-        /// They, and the epochs in which they do.
+        /// They, and the epochs in which they do. An id that occurs twice is a [`Finding::Contradiction`] too.
         leaders: Vec<(ServerId, Epoch)>,
     },
-    /// The voters that answer are not enough to elect anyone.
+    /// One server says that it leads, and those who say the same are no quorum. Of an ensemble that is well, an
+    /// inspection finds this if it does not reach enough servers, from behind a firewall, say.
+    LeaderUnconfirmed {
+        /// Who says that it leads.
+        leader: ServerId,
+        /// The epoch of its leadership.
+        epoch: Epoch,
+        /// The voters that say the same, itself included. Not so those about whom there is a [`Finding::Contradiction`],
+        /// unless all their answers say so.
+        supporters: Vec<Who>,
+        /// How many voters answer.
+        answering: usize,
+        /// How many there are; where no answer brought a configuration, how many servers were asked.
+        voters: usize,
+        /// How many a quorum takes at least.
+        needed: usize,
+    },
+    /// Nobody says that it leads, and the voters that answer are not enough to elect anyone. An inspection that does not
+    /// reach the others cannot tell whether they have a leader.
     NoQuorum {
         /// How many voters answer.
         answering: usize,
@@ -40,9 +59,10 @@ pub enum Finding {
         /// The voters that do not answer, or whose answer nobody can tell from another's ([`Finding::Unidentified`]).
         missing: Vec<ServerId>,
     },
-    /// A quorum answers, but no quorum says that it has the same leader.
+    /// A quorum answers, and nobody says that it leads.
     Unsettled {
-        /// Those who look for a leader.
+        /// Those who look for a leader. Nobody, where all follow one that does not say that it leads
+        /// ([`Finding::FollowsNoLeader`]).
         looking: Vec<Who>,
     },
     /// Whom those who answer would elect, if they were enough and started now.
@@ -58,8 +78,18 @@ pub enum Finding {
     NextUnknown {
         /// Those who show a vote for another server.
         showing: Vec<Who>,
+        /// Those of whom it is not known who they are, and so not whether they vote for themselves.
+        unidentified: Vec<Who>,
     },
-    /// There is a leader, and some servers do not follow it yet.
+    /// One id brought answers that contradict each other: two processes have it, an address is of another ensemble, or
+    /// there was an election or a reconfiguration between the answers. In other findings each is a [`Who::At`].
+    Contradiction {
+        /// The id.
+        id: ServerId,
+        /// Where the answers came from.
+        addresses: Vec<String>,
+    },
+    /// One server says that it leads, and others do not follow it yet.
     NotJoined {
         /// Those who look for a leader.
         looking: Vec<Who>,
@@ -87,8 +117,9 @@ pub enum Finding {
         /// What is wrong with it.
         error: ConfigError,
     },
-    /// A port is open, and whoever listens there answers nothing: a server that hangs, is stopped, or no longer listens
-    /// to votes.
+    /// A port is open, and whoever listens there answers nothing. A server accepts election connections one after the
+    /// other: so somebody else can hold it up for a while, by a connection that says nothing. If it lasts, the server
+    /// hangs, is stopped, or no longer listens to votes.
     Deaf {
         /// Which.
         who: Vec<Who>,
@@ -104,6 +135,11 @@ pub enum Finding {
         who: Who,
         /// Why.
         why: Silence,
+    },
+    /// Servers of the newest configuration were not asked, and nothing says why.
+    NotAsked {
+        /// Which.
+        servers: Vec<ServerId>,
     },
     /// What answers is not an election port.
     Foreign {
@@ -127,26 +163,30 @@ pub enum Finding {
 
 /// A server, as a finding names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Who {
     /// By its id.
     Server(ServerId),
-    /// By its address, where the id is not known.
+    /// By its address, where the id is not known or brought different answers ([`Finding::Contradiction`]).
     At(String),
 }
 
 impl Finding {
-    /// A short name for programs, which does not change: `settled`, `several_leaders`, `no_quorum`, `unsettled`,
-    /// `would_elect`, `next_unknown`, `not_joined`, `follows_no_leader`, `configs_differ`, `config_unreadable`, `deaf`,
-    /// `closed`, `not_reached`, `foreign`, `unidentified`, `no_config`, `nobody`.
+    /// A short name for programs, which does not change: `settled`, `several_leaders`, `leader_unconfirmed`, `no_quorum`,
+    /// `unsettled`, `would_elect`, `next_unknown`, `contradiction`, `not_joined`, `follows_no_leader`, `configs_differ`,
+    /// `config_unreadable`, `deaf`, `closed`, `not_reached`, `not_asked`, `foreign`, `unidentified`, `no_config`,
+    /// `nobody`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Settled { .. } => "settled",
             Self::SeveralLeaders { .. } => "several_leaders",
+            Self::LeaderUnconfirmed { .. } => "leader_unconfirmed",
             Self::NoQuorum { .. } => "no_quorum",
             Self::Unsettled { .. } => "unsettled",
             Self::WouldElect { .. } => "would_elect",
             Self::NextUnknown { .. } => "next_unknown",
+            Self::Contradiction { .. } => "contradiction",
             Self::NotJoined { .. } => "not_joined",
             Self::FollowsNoLeader { .. } => "follows_no_leader",
             Self::ConfigsDiffer { .. } => "configs_differ",
@@ -154,6 +194,7 @@ impl Finding {
             Self::Deaf { .. } => "deaf",
             Self::Closed { .. } => "closed",
             Self::NotReached { .. } => "not_reached",
+            Self::NotAsked { .. } => "not_asked",
             Self::Foreign { .. } => "foreign",
             Self::Unidentified { .. } => "unidentified",
             Self::NoConfig => "no_config",
@@ -179,25 +220,42 @@ impl fmt::Display for Finding {
                     leaders.iter().map(|(id, epoch)| format!("server {id} of epoch {epoch}")).collect();
                 write!(
                     f,
-                    "several servers say that they lead: {}; ask again: the one without a quorum gives up within \
-                     seconds, and commits nothing until then",
+                    "several servers say that they lead: {}; ask again: only one with a quorum commits anything, and the \
+                     others give up within initLimit or syncLimit ticks",
                     leaders.join(", ")
                 )
             }
             Self::NoQuorum { answering, voters, needed, missing } => {
-                write!(f, "no quorum: {answering} of {voters} voters answer, ")?;
-                if answering >= needed {
-                    write!(f, "{needed} can be enough, but not these of their groups")?;
-                } else {
-                    write!(f, "{needed} are needed")?;
-                }
-                let missing: Vec<Who> = missing.iter().copied().map(Who::Server).collect();
-                if missing.is_empty() { Ok(()) } else { write!(f, "; missing: {}", list(&missing)) }
+                write!(
+                    f,
+                    "no quorum: {answering} of {voters} voters answer, {}",
+                    lacking(*answering, *needed)
+                )?;
+                if missing.is_empty() { Ok(()) } else { write!(f, "; missing: {}", list(&servers(missing))) }
             }
+            Self::LeaderUnconfirmed { leader, epoch, supporters, answering, voters, needed } => {
+                write!(
+                    f,
+                    "server {leader} says that it leads epoch {epoch}, and too few confirm it: of {voters} voters \
+                     {answering} answer, and {} say the same, {}; ",
+                    list(supporters),
+                    lacking(supporters.len(), *needed)
+                )?;
+                if answering < voters {
+                    write!(f, "it can lead all the same, if only this inspection does not reach the others")
+                } else {
+                    write!(f, "ask again: the others do not follow it yet, or it is about to give up")
+                }
+            }
+            Self::Unsettled { looking } if looking.is_empty() => write!(
+                f,
+                "nobody says that it leads, although a quorum answers and nobody looks for a leader: the leader is \
+                 new, gone, or out of reach from here; ask again"
+            ),
             Self::Unsettled { looking } => write!(
                 f,
-                "no leader, although a quorum answers; looking for one: {}; ask again: if this lasts, the servers do \
-                 not reach each other",
+                "nobody says that it leads, although a quorum answers; looking for a leader: {}; ask again: if this \
+                 lasts, the servers do not reach each other",
                 list(looking)
             ),
             Self::WouldElect { vote, unsure } => {
@@ -212,14 +270,34 @@ impl fmt::Display for Finding {
                     _ => write!(f, "; so can {}, if it has led since its start", list(unsure)),
                 }
             }
-            Self::NextUnknown { showing } => write!(
+            Self::NextUnknown { showing, unidentified } => {
+                write!(f, "who would be elected cannot be told: ")?;
+                if !showing.is_empty() {
+                    write!(
+                        f,
+                        "a looking server shows the vote that it settled on last, and its own history only after a \
+                         start; so do {}",
+                        list(showing)
+                    )?;
+                }
+                if unidentified.is_empty() {
+                    return Ok(());
+                }
+                let and = if showing.is_empty() { "" } else { "; and " };
+                write!(
+                    f,
+                    "{and}it is not known who these are, and so not whether they vote for themselves: {}",
+                    list(unidentified)
+                )
+            }
+            Self::Contradiction { id, addresses } => write!(
                 f,
-                "who would be elected cannot be told: a looking server shows the vote that it settled on last, and its \
-                 own history only after a start; so do {}",
-                list(showing)
+                "server {id} answers differently at {}: two processes with the same id, an address of another \
+                 ensemble, or an election between the answers; ask again",
+                addresses.join(" and ")
             ),
             Self::NotJoined { looking } => {
-                write!(f, "still looking, although there is a leader: {}", list(looking))
+                write!(f, "still looking, although one says that it leads: {}", list(looking))
             }
             Self::FollowsNoLeader { leader, epoch, says, followers } => {
                 write!(
@@ -253,8 +331,9 @@ impl fmt::Display for Finding {
             }
             Self::Deaf { who } => write!(
                 f,
-                "the port is open and nobody answers: {}; a process that hangs or is stopped, or an election that no \
-                 longer listens: see its log, and restart it",
+                "the port is open and nobody answers: {}; somebody else may hold up the port by a connection that says \
+                 nothing: ask again in a minute; if this lasts, the process is stopped or hangs, or it no longer \
+                 listens to votes: see its log",
                 list(who)
             ),
             Self::Closed { who } => write!(
@@ -265,6 +344,11 @@ impl fmt::Display for Finding {
                 list(who)
             ),
             Self::NotReached { who, why } => write!(f, "{who} is not reached: {why}"),
+            Self::NotAsked { servers: which } => write!(
+                f,
+                "in the newest configuration, and not asked: {}; give their election addresses as well",
+                list(&servers(which))
+            ),
             Self::Foreign { who, error } => {
                 write!(f, "{who} does not speak as an election port (3888 by custom) does: {error}")
             }
@@ -292,6 +376,18 @@ impl fmt::Display for Who {
             Self::At(address) => write!(f, "the server at {address}"),
         }
     }
+}
+
+fn servers(ids: &[ServerId]) -> Vec<Who> {
+    ids.iter().copied().map(Who::Server).collect()
+}
+
+/// What so many voters lack to be a quorum.
+fn lacking(voters: usize, needed: usize) -> String {
+    if voters < needed {
+        return format!("{needed} are needed");
+    }
+    format!("{needed} can be enough, but not these of their groups")
 }
 
 /// `server 1, server 3`, or `nobody`.

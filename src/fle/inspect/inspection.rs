@@ -25,6 +25,7 @@ pub struct Inspection {
 
 /// A server that was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InspectedServer {
     /// Who it is; `None` if nothing tells. Answers do not name their sender.
     pub id: Option<ServerId>,
@@ -38,12 +39,15 @@ pub struct InspectedServer {
 
 /// What a server says on its election port.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer {
-    /// What it does, for whom it votes, and in which round.
+    /// What it does, the vote that it settled on last, and its current round. These need not belong together:
     ///
-    /// A server that looks for a leader shows the vote that it settled on last, or after its start its own history; not
-    /// what it proposes at the moment. The zxid is that of the leader when it was elected, and the round is 0 after a
-    /// reconfiguration.
+    /// - A server that looks for a leader shows the vote that it settled on last, or after its start its own history;
+    ///   not what it proposes at the moment. Its state and its round are those of the moment.
+    /// - The zxid is that of the leader when it was elected; no server's at the moment.
+    /// - The round is the server's own count, which begins again at 0 after a reconfiguration. Servers that follow the
+    ///   same leader can have different ones.
     pub ballot: Ballot,
     /// The configuration as it knows it; `None` before ZooKeeper 3.5.
     pub config: Option<Result<EnsembleConfig, ConfigError>>,
@@ -160,8 +164,12 @@ impl fmt::Display for Silence {
 const HEADINGS: [&str; 10] =
     ["server", "address", "state", "votes for", "zxid", "epoch", "round", "config", "role", "round trip"];
 
+/// What the table cannot say by itself.
+const LEGEND: &str = "zxid: the leader's when it was elected; round: the server's own, 0 after a reconfiguration; who is \
+                      LOOKING shows its last settled or first vote";
+
 /// The table, one server a line, with `-` for what is not known and with the reason at the end of the line of who did not
-/// answer; then an empty line and the findings, one a line.
+/// answer, and a line about how to read it, if anybody answered; then an empty line and the findings, one a line.
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headings = HEADINGS.map(str::to_owned);
@@ -175,6 +183,9 @@ impl fmt::Display for Inspection {
                 write!(f, "{cell:<width$}  ")?;
             }
             writeln!(f, "{}", row[HEADINGS.len() - 1])?;
+        }
+        if self.servers.iter().any(|server| server.outcome.is_ok()) {
+            writeln!(f, "{LEGEND}")?;
         }
         for finding in &self.findings {
             write!(f, "\n{finding}")?;
@@ -232,17 +243,21 @@ mod tests {
         };
         let leading = said(Some(ServerId(3)), ServerState::Leading);
         let inspection =
-            Inspection::of(vec![leading, silent, said(Some(ServerId(1)), ServerState::Following)]);
+            Inspection::of(vec![leading, silent.clone(), said(Some(ServerId(1)), ServerState::Following)]);
         let expected = "\
 server  address  state      votes for  zxid         epoch  round  config  role         round trip
 1       h:2      FOLLOWING  3          0x100000004  0x2    1      0x0     participant  1.3 ms
 2       h:4      -          -          -            -      -      -       participant  connection refused: not running, or still starting
 3       h:2      LEADING    3          0x100000004  0x2    1      0x0     participant  1.3 ms
+zxid: the leader's when it was elected; round: the server's own, 0 after a reconfiguration; who is LOOKING shows its last settled or first vote
 
 settled: server 3 leads epoch 0x2, followed by server 1
 server 2 is not reached: connection refused: not running, or still starting";
         assert_eq!(inspection.to_string(), expected);
         assert_eq!(inspection.leader(), Some((ServerId(3), Epoch(2))));
         assert!(!inspection.is_healthy());
+        // Where nobody answers there is nothing to read.
+        let nobody = Inspection::of(vec![silent]).to_string();
+        assert!(nobody.ends_with("still starting\n\nnobody answers\nserver 2 is not reached: connection refused: not running, or still starting"), "{nobody}");
     }
 }

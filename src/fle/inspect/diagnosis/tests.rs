@@ -8,6 +8,8 @@ use super::*;
 
 use ServerState::{Following, Leading, Looking, Observing};
 
+mod contradictions;
+
 /// Servers 1 to `n`, all with a vote, and further lines.
 fn config(n: i64, more: &str) -> EnsembleConfig {
     let servers: String = (1..=n).map(|id| format!("server.{id}=zk{id}:2888:3888\n")).collect();
@@ -57,8 +59,27 @@ fn refused(id: i64) -> Finding {
     Finding::NotReached { who: Who::Server(ServerId(id)), why: Silence::Refused }
 }
 
+fn not_asked(ids: &[i64]) -> Finding {
+    Finding::NotAsked { servers: ids.iter().copied().map(ServerId).collect() }
+}
+
+/// The same, at another address.
+fn at(address: &str, server: InspectedServer) -> InspectedServer {
+    InspectedServer { address: address.into(), ..server }
+}
+
+fn by_address(addresses: &[&str]) -> Vec<Who> {
+    addresses.iter().map(|address| Who::At((*address).into())).collect()
+}
+
 fn settled(leader: i64, epoch: i64, followers: &[i64]) -> Finding {
     Finding::Settled { leader: ServerId(leader), epoch: Epoch(epoch), followers: servers(followers) }
+}
+
+fn unconfirmed(leader: i64, epoch: i64, by: &[i64], sizes: (usize, usize, usize)) -> Finding {
+    let (leader, epoch, supporters) = (ServerId(leader), Epoch(epoch), servers(by));
+    let (answering, voters, needed) = sizes;
+    Finding::LeaderUnconfirmed { leader, epoch, supporters, answering, voters, needed }
 }
 
 const LED_BY_3: (i64, i64, i64) = (3, 2, 0x1_0000_0008);
@@ -87,7 +108,7 @@ fn one_of_five_is_dead_and_one_has_not_joined_yet() {
     ]);
     let not_joined = Finding::NotJoined { looking: servers(&[5]) };
     assert_eq!(found, [settled(3, 2, &[1, 2]), not_joined, refused(4)]);
-    assert_eq!(found[1].to_string(), "still looking, although there is a leader: server 5");
+    assert_eq!(found[1].to_string(), "still looking, although one says that it leads: server 5");
     assert!(found[1].is_trouble() && found[2].is_trouble());
 }
 
@@ -97,7 +118,7 @@ fn two_of_five_are_left_and_show_what_they_had_settled_on() {
     let found = findings(looking.into_iter().chain([3, 4, 5].map(|id| silent(id, Silence::Refused))));
     let no_quorum =
         Finding::NoQuorum { answering: 2, voters: 5, needed: 3, missing: [3, 4, 5].map(ServerId).to_vec() };
-    let unknown = Finding::NextUnknown { showing: servers(&[1, 2]) };
+    let unknown = Finding::NextUnknown { showing: servers(&[1, 2]), unidentified: vec![] };
     assert_eq!(found, [no_quorum, unknown, refused(3), refused(4), refused(5)]);
     let told = "no quorum: 2 of 5 voters answer, 3 are needed; missing: server 3, server 4, server 5";
     assert_eq!(found[0].to_string(), told);
@@ -109,7 +130,7 @@ fn two_of_five_have_just_started_and_the_one_with_more_transactions_would_lead()
     let found = findings([says(1, Looking, ahead), says(2, Looking, behind)]);
     let vote = Vote { epoch: Epoch(2), zxid: Zxid(0x2_0000_0009), leader: ServerId(1) };
     assert!(matches!(found[0], Finding::NoQuorum { answering: 2, .. }));
-    assert_eq!(found[1..], [Finding::WouldElect { vote, unsure: Vec::new() }]);
+    assert_eq!(found[1..], [Finding::WouldElect { vote, unsure: Vec::new() }, not_asked(&[3, 4, 5])]);
     assert!(found[1].to_string().contains("server 1 would be elected: its epoch 0x2 and zxid 0x200000009"));
 }
 
@@ -118,7 +139,7 @@ fn two_of_five_have_just_started_and_the_one_with_more_transactions_would_lead()
 fn a_former_leader_that_votes_for_itself_may_have_more_than_it_shows() {
     let found = findings([says(3, Looking, LED_BY_3), says(2, Looking, (2, 2, 0x2_0000_0001))]);
     let vote = Vote { epoch: Epoch(2), zxid: Zxid(0x2_0000_0001), leader: ServerId(2) };
-    assert_eq!(found[1..], [Finding::WouldElect { vote, unsure: servers(&[3]) }]);
+    assert_eq!(found[1], Finding::WouldElect { vote, unsure: servers(&[3]) });
     assert!(found[1].to_string().ends_with("; so can server 3, if it has led since its start"));
 }
 
@@ -128,7 +149,9 @@ fn a_leader_that_still_shows_its_old_vote_has_not_settled() {
     let found = findings(
         [1, 2, 4].map(|id| says(id, Following, LED_BY_3)).into_iter().chain([says(5, Leading, LED_BY_3)]),
     );
-    assert!(matches!(found[0], Finding::Unsettled { .. }), "{found:?}");
+    assert_eq!(found[0], Finding::Unsettled { looking: vec![] });
+    let told = "nobody says that it leads, although a quorum answers and nobody looks for a leader";
+    assert!(found[0].to_string().starts_with(told), "{}", found[0]);
 }
 
 #[test]
@@ -154,11 +177,40 @@ fn who_cannot_lead_would_not_be_elected() {
 fn a_quorum_answers_and_is_still_looking() {
     let found = findings([1, 2, 4].map(|id| says(id, Looking, LED_BY_3)));
     let looking = servers(&[1, 2, 4]);
-    assert_eq!(
-        found,
-        [Finding::Unsettled { looking: looking.clone() }, Finding::NextUnknown { showing: looking }]
-    );
-    assert!(found[0].to_string().starts_with("no leader, although a quorum answers"), "{}", found[0]);
+    let unknown = Finding::NextUnknown { showing: looking.clone(), unidentified: vec![] };
+    assert_eq!(found, [Finding::Unsettled { looking }, unknown, not_asked(&[3, 5])]);
+    let told =
+        "nobody says that it leads, although a quorum answers; looking for a leader: server 1, server 2";
+    assert!(found[0].to_string().starts_with(told), "{}", found[0]);
+}
+
+/// As for an inspection behind a firewall, of an ensemble that is well.
+#[test]
+fn a_leader_that_too_few_confirm_may_lead_all_the_same() {
+    let (led, behind) = ((2, 1, 0), [3, 4, 5].map(|id| silent(id, Silence::Deaf)));
+    let reached = [says(1, Following, led), says(2, Leading, led)];
+    let found = findings(reached.iter().cloned().chain(behind));
+    assert_eq!(found, [unconfirmed(2, 1, &[1, 2], (2, 5, 3)), Finding::Deaf { who: servers(&[3, 4, 5]) }]);
+    assert!(found[0].is_trouble());
+    let told = "server 2 says that it leads epoch 0x1, and too few confirm it: of 5 voters 2 answer, and server 1, \
+                server 2 say the same, 3 are needed; it can lead all the same";
+    assert!(found[0].to_string().starts_with(told), "{}", found[0]);
+
+    // All answer, and most have not joined it.
+    let found = findings(reached.into_iter().chain([3, 4, 5].map(|id| says(id, Looking, LED_BY_3))));
+    let not_joined = Finding::NotJoined { looking: servers(&[3, 4, 5]) };
+    assert_eq!(found, [unconfirmed(2, 1, &[1, 2], (5, 5, 3)), not_joined]);
+    assert!(found[0].to_string().contains("ask again"), "{}", found[0]);
+}
+
+#[test]
+fn an_ensemble_is_not_healthy_while_one_of_its_servers_was_not_asked() {
+    let following = [1, 2, 4].map(|id| says(id, Following, LED_BY_3));
+    let inspection = Inspection::of(following.into_iter().chain([says(3, Leading, LED_BY_3)]).collect());
+    assert_eq!(inspection.findings, [settled(3, 2, &[1, 2, 4]), not_asked(&[5])]);
+    assert!(!inspection.is_healthy());
+    let told = "in the newest configuration, and not asked: server 5;";
+    assert!(inspection.findings[1].to_string().starts_with(told), "{inspection}");
 }
 
 #[test]
@@ -169,7 +221,7 @@ fn two_servers_say_that_they_lead() {
         says(3, Leading, LED_BY_3),
     ]);
     let leaders = vec![(ServerId(1), Epoch(3)), (ServerId(3), Epoch(2))];
-    assert_eq!(found, [Finding::SeveralLeaders { leaders }]);
+    assert_eq!(found, [Finding::SeveralLeaders { leaders }, not_asked(&[4, 5])]);
     assert!(found[0].to_string().contains("server 1 of epoch 0x3, server 3 of epoch 0x2"), "{}", found[0]);
 }
 
@@ -207,7 +259,7 @@ fn configurations_differ_in_version_or_only_in_their_text() {
     ]);
     let versions =
         vec![(Zxid(0), servers(&[1, 4])), (Zxid(0), servers(&[2])), (Zxid(0x1_0000_0003), servers(&[3]))];
-    assert_eq!(found, [settled(3, 2, &[1, 2, 4]), Finding::ConfigsDiffer { versions }]);
+    assert_eq!(found, [settled(3, 2, &[1, 2, 4]), Finding::ConfigsDiffer { versions }, not_asked(&[5])]);
     let told = found[1].to_string();
     assert!(told.contains("version 0x0 on server 1, server 4, version 0x0 on server 2"), "{told}");
     assert!(told.contains("of the same version there are different texts"), "{told}");
@@ -221,7 +273,7 @@ fn a_server_that_calls_itself_by_all_its_addresses_has_no_other_configuration() 
     };
     let states = [(1, Following), (2, Following), (3, Leading)];
     let found = findings(states.map(|(id, state)| with_config(says(id, state, LED_BY_3), Some(Ok(own(id))))));
-    assert_eq!(found, [settled(3, 2, &[1, 2])]);
+    assert_eq!(found, [settled(3, 2, &[1, 2]), not_asked(&[4, 5])]);
 }
 
 #[test]
@@ -233,7 +285,8 @@ fn a_configuration_that_cannot_be_read_is_reported_and_the_vote_still_counts() {
         says(3, Leading, LED_BY_3),
     ]);
     let who = Who::Server(ServerId(1));
-    assert_eq!(found, [settled(3, 2, &[1, 2]), Finding::ConfigUnreadable { who, error }]);
+    let unreadable = Finding::ConfigUnreadable { who, error };
+    assert_eq!(found, [settled(3, 2, &[1, 2]), unreadable, not_asked(&[4, 5])]);
 }
 
 #[test]
@@ -246,15 +299,17 @@ fn those_who_say_nothing_are_told_apart() {
         silent(4, Silence::NotTheProtocol(foreign.clone())),
         silent(5, Silence::Unresolved),
     ]);
-    let [no_quorum, foreign_told, not_reached, deaf, closed] = &found[..] else { panic!("{found:?}") };
-    assert!(matches!(no_quorum, Finding::NoQuorum { answering: 1, .. }));
+    let [unconfirmed, foreign_told, not_reached, deaf, closed] = &found[..] else { panic!("{found:?}") };
+    assert!(matches!(unconfirmed, Finding::LeaderUnconfirmed { answering: 1, .. }));
     assert_eq!(*foreign_told, Finding::Foreign { who: Who::Server(ServerId(4)), error: foreign });
     let unresolved = Finding::NotReached { who: Who::Server(ServerId(5)), why: Silence::Unresolved };
     assert_eq!(*not_reached, unresolved);
     assert_eq!(*deaf, Finding::Deaf { who: servers(&[1]) });
     assert_eq!(*closed, Finding::Closed { who: servers(&[2]) });
     assert!(closed.to_string().contains("TLS") && closed.to_string().contains("SASL"));
-    assert!(deaf.to_string().contains("port is open"));
+    let told = deaf.to_string();
+    assert!(told.contains("port is open") && told.contains("ask again in a minute"), "{told}");
+    assert!(!told.contains("restart"), "{told}");
 
     assert_eq!(findings([silent(1, Silence::Refused)]), [Finding::Nobody, refused(1)]);
 }
@@ -265,8 +320,7 @@ fn unknown_senders_count_as_the_voters_of_whom_nothing_else_is_heard() {
     let unknown = [1, 2].map(|id| unidentified(says(id, Following, LED_BY_3)));
     let silence = [1, 2, 3, 4, 5].map(|id| silent(id, Silence::Unresolved));
     let found = findings(unknown.into_iter().chain([says(3, Leading, LED_BY_3)]).chain(silence));
-    let at = |id: i64| Who::At(format!("zk{id}:3888"));
-    let followers = vec![at(1), at(2)];
+    let followers = by_address(&["zk1:3888", "zk2:3888"]);
     let settled = Finding::Settled { leader: ServerId(3), epoch: Epoch(2), followers: followers.clone() };
     assert_eq!(found[0], settled);
     assert_eq!(found.last(), Some(&Finding::Unidentified { who: followers }));
@@ -274,8 +328,13 @@ fn unknown_senders_count_as_the_voters_of_whom_nothing_else_is_heard() {
     assert_eq!(found.len(), 2 + 4, "{found:?}");
 
     // One voter that answers twice is one.
-    let twice = [says(3, Leading, LED_BY_3), says(3, Leading, LED_BY_3), says(1, Following, LED_BY_3)];
-    assert!(matches!(findings(twice)[0], Finding::NoQuorum { answering: 2, .. }));
+    let twice = [
+        says(3, Leading, LED_BY_3),
+        at("elsewhere", says(3, Leading, LED_BY_3)),
+        says(1, Following, LED_BY_3),
+    ];
+    let found = findings(twice);
+    assert_eq!(found, [unconfirmed(3, 2, &[1, 3], (2, 5, 3)), not_asked(&[2, 4, 5])]);
 }
 
 #[test]
@@ -289,8 +348,15 @@ fn before_3_5_nothing_tells_who_belongs_to_the_ensemble() {
     let settled = Finding::Settled { leader: ServerId(3), epoch: Epoch(2), followers };
     assert_eq!(found[0], settled);
     assert_eq!(found.last(), Some(&Finding::NoConfig));
+    assert_eq!(findings([leader, nobody(1)])[0], unconfirmed(3, 2, &[3], (1, 2, 2)));
+    let looking = old(unidentified(says(1, Looking, LED_BY_3)));
     let no_quorum = Finding::NoQuorum { answering: 1, voters: 2, needed: 2, missing: vec![] };
-    assert_eq!(findings([leader, nobody(1)])[0], no_quorum);
+    let unknown = Finding::NextUnknown { showing: vec![], unidentified: by_address(&["zk1:3888"]) };
+    let found = findings([looking, nobody(2)]);
+    assert_eq!(found[..2], [no_quorum, unknown]);
+    let told = found[1].to_string();
+    assert!(told.ends_with("not whether they vote for themselves: the server at zk1:3888"), "{told}");
+    assert!(!told.contains("settled on last"), "{told}");
 }
 
 #[test]
@@ -311,6 +377,5 @@ fn an_observer_is_no_voter() {
     observed.servers.get_mut(&ServerId(3)).unwrap().role = super::super::super::config::Role::Observer;
     let of = |server| with_config(server, Some(Ok(observed.clone())));
     let found = findings([of(says(1, Leading, (1, 2, 5))), of(says(3, Observing, (1, 2, 5)))]);
-    let missing = vec![ServerId(2)];
-    assert_eq!(found, [Finding::NoQuorum { answering: 1, voters: 2, needed: 2, missing }]);
+    assert_eq!(found, [unconfirmed(1, 2, &[1], (1, 2, 2)), not_asked(&[2])]);
 }
