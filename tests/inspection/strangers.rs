@@ -337,7 +337,8 @@ async fn servers_that_name_each_other_one_by_one_are_not_followed_for_ever() {
         config = format!("server.{id}={}\nversion={id}", address.replacen(':', ":1:", 1));
         listeners.push(listener);
     }
-    let inspection = Inspector::new().timeout(PATIENCE).inspect(&address).await.unwrap();
+    let inspecting = async move { Inspector::new().timeout(PATIENCE).inspect(&address).await };
+    let inspection = tokio::spawn(inspecting).await.expect("no panic").unwrap();
     let asked: u32 = listeners.iter().map(|it| *it.connections.lock().unwrap()).sum();
     assert_eq!(asked, 4, "{inspection}");
     let last = inspection.servers.last().expect("a line");
