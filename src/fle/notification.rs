@@ -35,12 +35,12 @@ pub enum Format {
 impl Notification {
     /// What a server that receives it records.
     ///
-    /// ZooKeeper 3.8 does not read the number of [`Format::Numbered`]: it takes every notification of 40 bytes for one of
-    /// a server that sends none.
+    /// Formats are told apart by their configuration alone: ZooKeeper 3.8 takes a notification of 40 bytes for one without
+    /// a number, too.
     #[must_use]
     pub fn ballot(&self) -> Ballot {
-        let numbered = matches!(self.format, Format::Configured(_));
-        Ballot { vote: self.vote, round: self.round, state: self.state, numbered }
+        let configured = matches!(self.format, Format::Configured(_));
+        Ballot { vote: self.vote, round: self.round, state: self.state, configured }
     }
 
     /// The configuration text, of those who send one.

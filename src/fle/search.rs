@@ -189,9 +189,9 @@ impl Search {
         let ballot = heard.ballot();
         let decision = Some(server.decision(ballot.vote, ballot.round));
         if ballot.round == self.round {
-            // Recorded as ZooKeeper does, without the number of the format: so that within a round the leader alone has
-            // to agree, for some know the epoch of the new leadership already, and others do not.
-            self.votes.put(from, Ballot { numbered: false, ..ballot });
+            // Recorded as ZooKeeper does, as if it had come without a configuration: so that within a round the leader alone
+            // has to agree, for some know the epoch of the new leadership already, and others do not.
+            self.votes.put(from, Ballot { configured: false, ..ballot });
             if self.votes.elect(server, ballot, self.round) {
                 return decision;
             }
@@ -214,7 +214,7 @@ impl Search {
     /// Looks whether the proposal has a quorum.
     fn count(&mut self, quorum: &Quorum) {
         let proposal =
-            Ballot { vote: self.proposal, round: self.round, state: ServerState::Looking, numbered: true };
+            Ballot { vote: self.proposal, round: self.round, state: ServerState::Looking, configured: true };
         self.finalizing = quorum.is_quorum(&self.votes.supporters(proposal));
     }
 

@@ -59,9 +59,8 @@ pub struct Ballot {
     pub round: Round,
     /// What its sender was doing.
     pub state: ServerState,
-    /// Whether its sender spoke a format with a number that servers read
-    /// ([`Format::Configured`](super::Format::Configured)).
-    pub numbered: bool,
+    /// Whether it came with a configuration ([`Format::Configured`](super::Format::Configured)).
+    pub configured: bool,
 }
 
 impl ServerId {
@@ -117,13 +116,13 @@ impl Ballot {
     /// Whether both name the same leadership. So votes of servers that have settled agree.
     ///
     /// The epoch of a leadership is used once, so that the leader and the epoch name it. The zxid and the round do not:
-    /// servers that joined it at different times have settled with different ones (ZOOKEEPER-1805). Servers before
-    /// 3.4.6 tell another epoch for the same leadership: between one of those and a later one the leader alone
-    /// counts (ZOOKEEPER-1732).
+    /// servers that joined it at different times have settled with different ones (ZOOKEEPER-1805). Old servers
+    /// tell another epoch for the same leadership (ZOOKEEPER-1732): between a vote that came with a configuration and one
+    /// that did not, the leader alone counts.
     #[must_use]
     pub fn is_same_leadership(&self, other: &Self) -> bool {
         self.vote.leader == other.vote.leader
-            && (self.numbered != other.numbered || self.vote.epoch == other.vote.epoch)
+            && (self.configured != other.configured || self.vote.epoch == other.vote.epoch)
     }
 
     /// Whether both support the same leader: by [the proposal](Self::is_same_proposal) where one of the two senders was
@@ -211,7 +210,7 @@ mod tests {
 
     #[test]
     fn votes_of_those_who_look_agree_in_everything_and_of_those_who_have_settled_in_the_leadership() {
-        let ballot = |vote, round, state| Ballot { vote, round: Round(round), state, numbered: true };
+        let ballot = |vote, round, state| Ballot { vote, round: Round(round), state, configured: true };
         let looking = ballot(vote(1, 5, 3), 2, ServerState::Looking);
         assert!(looking.agrees_with(&looking));
         for other in [vote(1, 6, 3), vote(2, 5, 3), vote(1, 5, 2)] {
@@ -226,7 +225,7 @@ mod tests {
         assert!(!following.agrees_with(&ballot(vote(2, 5, 3), 2, ServerState::Leading)));
         assert!(!following.agrees_with(&ballot(vote(1, 5, 2), 2, ServerState::Following)));
         // A server before 3.4.6 tells another epoch: it is not looked at.
-        let old = Ballot { numbered: false, ..ballot(vote(2, 5, 3), 2, ServerState::Following) };
+        let old = Ballot { configured: false, ..ballot(vote(2, 5, 3), 2, ServerState::Following) };
         assert!(following.agrees_with(&old) && old.agrees_with(&following));
         assert!(!old.agrees_with(&Ballot { vote: vote(1, 5, 3), ..old }));
     }

@@ -230,7 +230,7 @@ mod tests {
         let config = "server.1=h:1:2\nserver.2=h:3:4\nserver.3=h:5:6\nversion=0".parse::<EnsembleConfig>();
         let said = |id, state| {
             let vote = Vote { epoch: Epoch(2), zxid: Zxid(0x1_0000_0004), leader: ServerId(3) };
-            let ballot = Ballot { vote, round: Round(1), state, numbered: true };
+            let ballot = Ballot { vote, round: Round(1), state, configured: true };
             let round_trip = Duration::from_micros(1260);
             let answer = Answer { ballot, config: Some(config.clone()), round_trip };
             InspectedServer { id, address: "h:2".into(), role: None, outcome: Ok(answer) }

@@ -19,7 +19,7 @@ fn config(n: i64, more: &str) -> EnsembleConfig {
 /// What a server says: its state, and its vote as leader, epoch and zxid.
 fn says(id: i64, state: ServerState, (leader, epoch, zxid): (i64, i64, i64)) -> InspectedServer {
     let vote = Vote { epoch: Epoch(epoch), zxid: Zxid(zxid), leader: ServerId(leader) };
-    let ballot = Ballot { vote, round: Round(1), state, numbered: true };
+    let ballot = Ballot { vote, round: Round(1), state, configured: true };
     let answer = Answer { ballot, config: Some(Ok(config(5, ""))), round_trip: Duration::ZERO };
     InspectedServer {
         id: Some(ServerId(id)),
