@@ -49,7 +49,8 @@ async fn a_higher_zxid_wins_over_a_higher_id() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_with_random_histories() {
-    let mut rng = seeded_or(1);
+    // Each server is killed at some time, and twice of three times a better history wins over a higher id.
+    let mut rng = seeded_or(442);
     for _ in 0..3 {
         let (steps, order) = draw(&mut rng);
         println!("{steps:?}, then started in the order {order:?}");
