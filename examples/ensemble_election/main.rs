@@ -32,6 +32,7 @@ mod narration;
 mod stories;
 mod table;
 
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -45,7 +46,8 @@ struct Options {
     /// Names the stories.
     #[arg(long)]
     list: bool,
-    /// Draws the delays from this seed, 1 to 30 ms each, in place of 10 ms for every message.
+    /// Draws the delays from this seed, 1 to 30 ms each, in place of 10 ms for every message. The delays of two-leaders
+    /// are fixed.
     #[arg(long)]
     seed: Option<u64>,
     /// Prints how long elections take.
@@ -54,28 +56,39 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let Options { story, list, seed, figures } = Options::parse();
-    if figures {
-        print!("{}", figures::table());
-        return ExitCode::SUCCESS;
-    }
-    let chosen: Vec<_> =
-        STORIES.iter().filter(|it| story.as_ref().is_none_or(|story| story == it.name)).collect();
-    if chosen.is_empty() {
+    let options = Options::parse();
+    if options.story.as_ref().is_some_and(|name| STORIES.iter().all(|it| it.name != name)) {
         eprintln!("no such story: --list names them");
         return ExitCode::FAILURE;
     }
-    if !list && story.is_none() {
-        println!("{}", stories::INTRODUCTION);
-    }
-    for story in chosen {
-        if list {
-            println!("{:<12} {}", story.name, story.title);
-        } else {
-            println!("{}", story.tell(seed));
+    match run(&options, &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
+}
+
+/// Writes what is wanted, until that fails.
+fn run(options: &Options, out: &mut impl Write) -> io::Result<()> {
+    let Options { story, list, seed, figures } = options;
+    if *figures {
+        return out.write_all(figures::table().as_bytes());
+    }
+    if !list && story.is_none() {
+        writeln!(out, "{}", stories::INTRODUCTION)?;
+    }
+    for it in STORIES.iter().filter(|it| story.as_ref().is_none_or(|name| name == it.name)) {
+        if *list {
+            writeln!(out, "{:<12} {}", it.name, it.title)?;
+        } else {
+            writeln!(out, "{}", it.tell(*seed))?;
+        }
+    }
+    out.flush()
 }
 
 #[cfg(test)]
@@ -127,13 +140,38 @@ mod tests {
             for reason in ["a later transaction", "a later epoch"] {
                 assert!(history.contains(reason), "{reason} is missing:\n{history}");
             }
+            let (before, after) = history.split_once("Round 1, after the restart").expect("a new table");
+            assert_eq!(outcome(before), ["1", "2", "3"].map(|id| (id, "x")), "{seed:?}");
             assert_eq!(outcome(&history), ["1", "2", "3"].map(|id| (id, "=1")), "{seed:?}");
+            let first = after.lines().find_map(|it| it.trim_start().strip_prefix("server 1")).expect("a row");
+            assert_eq!(first.split('|').nth(1).map(str::trim), Some("1"), "it begins anew: {first}");
             let old_round = told("old-round", seed);
             assert!(old_round.contains("is in round 2 already"), "{old_round}");
             assert_eq!(outcome(&old_round), ["1", "2", "3"].map(|id| (id, "=1")), "{seed:?}");
             let partition = told("partition", seed);
             assert_eq!(outcome(&partition), ["1", "2", "3", "4", "5"].map(|id| (id, "=3")), "{seed:?}");
         }
+    }
+
+    #[test]
+    fn that_a_server_tries_again_is_told_once_in_its_search() {
+        let mut tries_again = 0;
+        for (name, seed) in
+            STORIES.iter().flat_map(|it| [None, Some(1), Some(2), Some(3)].map(|seed| (it.name, seed)))
+        {
+            let story = told(name, seed);
+            let of = |id: &str, what: &str| {
+                let name = format!(" ms  Server {id} ");
+                story.lines().filter(|it| it.contains(&name) && it.contains(what)).count()
+            };
+            for id in ["1", "2", "3", "4", "5"] {
+                let (searches, silences) = (of(id, "begins round"), of(id, "tries again"));
+                assert!(silences <= searches, "{name} {seed:?}: server {id}\n{story}");
+                tries_again += silences;
+            }
+            assert!(!story.contains("less often. It"), "{name} {seed:?}\n{story}");
+        }
+        assert!(tries_again >= 20, "{tries_again}");
     }
 
     #[test]
@@ -145,6 +183,10 @@ mod tests {
             assert!(story.contains(line), "{line} is missing:\n{story}");
         }
         assert!(story.contains("Server 3 gives up"), "{story}");
+        assert!(!story.contains("a seed changes nothing"), "{story}");
+        let seeded = told("two-leaders", Some(7));
+        let (remark, rest) = seeded.split_once("changes nothing here.)\n").expect("a remark");
+        assert!(remark.ends_with("a seed ") && story.ends_with(rest), "{seeded}");
     }
 
     #[test]
@@ -152,6 +194,31 @@ mod tests {
         for row in figures::rows() {
             assert!(row.from_start > zookeeper_election::fle::FINALIZE_WAIT, "{row:?}");
             assert!(row.from_loss >= zookeeper_election::fle::FINALIZE_WAIT, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn when_nobody_reads_any_more_it_stops() {
+        /// Takes so many bytes.
+        struct Pipe(usize);
+
+        impl Write for Pipe {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let taken = bytes.len().min(self.0);
+                self.0 -= taken;
+                if taken == 0 { Err(ErrorKind::BrokenPipe.into()) } else { Ok(taken) }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        for arguments in [&["--figures"][..], &["--list"], &["five"], &[]] {
+            let options = Options::parse_from(["ensemble_election"].iter().chain(arguments));
+            let error = run(&options, &mut Pipe(100)).expect_err("no place");
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe, "{arguments:?}");
+            run(&options, &mut Pipe(usize::MAX)).expect("place enough");
         }
     }
 }

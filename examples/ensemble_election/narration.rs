@@ -20,8 +20,8 @@ pub(crate) struct Teller {
     told: usize,
     /// What each server voted for in which round when last told of, and whether it saw a quorum.
     known: BTreeMap<ServerId, Known>,
-    /// Whether it has been told that a server repeats its vote.
-    repeats: BTreeMap<ServerId, bool>,
+    /// Of which servers it has been told that they repeat their votes, since they began to look.
+    repeats: BTreeSet<ServerId>,
 }
 
 /// What was last told of a server's election.
@@ -46,7 +46,7 @@ impl Teller {
             table: Table::default(),
             told: 0,
             known: BTreeMap::new(),
-            repeats: BTreeMap::new(),
+            repeats: BTreeSet::new(),
         }
     }
 
@@ -154,7 +154,8 @@ impl Teller {
             What::Started(history) => format!("starts {}.", with(*history)),
             What::Crashed => "crashes.".into(),
             What::Looks { round, vote } => {
-                (*proposal, self.repeats) = (Some(*vote), BTreeMap::new());
+                *proposal = Some(*vote);
+                self.repeats.remove(&server);
                 format!("begins round {round} and votes for itself.")
             }
             What::Says(_) | What::Connects => return self.repetition(server, what),
@@ -188,7 +189,7 @@ impl Teller {
             What::Says(said) => known.proposal == Some(said.vote) && known.round == Some(said.round),
             _ => true,
         };
-        let first = again && self.repeats.insert(server, true).is_none();
+        let first = again && self.repeats.insert(server);
         first.then(|| "has heard nobody for a while: it tries again, and less and less often.".into())
     }
 }

@@ -84,8 +84,12 @@ fn history(seed: Option<u64>) -> Teller {
     }
     teller.start(1..=3);
     teller.run_for(SECOND);
-    teller.say("All crash. Server 3 is given more transactions, 0x100000009, server 1 the later epoch, 0x2. All start again.");
+    teller.say("All crash.");
     (1..=3).for_each(|id| teller.crash(id));
+    teller.run_for(SECOND);
+    teller.say(
+        "Server 3 is given more transactions, 0x100000009, server 1 the later epoch, 0x2. All start again.",
+    );
     for (id, epoch, zxid) in [(1, 2, 0x1_0000_0001), (2, 1, 0x1_0000_0002), (3, 1, 0x1_0000_0009)] {
         set_history(&mut teller, id, epoch, zxid);
     }
@@ -138,6 +142,9 @@ fn two_leaders(seed: Option<u64>) -> Teller {
         "The election alone does not exclude two leaders. Here some messages are slow: between 1 and 2 they take 60 ms, from 4 and 5\n  \
          to 3 100 ms. 3 hears for 200 ms nothing better, while 1 and 2, which see the quorum later, hear of 5.",
     );
+    if seed.is_some() {
+        teller.say("(These delays are the story: a seed changes nothing here.)");
+    }
     let delays = (1..=5).flat_map(|a| (1..=5).map(move |b| (a, b))).filter(|(a, b)| a != b);
     for (a, b) in delays {
         let milliseconds = match (a, b) {

@@ -67,6 +67,9 @@ pub use self::zab::Zab;
 
 use self::network::Links;
 
+/// The end of time: nothing happens later. What is left of a [`Duration`] after it is for waits that begin before.
+const END: Duration = Duration::from_secs(u64::MAX / 2);
+
 /// An ensemble, as it runs in virtual time.
 #[derive(Clone, Debug)]
 pub struct Simulation {
@@ -122,6 +125,9 @@ impl Simulation {
     }
 
     /// With this network in place of the [default](Network::default).
+    ///
+    /// # Panics
+    /// As [`set_network`](Self::set_network) does.
     #[must_use]
     pub fn with_network(mut self, network: Network) -> Self {
         self.set_network(network);
@@ -129,8 +135,12 @@ impl Simulation {
     }
 
     /// With this patience in place of the [default](Zab::default).
+    ///
+    /// # Panics
+    /// When the tick is zero: those who have settled would look for each other for ever at the same time.
     #[must_use]
     pub fn with_zab(mut self, zab: Zab) -> Self {
+        zab.assert_sound();
         self.zab = zab;
         self
     }
@@ -143,7 +153,11 @@ impl Simulation {
     }
 
     /// Changes the network, for all messages from now on.
+    ///
+    /// # Panics
+    /// When the shortest delay is longer than the longest, or the loss is no probability from 0 to 1.
     pub fn set_network(&mut self, network: Network) {
+        network.assert_sound();
         self.links.set_network(network);
     }
 
@@ -171,7 +185,7 @@ impl Simulation {
 
     /// Starts a server after this time, unless it runs then.
     pub fn start_after(&mut self, id: ServerId, wait: Duration) {
-        self.enter(self.now + wait, Item::Start(id));
+        self.enter(self.now.saturating_add(wait), Item::Start(id));
     }
 
     /// Lets a server crash. Its history stays on its disk; its round and its votes are lost. What it has sent still
@@ -220,7 +234,7 @@ impl Simulation {
     /// A server that finds no quorum repeats its vote for ever: then this does not end.
     pub fn step(&mut self) -> Option<Happening> {
         while self.told == self.happenings.len() {
-            if !self.advance(Duration::MAX) {
+            if !self.advance(END) {
                 return None;
             }
         }
@@ -228,16 +242,17 @@ impl Simulation {
         self.happenings.get(self.told - 1).cloned()
     }
 
-    /// Lets this time pass.
+    /// Lets this time pass, or what is left of it: time ends after half of [`Duration::MAX`], and nothing happens any
+    /// more. Do not wait for that while a server repeats its vote for ever, as in [`step`](Self::step).
     pub fn run_for(&mut self, time: Duration) {
-        let end = self.now + time;
+        let end = self.now.saturating_add(time).min(END);
         while self.advance(end) {}
         self.now = end;
     }
 
     /// Lets time pass until a condition holds, and says whether it does; at most `limit`.
     pub fn run_until(&mut self, limit: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
-        let end = self.now + limit;
+        let end = self.now.saturating_add(limit).min(END);
         while !holds(self) {
             if !self.advance(end) {
                 self.now = end;
@@ -308,7 +323,7 @@ impl Simulation {
             Item::Pulse => {
                 self.pulsing = self.pulse();
                 if self.pulsing {
-                    self.enter(self.now + self.zab.tick, Item::Pulse);
+                    self.enter(self.now.saturating_add(self.zab.tick), Item::Pulse);
                 }
             }
         }
@@ -337,7 +352,7 @@ impl Simulation {
             tenure.contact = self.now;
         }
         self.pulsing = true;
-        self.enter(self.now + self.zab.tick, Item::Pulse);
+        self.enter(self.now.saturating_add(self.zab.tick), Item::Pulse);
     }
 
     fn enter(&mut self, at: Duration, item: Item) -> (Duration, u64) {

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use zookeeper_election::fle::{
-    Action, Decision, Elector, Epoch, Event, FINALIZE_WAIT, Format, History, Notification, Quorum, Round,
-    ServerId, ServerState, Vote, Zxid,
+    Action, Decision, Elector, Epoch, Event, Format, History, Notification, Quorum, Round, ServerId,
+    ServerState, Vote, Zxid,
 };
 
 use crate::followers::QuorumPorts;
@@ -84,9 +84,7 @@ impl Duel {
         self.decision = None;
         let actions = self.ours.look(self.now, self.history);
         self.compare(actions).await;
-        // So that the wait for a better vote is told from the wait for any.
-        self.tick().await;
-        assert!(!self.is_finalizing());
+        assert!(!self.ours.is_finalizing());
     }
 
     /// This voice says this to both.
@@ -137,24 +135,15 @@ impl Duel {
         }
     }
 
-    /// Whether the elector has a quorum, and waits for a better vote.
-    pub(crate) fn is_finalizing(&self) -> bool {
-        self.decision.is_none() && self.deadline - self.now == FINALIZE_WAIT
-    }
-
     /// What the elector would come to if it heard this: its decision, and whether it would wait for a better vote.
     pub(crate) fn foresee(&self, from: ServerId, notification: &Notification) -> (Option<Decision>, bool) {
         let event = Event::Notification { from, notification: notification.clone() };
-        let actions = self.ours.clone().handle(self.now, event);
-        let (mut decision, mut finalizing) = (None, false);
-        for action in actions {
-            match action {
-                Action::Decided(made) => decision = Some(made),
-                Action::WaitUntil(time) => finalizing = time - self.now == FINALIZE_WAIT,
-                Action::Broadcast(_) | Action::Send { .. } | Action::Connect => {}
-            }
-        }
-        (decision, finalizing)
+        let mut ours = self.ours.clone();
+        let decision = ours.handle(self.now, event).into_iter().find_map(|action| match action {
+            Action::Decided(decision) => Some(decision),
+            _ => None,
+        });
+        (decision, ours.is_finalizing())
     }
 
     /// Nobody says anything until both have decided. Tells whether they have repeated their votes before.

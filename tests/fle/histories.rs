@@ -9,7 +9,7 @@ use zookeeper_election::fle::{History, Inspection, Inspector, LONGEST_WAIT, Quor
 use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
 
 use crate::support::{Ensemble, PATIENCE, Server, eventually};
-use crate::{FRESH, seeded};
+use crate::{FRESH, seeded_or};
 
 /// What is done to real servers before they are all stopped, so that they have histories. Servers are named by id.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,8 @@ async fn a_higher_zxid_wins_over_a_higher_id() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_with_random_histories() {
-    let mut rng = seeded();
+    // Each server is killed at some time, and twice of three times a better history wins over a higher id.
+    let mut rng = seeded_or(442);
     for _ in 0..3 {
         let (steps, order) = draw(&mut rng);
         println!("{steps:?}, then started in the order {order:?}");
@@ -228,11 +229,11 @@ fn election_took(line: &str) -> Option<Duration> {
 fn simulated_agreement() -> Vec<Duration> {
     let mut simulation = Simulation::new(majority(5), 1);
     (1..=5).for_each(|id| simulation.start(ServerId(id)));
-    simulation.run_until(PATIENCE, Simulation::is_settled);
+    assert!(simulation.run_until(PATIENCE, Simulation::is_settled));
     let crashed = simulation.leader().expect("a leader");
     simulation.crash(crashed);
     let before = simulation.happenings().len();
-    simulation.run_until(PATIENCE, |it| it.leader().is_some_and(|leader| leader != crashed));
+    assert!(simulation.run_until(PATIENCE, |it| it.leader().is_some_and(|leader| leader != crashed)));
     let mut began = BTreeMap::new();
     let mut took = Vec::new();
     for happening in &simulation.happenings()[before..] {

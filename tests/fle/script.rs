@@ -99,9 +99,9 @@ impl Duel {
             let mut better = better.clone();
             better.round = self.ours.round();
             self.says(3, better.clone()).await;
-            assert!(!self.is_finalizing());
+            assert!(!self.ours.is_finalizing());
             self.say_all(ServerId(2), &[better.clone(), nonsense]).await;
-            assert!(!self.is_finalizing());
+            assert!(!self.ours.is_finalizing());
             assert!(self.fall_silent().await, "a repetition");
             assert_eq!(self.decision.map(|it| it.vote), Some(better.vote));
             self.lose_the_leader().await;
@@ -113,7 +113,7 @@ impl Duel {
         self.say_all(ServerId(2), &talk).await;
         self.assert_proposal(&talk[2]);
         self.says(3, talk[2].clone()).await;
-        assert!(self.is_finalizing());
+        assert!(self.ours.is_finalizing());
         self.fall_silent().await;
         self.lose_the_leader().await;
     }

@@ -103,7 +103,7 @@ impl Simulation {
         if self.hear_each_other(from, to) {
             self.links.set_connection(from, to, Connection::Connecting);
             let takes = self.links.handshake(from, to, &mut self.rng);
-            self.enter(self.now + takes, Item::Connected(from, to));
+            self.enter(self.now.saturating_add(takes), Item::Connected(from, to));
         } else if self.links.waits(from, to) {
             self.handle(from, Event::Undelivered { to });
         }

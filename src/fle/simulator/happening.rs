@@ -94,6 +94,7 @@ pub enum What {
 
 /// What a server makes of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Effect {
     /// The vote is better than the proposal, in the same round, and becomes the proposal.
     Adopted,
@@ -120,6 +121,7 @@ pub enum Effect {
 
 /// By what a server decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum By {
     /// A quorum agreed with its proposal in its round, and nobody said anything better for a while.
     Votes,

@@ -12,7 +12,8 @@ use super::super::vote::ServerId;
 /// How the network treats messages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// How long a message takes from one server to another: drawn evenly for each. Default: 1 to 5 ms.
+    /// How long a message takes from one server to another, from the shortest to the longest: drawn evenly for each.
+    /// Default: 1 to 5 ms.
     ///
     /// The messages from one server to another keep their order nevertheless, as on every TCP connection: one that
     /// would overtake another arrives together with it.
@@ -28,6 +29,18 @@ impl Default for Network {
     fn default() -> Self {
         let delay = Duration::from_millis(1)..=Duration::from_millis(5);
         Self { delay, loss: 0.0, handshake: 0 }
+    }
+}
+
+impl Network {
+    pub(super) fn assert_sound(&self) {
+        let (shortest, longest) = (self.delay.start(), self.delay.end());
+        assert!(
+            shortest <= longest,
+            "Network::delay goes from {shortest:?} to {longest:?}: write the shorter one first"
+        );
+        let loss = self.loss;
+        assert!((0.0..=1.0).contains(&loss), "Network::loss is {loss}: write a probability from 0 to 1");
     }
 }
 
@@ -137,7 +150,7 @@ impl Links {
         notification: &Notification,
         rng: &mut Rng,
     ) -> Option<Duration> {
-        let arrival = now + self.delay(from, to, rng);
+        let arrival = now.saturating_add(self.delay(from, to, rng));
         let channel = self.channels.entry((from, to)).or_default();
         channel.last = Some(notification.clone());
         if self.network.loss > 0.0 && rng.f64() < self.network.loss {
@@ -152,7 +165,7 @@ impl Links {
         let mut way = (from, to);
         let mut takes = Duration::ZERO;
         for _ in 0..self.network.handshake {
-            takes += self.delay(way.0, way.1, rng);
+            takes = takes.saturating_add(self.delay(way.0, way.1, rng));
             way = (way.1, way.0);
         }
         takes
@@ -163,7 +176,7 @@ impl Links {
             return *delay;
         }
         let (shortest, longest) = (self.network.delay.start(), self.network.delay.end());
-        let span = longest.saturating_sub(*shortest).as_micros() as u64;
+        let span = u64::try_from((*longest - *shortest).as_micros()).unwrap_or(u64::MAX);
         *shortest + Duration::from_micros(if span == 0 { 0 } else { rng.u64(0..=span) })
     }
 }

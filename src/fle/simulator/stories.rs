@@ -1,6 +1,6 @@
 //! The worked examples, and what the election alone does not prevent.
 
-use super::super::search::FINALIZE_WAIT;
+use super::super::search::{FINALIZE_WAIT, LONGEST_WAIT};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -249,6 +249,27 @@ fn two_servers_can_lead_in_different_rounds_after_a_partition() {
         assert_eq!(state(&ensemble, 5), Some(ServerState::Looking));
         ensemble.heal();
         assert_eq!(settles(&mut ensemble), 3, "seed {seed}");
+    }
+}
+
+/// Server 3 weighs nothing and has the highest id: no vote of the others beats its own, so that it says nothing of its own
+/// accord but repeats its vote now and then. To those who came late it has already said it: it waits for them to
+/// answer, and makes no new connections. Then it hears of the leader.
+#[test]
+fn a_server_that_weighs_nothing_and_hears_no_better_vote_joins_when_it_repeats_its_own() {
+    for seed in 0..50 {
+        let weights = [(1, 1), (2, 1), (3, 0)].map(|(id, weight)| (server(id), 1, weight));
+        let mut ensemble = Simulation::new(Quorum::hierarchical(weights), seed);
+        start(&mut ensemble, [3]);
+        ensemble.run_for(SECOND * 5);
+        let alone = ensemble.happenings().len();
+        start(&mut ensemble, [1, 2]);
+        assert!(ensemble.run_until(2 * LONGEST_WAIT, Simulation::is_settled), "seed {seed}");
+        assert_eq!(ensemble.leader(), Some(server(2)), "seed {seed}");
+        let of_third = || ensemble.happenings()[alone..].iter().filter(|it| it.server == server(3));
+        let connects = of_third().filter(|it| it.what == What::Connects).count();
+        let repeats = of_third().filter(|it| matches!(it.what, What::Says(_))).count();
+        assert_eq!((connects, repeats), (0, 1), "seed {seed}");
     }
 }
 

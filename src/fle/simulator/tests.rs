@@ -132,3 +132,49 @@ fn who_has_settled_is_quiet_and_a_run_that_is_over_ends() {
     assert_eq!(ensemble.write(1), None);
     assert!(ensemble.run_until(SECOND, |it| it.happenings().iter().any(|it| it.what == What::FollowersLost)));
 }
+
+#[test]
+fn time_ends_and_so_do_all_waits() {
+    let mut ensemble = even(3, 0).with_zab(Zab { sync_limit: u32::MAX, ..Zab::default() });
+    // A message that takes for ever never arrives.
+    ensemble.set_delay(ServerId(1), ServerId(2), Duration::MAX);
+    (1..=3).for_each(|id| ensemble.start(ServerId(id)));
+    assert!(ensemble.run_until(Duration::MAX, Simulation::is_settled));
+    assert_eq!(heard(&ensemble, 2, 1), []);
+    ensemble.start_after(ServerId(2), Duration::MAX);
+    assert!(!ensemble.run_until(Duration::MAX, |it| it.leader() != Some(ServerId(3))));
+    let happened = ensemble.happenings().len();
+    for time in [Duration::MAX, SECOND] {
+        ensemble.run_for(time);
+        assert_eq!(ensemble.now(), END);
+    }
+    ensemble.crash(ServerId(3));
+    ensemble.start(ServerId(3));
+    ensemble.run_for(SECOND);
+    let after: Vec<_> = ensemble.happenings()[happened..].iter().map(|it| it.at).collect();
+    assert!(!after.is_empty() && after.iter().all(|at| *at == END), "{after:?}");
+}
+
+#[test]
+#[should_panic(expected = "Zab::tick is zero: write")]
+fn a_tick_takes_time() {
+    let _ = even(3, 0).with_zab(Zab { tick: Duration::ZERO, ..Zab::default() });
+}
+
+#[test]
+#[should_panic(expected = "Network::delay goes from 2s to 1s: write")]
+fn delays_go_from_the_shortest_to_the_longest() {
+    let inverted = SECOND * 2..=SECOND;
+    let _ = even(3, 0).with_network(Network { delay: inverted, ..Network::default() });
+}
+
+#[test]
+fn a_loss_is_a_probability() {
+    let set = |loss| even(3, 0).set_network(Network { loss, ..Network::default() });
+    [0.0, 1.0].into_iter().for_each(set);
+    for loss in [f64::NAN, -0.1, 1.1, f64::INFINITY] {
+        let refused = std::panic::catch_unwind(|| set(loss)).expect_err("a panic");
+        let message = refused.downcast_ref::<String>().expect("a message");
+        assert!(message.starts_with(&format!("Network::loss is {loss}: write")), "{message}");
+    }
+}

@@ -13,7 +13,7 @@ use super::server::Tenure;
 /// How patient the servers are with each other once they have settled on a leader. As in `zoo.cfg`, but quicker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Zab {
-    /// How often a leader and its followers look for each other (`tickTime`). Default: 50 ms.
+    /// How often a leader and its followers look for each other (`tickTime`), never 0. Default: 50 ms.
     pub tick: Duration,
     /// For how many of these ticks an elected leader waits for a quorum (`initLimit`). Default: 20, which is a
     /// second.
@@ -26,6 +26,12 @@ pub struct Zab {
 impl Default for Zab {
     fn default() -> Self {
         Self { tick: Duration::from_millis(50), init_limit: 20, sync_limit: 10 }
+    }
+}
+
+impl Zab {
+    pub(super) fn assert_sound(&self) {
+        assert!(!self.tick.is_zero(), "Zab::tick is zero: write a time that passes, such as 50 ms");
     }
 }
 
@@ -171,7 +177,8 @@ impl Simulation {
 
     fn is_patience_at_an_end(&self, id: ServerId, ticks: u32) -> bool {
         let contact = self.servers[&id].tenure.as_ref().map(|it| it.contact);
-        contact.is_some_and(|contact| self.now >= contact + self.zab.tick * ticks)
+        let patience = self.zab.tick.saturating_mul(ticks);
+        contact.is_some_and(|contact| self.now >= contact.saturating_add(patience))
     }
 
     fn tenure(&mut self, id: ServerId) -> Option<&mut Tenure> {
