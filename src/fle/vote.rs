@@ -224,7 +224,7 @@ mod tests {
         assert!(following.agrees_with(&ballot(vote(1, 9, 3), 7, ServerState::Leading)));
         assert!(!following.agrees_with(&ballot(vote(2, 5, 3), 2, ServerState::Leading)));
         assert!(!following.agrees_with(&ballot(vote(1, 5, 2), 2, ServerState::Following)));
-        // A server before 3.4.6 tells another epoch: it is not looked at.
+        // An old server tells another epoch: it is not looked at.
         let old = Ballot { configured: false, ..ballot(vote(2, 5, 3), 2, ServerState::Following) };
         assert!(following.agrees_with(&old) && old.agrees_with(&following));
         assert!(!old.agrees_with(&Ballot { vote: vote(1, 5, 3), ..old }));
