@@ -15,7 +15,7 @@ use crate::clock;
 use crate::error::{Error, Failure, Lost};
 use crate::leadership::Leadership;
 use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Seen, Ticket};
-use crate::session::{Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
+use crate::session::{Counter, Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
 use crate::telemetry;
 use crate::types::{SessionId, Standing};
 
@@ -23,7 +23,7 @@ mod leading;
 mod requests;
 
 use self::leading::{Leading, Leaving};
-use self::requests::{Glance, Outcome, recall, send};
+use self::requests::{Outcome, Preview, recall, send};
 
 /// What a contender is configured with.
 pub(crate) struct Contest {
@@ -31,6 +31,12 @@ pub(crate) struct Contest {
     pub(crate) identity: String,
     pub(crate) acl: Vec<Acl>,
     pub(crate) container_parents: bool,
+    /// Tells the contender from all others.
+    pub(crate) number: u64,
+    /// The counter beside a master's path.
+    pub(crate) counter: Option<Counter>,
+    /// The guards of creates stand in the directory, and not beside it.
+    pub(crate) guards_inside: AtomicBool,
     /// How long a leader's work may go on before its znode is removed all the same.
     pub(crate) grace: Option<Duration>,
 }
@@ -78,7 +84,7 @@ pub(crate) fn start(
         own: None,
         ahead: None,
         proving: None,
-        glance: None,
+        preview: Preview::default(),
         campaign: None,
         deferred: false,
         removals: Vec::new(),
@@ -120,8 +126,8 @@ struct Driver {
     own: Option<Watch>,
     ahead: Option<Watch>,
     proving: Option<Proving>,
-    /// A look at the master's znode that came with the answer to a create.
-    glance: Option<Glance>,
+    /// What came with the answer to a create.
+    preview: Preview,
 
     campaign: Option<CampaignReply>,
     /// The campaign begins when the znode of the last one is removed.
@@ -183,6 +189,9 @@ impl Driver {
     /// Tells the machine what the session's state means for it.
     fn on_link(&mut self) {
         let link = self.link.borrow_and_update().clone();
+        if let Some(live) = &self.live {
+            self.feed(Event::Shortened(live.longest_lease()));
+        }
         // Only the latest state is seen: `Closing` may have been overtaken.
         if self.over.is_none() && (self.shared.is_closing() || matches!(link, Link::Closed)) {
             self.over = Some(|| Error::SessionClosed);
@@ -310,14 +319,14 @@ impl Driver {
             Outcome::Reply(reply) => reply,
             Outcome::Own(outcome) => Reply::Watched(still(&mut self.own, outcome)),
             Outcome::Ahead(outcome) => Reply::Watched(keep(&mut self.ahead, outcome)),
-            Outcome::Tried(created, glance) => {
-                self.glance = glance;
+            Outcome::Tried(created, preview) => {
+                self.preview = preview;
                 Reply::Created(created)
             }
         };
         self.feed(Event::Reply(ticket, reply));
         // Good for what the machine asks on this reply; later it would be old.
-        self.glance = None;
+        self.preview = Preview::default();
     }
 
     fn feed(&mut self, event: Event) {
@@ -354,6 +363,12 @@ impl Driver {
             Action::Unwatch => (self.own, self.ahead) = (None, None),
             Action::Lead(node, lease) => self.lead(node, lease),
             Action::Extend(lease) => self.extend(lease),
+            Action::Shorten(lease) => self.shorten(lease),
+            Action::Forget(node) => {
+                if let Some(live) = &self.live {
+                    live.forget(&node);
+                }
+            }
             Action::StepDown(reason) => self.step_down(reason),
             Action::GiveUp(error) => self.fail_campaign(error),
             Action::RemovalFailed(error) => self.removal_failed(error),
@@ -388,11 +403,11 @@ impl Driver {
     }
 
     fn ask(&mut self, ticket: Ticket, request: Request) {
-        if let Some(outcome) = recall(&request, &mut self.glance) {
+        let live = self.live.clone().expect("the machine asks only while it is connected");
+        if let Some(outcome) = recall(&live, &request, &mut self.preview) {
             return self.asks.push(Box::pin(ready((ticket, outcome))));
         }
         let contest = self.contest.clone();
-        let live = self.live.clone().expect("the machine asks only while it is connected");
         let leaving = self.leaving.clone().filter(|_| matches!(request, Request::Remove { .. }));
         self.asks.push(Box::pin(async move {
             let mut request = request;
@@ -403,7 +418,7 @@ impl Driver {
                 // Much may have happened since the machine asked.
                 *verify = true;
             }
-            (ticket, send(&contest, live, request).await)
+            (ticket, send(&contest, live, ticket, request).await)
         }));
     }
 }

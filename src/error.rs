@@ -193,6 +193,16 @@ pub enum Error {
         path: String,
     },
 
+    /// In sequential mode, a znode that is not ephemeral has a contender's name, and stands before the contender's own.
+    #[error(
+        "{path} has a contender's name and is not ephemeral, so that it does not go by itself and nobody behind it can \
+         lead: delete it (a tool that copies or restores znodes may have left it)"
+    )]
+    NotEphemeral {
+        /// The znode.
+        path: String,
+    },
+
     /// The parent of the znodes is ephemeral, and ephemeral znodes have no children.
     #[error(
         "{path} is an ephemeral znode and cannot be the directory of an election: choose another path (it may be \
@@ -203,8 +213,12 @@ pub enum Error {
         path: String,
     },
 
-    /// The directory's counter of sequential znodes has reached its end, 2147483647.
-    #[error("the sequence counter of {path} is used up: move the election to another path")]
+    /// The directory's counter of sequential znodes has reached its end, 2147483647: ZooKeeper would give out that
+    /// number again and again.
+    #[error(
+        "the sequence counter of {path} is used up: move the election to another path, or delete {path} when no \
+         contender is left (a new directory counts from 0)"
+    )]
     SequenceExhausted {
         /// The election's directory.
         path: String,

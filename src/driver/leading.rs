@@ -80,6 +80,13 @@ impl Driver {
         }
     }
 
+    /// Leadership lasts no longer than this.
+    pub(super) fn shorten(&mut self, lease: Lease) {
+        if let Some(leading) = &self.leading {
+            leading.lease.shorten(lease);
+        }
+    }
+
     /// Leadership ends, for this reason.
     pub(super) fn step_down(&mut self, reason: Lost) {
         if let Some(leading) = self.leading.take() {

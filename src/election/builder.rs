@@ -1,6 +1,7 @@
 //! The configuration of a contender, checked before anything is sent.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use zookeeper_client::{Acl, Acls};
@@ -9,9 +10,9 @@ use super::Election;
 use crate::breadcrumb::{Fence, Trail};
 use crate::driver::Contest;
 use crate::error::{Error, MAX_IDENTITY_BYTES};
-use crate::machine::Plan;
+use crate::machine::{Plan, naming};
 use crate::path;
-use crate::session::{Session, Shared};
+use crate::session::{Counter, Session, Shared};
 use crate::types::Mode;
 
 const DEFAULT_PREFIX: &str = "guid_";
@@ -177,11 +178,15 @@ impl ElectionBuilder {
         }
         let trail =
             breadcrumb.map(|path| Trail { path, identity: identity.clone(), acl: acl.clone(), fence });
+        let counter = (mode == Mode::Master).then(|| Counter::new(naming::counter(&path), &acl));
         let contest = Contest {
             plan: Plan { mode, path, prefix },
             identity,
             acl,
             container_parents: parents == Parents::Container,
+            number: fastrand::u64(..),
+            counter,
+            guards_inside: AtomicBool::new(false),
             grace,
         };
         Ok(Election::new(contest, trail, shared))

@@ -116,6 +116,7 @@ impl Machine {
             Event::OwnChanged { deleted } => self.on_own_changed(now, deleted),
             Event::AheadChanged => self.on_ahead_changed(),
             Event::Proven { sent, lease } => self.on_proven(sent, lease),
+            Event::Shortened(lease) => self.on_shortened(now, lease),
             Event::Tick => {}
         }
         self.lead(now);
@@ -197,8 +198,8 @@ impl Machine {
         if self.pending.is_some() {
             return;
         }
-        if let Place::Unsure = self.place {
-            return self.ask(Request::FindOwn);
+        if let Place::Unsure(create) = self.place {
+            return self.ask(Request::FindOwn(create));
         }
         if let Some(Removal { node, verify }) = self.stale.front() {
             let request = Request::Remove { node: node.clone(), verify: *verify };
@@ -222,7 +223,7 @@ impl Machine {
                 }
                 Ahead::Nobody | Ahead::Watched(_) => {}
             },
-            Place::Blocked { watched: true } | Place::Unsure => {}
+            Place::Blocked { watched: true } | Place::Unsure(_) => {}
         }
     }
 
@@ -256,17 +257,15 @@ impl Machine {
                 if held.leading {
                     self.step_down(reason);
                 }
-                // While its watch is set and has not fired, the znode can be deleted by name: in a directory the
-                // name is not given out twice. In master mode the next master's znode has the same name, and
-                // the event may still be on its way. So it may be when a lease has run out, as with a process that
-                // stood still, and the directory may have been created anew in the meantime.
+                // While its watch is set and has not fired, the znode can be deleted by name without another look.
+                // When a lease has run out, as with a process that stood still, the event may still be on its
+                // way, and the directory may have been created anew in the meantime.
                 let heard = self.connected && reason != Lost::LeaseExpired;
-                let watched = heard && matches!(held.own, OwnWatch::Set);
-                let verify = !watched || self.plan.mode == Mode::Master;
+                let verify = !(heard && matches!(held.own, OwnWatch::Set));
                 self.stale.push_back(Removal { node: held.node, verify });
                 self.retry_at = None;
             }
-            Place::Unsure => self.place = Place::Unsure,
+            Place::Unsure(create) => self.place = Place::Unsure(create),
             Place::Nowhere | Place::NoParent | Place::Blocked { .. } => {}
         }
     }
@@ -285,9 +284,15 @@ impl Machine {
         }
     }
 
-    /// The own znode is gone: somebody deleted it.
-    fn on_own_gone(&mut self, now: Timestamp) {
+    /// The own znode is gone: somebody deleted it. An event says so for `certain`; what a server shows may be old,
+    /// and then the znode is removed like any other that is given up.
+    fn on_own_gone(&mut self, now: Timestamp, certain: bool) {
         if let Place::Held(held) = std::mem::replace(&mut self.place, Place::Nowhere) {
+            if certain {
+                self.actions.push_back(Action::Forget(held.node));
+            } else {
+                self.stale.push_back(Removal { node: held.node, verify: true });
+            }
             if held.leading {
                 self.step_down(Lost::NodeDeleted);
             } else {
@@ -311,7 +316,7 @@ impl Machine {
                 }
             }
             Place::Blocked { watched } => *watched = false,
-            Place::Nowhere | Place::NoParent | Place::Unsure => {}
+            Place::Nowhere | Place::NoParent | Place::Unsure(_) => {}
         }
     }
 
@@ -324,7 +329,7 @@ impl Machine {
         self.connected = false;
         self.retry_at = None;
         let creating = self.pending.take().is_some_and(|pending| pending.creates);
-        let unconfirmed = creating || !self.stale.is_empty() || matches!(self.place, Place::Unsure);
+        let unconfirmed = creating || !self.stale.is_empty() || matches!(self.place, Place::Unsure(_));
         match std::mem::replace(&mut self.place, Place::Nowhere) {
             Place::Held(Held { leading: true, .. }) => self.step_down(Lost::SessionExpired),
             Place::Held(_) => self.after = Some(Lost::SessionExpired),
@@ -347,11 +352,23 @@ impl Machine {
         }
     }
 
+    /// What is known of the lease was measured with too long a session timeout.
+    fn on_shortened(&mut self, now: Timestamp, lease: Lease) {
+        if let Place::Held(held) = &mut self.place {
+            held.proven = held.proven.min(lease);
+            if held.leading && lease < held.lease {
+                held.lease = lease;
+                self.actions.push_back(Action::Shorten(lease));
+                self.expire(now);
+            }
+        }
+    }
+
     fn on_own_changed(&mut self, now: Timestamp, deleted: bool) {
         if let Place::Held(held) = &mut self.place {
             held.own = OwnWatch::Off;
             if deleted {
-                self.on_own_gone(now);
+                self.on_own_gone(now, true);
             }
         }
     }

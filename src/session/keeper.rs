@@ -13,7 +13,7 @@
 //! the session is over when a server says so.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,10 +21,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use zookeeper_client::{Client, Error as ClientError, SessionState, StateWatcher};
 
-use super::connect::{Connect, ConnectError, Opened, open, pause};
-use super::live::{Claims, Live};
+use super::connect::Attach;
+use super::connect::{Connect, ConnectError, Opened, Resume, open, pause};
+use super::live::Live;
+use super::znodes::Claims;
+use crate::clock;
 use crate::error::Error;
-use crate::lease::{Evidence, Terms};
+use crate::lease::Evidence;
 use crate::telemetry;
 use crate::types::SessionId;
 use crate::work::Works;
@@ -66,6 +69,8 @@ pub(super) struct Keeper {
     pub(super) works: Works,
     /// The client in use.
     pub(super) live: Option<Arc<Live>>,
+    /// The least session timeout that the ensemble has given: an attempt that was not answered may have set it.
+    pub(super) least_timeout: Duration,
     pub(super) connections: u64,
 }
 
@@ -80,11 +85,11 @@ enum Served {
 impl Keeper {
     pub(super) async fn run(mut self, mut opened: Opened) {
         loop {
-            let (client, tasks, began) = opened.into_parts();
+            let (client, tasks, attach) = opened.into_parts();
             let info = client.session().clone();
-            let timeout = client.session_timeout();
             let mut states = client.state_watcher();
-            let evidence = Evidence::new(Terms::new(timeout, self.lease_margin), began);
+            let evidence = self.evidence(&client, attach);
+            let timeout = evidence.lock().unwrap().terms().session_timeout();
             let request_timeout = self.request_timeout.unwrap_or(timeout);
             let live = Live::new(client, request_timeout, self.claims.clone(), evidence);
             self.live = Some(live.clone());
@@ -102,6 +107,30 @@ impl Keeper {
                 Err(close) => return self.report_closed(close, Err(Error::RemovalUnconfirmed)),
             };
         }
+    }
+
+    /// What is known of the session of a new client.
+    fn evidence(&mut self, client: &Client, attach: Option<Attach>) -> Arc<Mutex<Evidence>> {
+        let timeout = client.session_timeout();
+        self.least_timeout = self.least_timeout.min(timeout);
+        let session = SessionId::from_raw(client.session_id().0);
+        let evidence = match (attach, &self.live) {
+            (Some(attach), Some(former)) if former.session() == session => {
+                let evidence = former.evidence().clone();
+                let mut known = evidence.lock().unwrap();
+                let before = known.terms().session_timeout();
+                if timeout != before {
+                    telemetry::timeout_differs(session, before, timeout);
+                }
+                known.shorten(timeout);
+                known.taken_up(attach.began, attach.answered);
+                drop(known);
+                return evidence;
+            }
+            (Some(attach), _) => Evidence::created(timeout, self.lease_margin, attach.began),
+            (None, _) => Evidence::unknown(timeout, self.lease_margin),
+        };
+        Arc::new(Mutex::new(evidence))
     }
 
     /// Follows the state of the client until it is of no use any more.
@@ -154,9 +183,14 @@ impl Keeper {
         session: zookeeper_client::SessionInfo,
         session_timeout: Duration,
     ) -> Result<Opened, Option<Close>> {
+        // Each attempt asks for the least timeout. One that is not answered may have set what its server gives.
+        if let Some(live) = &self.live {
+            live.evidence().lock().unwrap().shorten(self.least_timeout);
+        }
         self.link.send_replace(Link::Suspended);
         let id = session.id();
-        let mut resume = Some(session);
+        let began = clock::now();
+        let mut resume = Some(Resume { session, timeout: session_timeout.min(self.least_timeout) });
         let mut failures = telemetry::Attempts::default();
         for attempts in 0.. {
             let attempt = async {
@@ -172,11 +206,13 @@ impl Keeper {
                 close = self.commands.recv() => return Err(close),
             };
             match outcome {
+                // An earlier attempt that was not answered may be what this answer is to.
+                Ok(opened) if resume.is_some() => return Ok(opened.since(began)),
                 Ok(opened) => return Ok(opened),
                 Err(ConnectError::SessionExpired) if resume.is_some() => {
                     telemetry::session_lost(SessionId::from_raw(id.0));
                     resume = None;
-                    self.claims.lock().unwrap().clear();
+                    self.claims.clear();
                     self.link.send_replace(Link::Connecting);
                 }
                 Err(error) => failures.failed(&error),
@@ -289,10 +325,10 @@ async fn abandon(live: &Live, tasks: Vec<JoinHandle<()>>) {
     let _ = timeout(Duration::from_secs(1), ended).await;
 }
 
-/// Waits until the server has caught up with the ensemble.
+/// Waits until the server has caught up with the ensemble: a new client is taken by servers that lag behind, too.
 async fn catch_up(live: &Live) {
     for attempts in 0.. {
-        if live.sync("/").await.is_ok() {
+        if live.flush().await.is_ok() {
             return;
         }
         sleep(pause(attempts)).await;
@@ -313,7 +349,7 @@ async fn until_closed(states: &mut StateWatcher, deadline: Instant) -> Result<()
 }
 
 /// Whether the client's task has ended without telling, as it does with its runtime: then every request
-/// fails at once, and always the same way.
+/// fails at once, and always the same way. Whatever a server answers says that it has not, so that `sync` will do.
 async fn is_gone(live: &Live) -> bool {
     let Some(client): Option<Client> = live.client() else {
         return true;

@@ -8,6 +8,7 @@ mod probe;
 mod prover;
 mod transaction;
 mod watching;
+mod znodes;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -17,16 +18,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use zookeeper_client as zk;
 
-pub use self::connect::{Connect, ConnectError};
+pub use self::connect::{Connect, ConnectError, Resume};
 use self::connect::{Opened, Servers, open, pause};
 pub(crate) use self::footing::Footing;
 use self::keeper::{Close, Keeper};
 pub(crate) use self::keeper::{Guard, Link};
-pub(crate) use self::live::{Creation, Live, Proof};
+pub(crate) use self::live::{Live, Proof};
 pub(crate) use self::prover::{Prover, Proving};
 use self::transaction::request_bytes;
 pub(crate) use self::transaction::{Aborted, Write, failure_of};
-pub(crate) use self::watching::{Fired, Watch};
+pub(crate) use self::watching::{Fired, Glance, Watch};
+pub(crate) use self::znodes::{Counter, Created, Creation, NotCreated};
 use crate::error::{Error, Failure};
 use crate::lease;
 use crate::telemetry;
@@ -166,6 +168,7 @@ impl Session {
             guards,
             works: works.clone(),
             live: None,
+            least_timeout: Duration::MAX,
             connections: 0,
         };
         let runtime = tokio::runtime::Handle::current();
