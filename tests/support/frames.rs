@@ -55,6 +55,7 @@ op_codes! {
     SET_WATCHES2 = 105,
     ADD_WATCH = 106,
     WHO_AM_I = 107,
+    MULTI_CREATE = 1014,
     CLOSE = -11,
 }
 
@@ -63,9 +64,12 @@ pub fn xid(frame: &[u8]) -> Option<i32> {
     int(frame, 4)
 }
 
-/// The op code of a request other than the connect request.
+/// The op code of a request other than the connect request. A transaction that begins with a create has one of its own,
+/// `MULTI_CREATE`, which ZooKeeper does not know.
 pub fn op_code(frame: &[u8]) -> Option<OpCode> {
-    int(frame, 8).map(OpCode)
+    let code = int(frame, 8).map(OpCode)?;
+    let creates = matches!(int(frame, 12).map(OpCode), Some(OpCode::CREATE | OpCode::CREATE2));
+    Some(if code == OpCode::MULTI && creates { OpCode::MULTI_CREATE } else { code })
 }
 
 /// Cuts a stream of bytes into frames.

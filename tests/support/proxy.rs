@@ -157,6 +157,11 @@ impl Fault {
         Self { on, when, how }
     }
 
+    /// At a request that creates a contender's znode.
+    pub fn on_join(when: When, how: How) -> Self {
+        Self::new(&[OpCode::MULTI_CREATE], when, how)
+    }
+
     /// At a request that creates a node (not a container).
     pub fn on_create(when: When, how: How) -> Self {
         Self::new(&[OpCode::CREATE, OpCode::CREATE2], when, how)
