@@ -10,9 +10,7 @@ use support::{
     unique_path,
 };
 use zookeeper_election::zookeeper_client::{Client, SessionInfo, SessionState};
-use zookeeper_election::{
-    Connect, ConnectError, Error, Lost, Mode, Resume, Session, Standing, async_trait,
-};
+use zookeeper_election::{Connect, ConnectError, Error, Lost, Mode, Resume, Session, Standing, async_trait};
 
 on_both_servers! {
     whoever_waits_joins_again_at_the_tail;

@@ -288,16 +288,16 @@ impl Machine {
     /// and then the znode is removed like any other that is given up.
     fn on_own_gone(&mut self, now: Timestamp, certain: bool) {
         if let Place::Held(held) = std::mem::replace(&mut self.place, Place::Nowhere) {
-            if certain {
-                self.actions.push_back(Action::Forget(held.node));
-            } else {
-                self.stale.push_back(Removal { node: held.node, verify: true });
-            }
             if held.leading {
                 self.step_down(Lost::NodeDeleted);
             } else {
                 self.after = Some(Lost::NodeDeleted);
                 self.pause(now);
+            }
+            if certain {
+                self.actions.push_back(Action::Forget(held.node));
+            } else {
+                self.stale.push_back(Removal { node: held.node, verify: true });
             }
         }
     }
