@@ -11,6 +11,7 @@ use crate::leadership::Leadership;
 use crate::machine::naming;
 use crate::path;
 use crate::session::{Aborted, Write};
+use crate::telemetry;
 
 mod error;
 
@@ -159,6 +160,7 @@ impl GuardedWrite<'_> {
             let live = leadership.footing().live().await?;
             let writes = &self.writes;
             let mut answer = Box::pin(async move { live.transact(writes, live.request_timeout()).await });
+            telemetry::guarded_write(leadership.token());
             let at_once = poll_immediate(&mut answer).await;
             Some((answer, at_once))
         });

@@ -115,6 +115,10 @@ pub(crate) fn task_failed(error: &(dyn std::error::Error + Send + Sync), pause: 
     warn!(target: TARGET, %error, ?pause, "the leader's task failed; campaigning again after a pause");
 }
 
+pub(crate) fn guarded_write(token: FencingToken) {
+    debug!(target: TARGET, %token, "sending a guarded write");
+}
+
 pub(crate) fn breadcrumb_found(identity: &str, token: FencingToken, fencing: bool) {
     let identity: String = identity.chars().take(64).collect();
     info!(target: TARGET, identity, %token, fencing, "the leader before has not resigned");

@@ -28,6 +28,7 @@ pub(crate) use self::prover::{Prover, Proving};
 use self::transaction::request_bytes;
 pub(crate) use self::transaction::{Aborted, Write, failure_of};
 pub(crate) use self::watching::{Fired, Glance, Watch};
+use self::znodes::Claims;
 pub(crate) use self::znodes::{Counter, Created, Creation, NotCreated};
 use crate::error::{Error, Failure};
 use crate::lease;
@@ -97,8 +98,8 @@ impl Session {
     /// Nothing can be opened again when that session is over, which is when a server or the client itself says
     /// so (after 1.4 session timeouts without a server): then campaigns end with [`Error::SessionLost`],
     /// leaderships have ended before with their leases, and the application makes a new client.
-    /// Nothing is known of when the ensemble has heard of that session before: the first leadership on it begins a
-    /// quarter of the session timeout after the call at the earliest, see [`guarantees`](crate::guarantees).
+    /// Nothing is known of when the ensemble has heard of that session before: the first leadership on it begins three
+    /// eighths of the session timeout after the call at the earliest, see [`guarantees`](crate::guarantees).
     /// [`Session::close`] removes the contenders' znodes and leaves the session open. Use one `Session` for
     /// one client: clone the `Session`, not the client.
     ///
@@ -158,10 +159,14 @@ impl Session {
         let (commands, commands_rx) = mpsc::unbounded_channel();
         let (guard, guards) = mpsc::channel(1);
         let works = Works::default();
+        let claims = match connect {
+            Some(_) => Arc::default(),
+            None => Claims::on(SessionId::from_raw(opened.client.session_id().0)),
+        };
         let keeper = Keeper {
             connect,
             link: link_tx,
-            claims: Arc::default(),
+            claims,
             request_timeout,
             lease_margin,
             commands: commands_rx,

@@ -16,8 +16,8 @@
 //! session. The *counter* is a persistent znode beside a master's path. Each new master raises its version in the
 //! same transaction that creates the znode, so that what an older master has sent fails as a whole.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use futures_util::future::{join, try_join_all};
 use zookeeper_client as zk;
@@ -29,7 +29,7 @@ use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::Lease;
 use crate::path::split;
-use crate::types::{FencingToken, Node};
+use crate::types::{FencingToken, Node, SessionId};
 
 /// How often a removal is bound anew before the machine is told to pause.
 const BINDINGS: usize = 4;
@@ -101,6 +101,16 @@ impl Counter {
 }
 
 impl Claims {
+    /// The claims on a session that the application has opened: the same for all who share it.
+    pub(crate) fn on(session: SessionId) -> Arc<Self> {
+        static KNOWN: Mutex<BTreeMap<i64, Weak<Claims>>> = Mutex::new(BTreeMap::new());
+        let mut known = KNOWN.lock().unwrap();
+        known.retain(|_, claims| claims.strong_count() > 0);
+        let claims = known.get(&session.raw()).and_then(Weak::upgrade).unwrap_or_default();
+        known.insert(session.raw(), Arc::downgrade(&claims));
+        claims
+    }
+
     /// Answers for a znode from now on, if nobody does.
     pub(crate) fn claim(&self, token: FencingToken) -> bool {
         self.claimed().tokens.insert(token)
