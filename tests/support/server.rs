@@ -134,14 +134,18 @@ impl Server {
     pub async fn restart(&mut self) {
         self.kill();
         self.start();
+        self.serves().await;
+    }
+
+    /// Waits until it serves.
+    ///
+    /// # Panics
+    ///
+    /// With the end of its log, when it does not within a minute.
+    pub async fn serves(&self) {
         let end = Instant::now() + Duration::from_secs(60);
         while probe(self.socket_address()).await.is_none() {
-            assert!(
-                Instant::now() < end,
-                "{} does not serve after a restart\n{}",
-                self.address(),
-                self.log_tail()
-            );
+            assert!(Instant::now() < end, "{} does not serve\n{}", self.address(), self.log_tail());
             sleep(Duration::from_millis(30)).await;
         }
     }
