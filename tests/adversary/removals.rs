@@ -11,10 +11,11 @@ use crate::deposed::Servers;
 use crate::doors::Doors;
 use crate::referee::Referee;
 use crate::support::network::on_a_network;
-use crate::support::{Direction, Fault, How, OpCode, PATIENCE, When, unique_path};
+use crate::support::{Direction, Fault, How, OpCode, PATIENCE, When, eventually, unique_path};
 use crate::{Operator, session};
 
-const SESSION_TIMEOUT: Duration = Duration::from_secs(8);
+/// So long that the deposed server still keeps the session when A comes, after 0.6 of it.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// A look and a delete that go over different connections. A deposed leader server answers `sync` at once
 /// (`Leader.processSync`) and shows the znode of a master that has left; the delete goes to a server that knows the next
@@ -24,23 +25,22 @@ fn a_late_removal_leaves_the_next_master_alone() {
     on_a_network(|network| async {
         let path: &'static str = unique_path("late-removal").leak();
         let referee = Referee::start();
-        let mut servers = Servers::start(network, |builder| builder).await;
+        let mut servers = Servers::start(network, |builder| builder.config("maxSessionTimeout=60000")).await;
         let (old, [new, _]) = (servers.old, servers.others);
         let (doors, doors_of_b) = (Doors::to(&servers.ensemble).await, Doors::to(&servers.ensemble).await);
 
         let apart = Apart::start();
-        doors.open_only(old);
+        doors.open_only(new);
         let a = apart.session(doors.connect_string(), SESSION_TIMEOUT).await;
         let election_of_a = Arc::new(a.election(path).mode(Mode::Master).identity("A").build().unwrap());
         referee.leads(election_of_a.clone()).await;
+        // A's delete commits, and its answer is lost. (If this takes long, A's lease is over and it leaves by itself.)
+        doors.door(new).arm(Fault::at(path, &[OpCode::DELETE], When::After, How::Fin));
         servers.depose().await;
-
-        // A's delete commits, and its answer is lost. (If it took long, A's lease is over and it leaves by itself.)
-        let operator = Operator::connect(&servers.majority()).await;
-        let removal = Fault::at(path, &[OpCode::DELETE], When::After, How::Fin);
-        doors.door(new).arm(removal);
-        doors.lead(&a, new).await;
+        let connected = async || a.id().map(|_| ());
+        eventually("A is connected again", PATIENCE, connected).await;
         doors.door(new).refuse(true);
+        let operator = Operator::connect(&servers.majority()).await;
         let withdrawal = tokio::spawn(async move { election_of_a.withdraw().await });
         doors.door(new).fired().await;
 
@@ -57,7 +57,7 @@ fn a_late_removal_leaves_the_next_master_alone() {
         let look = Fault::at(path, &[OpCode::EXISTS, OpCode::GET_DATA], When::After, How::Hold);
         doors.door(old).arm(look);
         doors.open_only(old);
-        let _ = timeout(SESSION_TIMEOUT, doors.door(old).fired()).await;
+        let _ = timeout(SESSION_TIMEOUT.mul_f64(0.8), doors.door(old).fired()).await;
         let still = apart.stand_still().await;
         doors.door(old).hold(Direction::ToClient, false);
         sleep(Duration::from_millis(100)).await;
