@@ -69,11 +69,7 @@ impl Leaver {
     }
 
     async fn assert_nothing_left(&self, operator: &Operator) {
-        let left = if self.mode == Mode::Master {
-            operator.czxid(self.path).await.map(|_| self.path.to_owned()).into_iter().collect()
-        } else {
-            operator.contenders(self.path).await
-        };
+        let left = operator.left(self.mode, self.path).await;
         assert!(left.is_empty(), "{:?} mode: the withdrawal is confirmed, and there stands {left:?}", self.mode);
     }
 

@@ -8,7 +8,7 @@ use zookeeper_election::{Leadership, Mode, Session};
 
 use crate::doors::Doors;
 use crate::referee::Referee;
-use crate::support::{Direction, Ensemble, Fault, How, OpCode, PATIENCE, When, eventually, unique_path};
+use crate::support::{Direction, Ensemble, Fault, How, OpCode, PATIENCE, When, unique_path};
 use crate::{Operator, session};
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(8);
@@ -101,25 +101,4 @@ async fn a_guarded_write_that_is_late_is_refused() {
     assert_eq!(String::from_utf8_lossy(&data), "B", "what A wrote while B was master was {outcome:?}");
     assert!(outcome.is_err(), "{outcome:?}");
     assert!(b.leadership.is_valid());
-}
-
-/// A create that was sent while the path was free arrives when the next master stands there.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_create_that_is_late_changes_nothing() {
-    let scene = Scene::set().await;
-    let a = scene.door_of_a.door(0);
-    a.arm(Fault::at(scene.path, &[OpCode::CREATE, OpCode::CREATE2], When::Before, How::Hold));
-    scene.operator.delete(scene.path).await;
-    let over = async || (!scene.leadership.is_valid()).then_some(());
-    eventually("A hears of it", PATIENCE, over).await;
-    let _again = scene.referee.campaign(scene.election.clone());
-    a.fired().await;
-    let door = Doors::to(&scene.ensemble).await;
-    let b = session(&door.connect_string(), SESSION_TIMEOUT).await;
-    let election = b.election(scene.path).mode(Mode::Master).identity("B").build().unwrap();
-    let leadership = scene.referee.leads(Arc::new(election)).await;
-    a.hold(Direction::ToServer, false);
-    sleep(SESSION_TIMEOUT / 8).await;
-    assert_eq!(scene.operator.czxid(scene.path).await, Some(leadership.token().zxid()));
-    scene.referee.assert_clean();
 }

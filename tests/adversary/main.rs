@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use support::PATIENCE;
 use zookeeper_election::zookeeper_client::{Client, CreateMode, Acls};
-use zookeeper_election::Session;
+use zookeeper_election::{Mode, Session};
 
 /// Opens a session with this timeout.
 async fn session(servers: &str, timeout: Duration) -> Session {
@@ -62,10 +62,14 @@ impl Operator {
         self.0.check_stat(path).await.expect("an answer").map(|stat| stat.czxid)
     }
 
-    /// The names of its children that begin like a contender's.
-    async fn contenders(&self, directory: &str) -> Vec<String> {
+    /// The contenders' znodes of an election, in which there is at most one.
+    async fn left(&self, mode: Mode, path: &str) -> Vec<String> {
         self.flush().await;
-        let children = self.0.list_children(directory).await.expect("a list");
-        children.into_iter().filter(|name| name.starts_with("guid_")).collect()
+        if mode == Mode::Master {
+            let standing = self.0.check_stat(path).await.expect("an answer");
+            return standing.map(|_| path.to_owned()).into_iter().collect();
+        }
+        let children = self.0.list_children(path).await.expect("a list");
+        children.into_iter().filter(|name| name.starts_with("guid_")).map(|name| format!("{path}/{name}")).collect()
     }
 }
