@@ -25,6 +25,15 @@ impl Doors {
         &self.0[server]
     }
 
+    /// Closes all ways, and what was held back on them is lost.
+    pub(crate) fn close(&self) {
+        for door in &self.0 {
+            door.refuse(true);
+            door.cut_all();
+            door.hold(Direction::Both, false);
+        }
+    }
+
     /// Closes all ways but that to the server with this index.
     pub(crate) fn open_only(&self, server: usize) {
         let others = self.0.iter().enumerate().filter(|(i, _)| *i != server);

@@ -70,7 +70,11 @@ impl Leaver {
 
     async fn assert_nothing_left(&self, operator: &Operator) {
         let left = operator.left(self.mode, self.path).await;
-        assert!(left.is_empty(), "{:?} mode: the withdrawal is confirmed, and there stands {left:?}", self.mode);
+        assert!(
+            left.is_empty(),
+            "{:?} mode: the withdrawal is confirmed, and there stands {left:?}",
+            self.mode
+        );
     }
 
     /// Nobody waits behind a ghost.

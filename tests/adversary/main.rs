@@ -10,19 +10,18 @@ mod support;
 mod apart;
 mod deposed;
 mod doors;
-// mod expiry;
+mod expiry;
 mod ghosts;
 mod late_requests;
 mod paused_follower;
 mod referee;
 mod removals;
-// mod silent;
-// mod timeouts;
+mod timeouts;
 
 use std::time::Duration;
 
 use support::PATIENCE;
-use zookeeper_election::zookeeper_client::{Client, CreateMode, Acls};
+use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
 use zookeeper_election::{Mode, Session};
 
 /// Opens a session with this timeout.
@@ -70,6 +69,10 @@ impl Operator {
             return standing.map(|_| path.to_owned()).into_iter().collect();
         }
         let children = self.0.list_children(path).await.expect("a list");
-        children.into_iter().filter(|name| name.starts_with("guid_")).map(|name| format!("{path}/{name}")).collect()
+        children
+            .into_iter()
+            .filter(|name| name.starts_with("guid_"))
+            .map(|name| format!("{path}/{name}"))
+            .collect()
     }
 }

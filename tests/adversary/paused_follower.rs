@@ -66,7 +66,11 @@ impl Scene {
 
     /// Pauses the follower with the requests that are held back in its sockets. The contenders hear nothing, give up, try
     /// the same server again, get no answer, and attach to another, where they leave.
-    async fn pause_until_all_have_left(&mut self, leavers: &[Leaver], withdraw: Vec<JoinHandle<Result<(), Error>>>) {
+    async fn pause_until_all_have_left(
+        &mut self,
+        leavers: &[Leaver],
+        withdraw: Vec<JoinHandle<Result<(), Error>>>,
+    ) {
         self.ensemble.server_mut(self.paused).stop();
         for leaver in leavers {
             leaver.doors.door(self.paused).hold(Direction::ToServer, false);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use zookeeper_election::{Election, Leadership};
 
-use crate::support::{PATIENCE, eventually};
+use crate::support::PATIENCE;
 
 /// Asks all leaderships of each path again and again, from a thread of its own.
 #[derive(Clone, Default)]
@@ -59,15 +59,6 @@ impl Referee {
         let name = election.identity().to_owned();
         let led = tokio::time::timeout(PATIENCE, self.campaign(election)).await;
         led.unwrap_or_else(|_| panic!("{name} is to lead")).expect("the campaign does not panic")
-    }
-
-    /// Waits until a contender of this name has led.
-    pub(crate) async fn has_led(&self, name: &str) -> Arc<Leadership> {
-        let led = async || {
-            let leaderships = self.0.leaderships.lock().unwrap();
-            leaderships.iter().find(|it| it.name == name).map(|it| it.leadership.clone())
-        };
-        eventually(&format!("{name} leads"), PATIENCE, led).await
     }
 
     /// Panics if two leaderships of one path were valid at the same instant.

@@ -72,6 +72,9 @@ fn a_late_removal_leaves_the_next_master_alone() {
         sleep(SESSION_TIMEOUT / 4).await;
         referee.assert_clean();
         let token = leadership.token().zxid();
-        assert!(!valid || standing == Some(token), "the znode of B is {token:#x}, and there is {standing:x?}");
+        assert!(
+            !valid || standing == Some(token),
+            "the znode of B is {token:#x}, and there is {standing:x?}"
+        );
     });
 }

@@ -142,7 +142,8 @@ impl<'a> Link<'a> {
         if let Some(claim) = self.control.claim(frame) {
             match claim.fault.when {
                 when if claim.fault.how == How::Hold => {
-                    let direction = if when == When::Before { Direction::ToServer } else { Direction::ToClient };
+                    let direction =
+                        if when == When::Before { Direction::ToServer } else { Direction::ToClient };
                     self.control.set_hold(direction, true);
                     self.control.has_fired(claim);
                 }
