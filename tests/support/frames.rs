@@ -72,6 +72,26 @@ pub fn op_code(frame: &[u8]) -> Option<OpCode> {
     Some(if code == OpCode::MULTI && creates { OpCode::MULTI_CREATE } else { code })
 }
 
+/// Whether a request does this at this path or below it, by itself or as a part of a transaction.
+pub fn does(frame: &[u8], what: OpCode, path: &str) -> bool {
+    let at_path = |rest: &[u8]| {
+        let length = int(rest, 0).and_then(|length| usize::try_from(length).ok());
+        let given = length.and_then(|length| rest.get(4..4 + length));
+        let below = given.and_then(|given| given.strip_prefix(path.as_bytes()));
+        below.is_some_and(|below| below.is_empty() || below[0] == b'/')
+    };
+    match op_code(frame) {
+        // Each part begins with its op code, `false`, and -1.
+        Some(OpCode::MULTI) => {
+            let header = [what.0.to_be_bytes().as_slice(), &[0], &(-1_i32).to_be_bytes()].concat();
+            let parts = frame.windows(header.len()).enumerate().filter(|(_, bytes)| *bytes == header);
+            parts.into_iter().any(|(start, _)| at_path(&frame[start + header.len()..]))
+        }
+        Some(op_code) => op_code == what && at_path(&frame[12..]),
+        None => false,
+    }
+}
+
 /// Cuts a stream of bytes into frames.
 ///
 /// A stream that is not framed, such as a four-letter word and its answer, is returned as it comes.
