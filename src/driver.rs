@@ -89,7 +89,7 @@ pub(crate) fn start(
         refused: false,
         over: None,
         shared,
-        _guard: guard,
+        guard,
     };
     runtime.spawn(tracing::Instrument::instrument(driver.run(), span));
     commands
@@ -139,7 +139,7 @@ struct Driver {
     over: Option<fn() -> Error>,
 
     shared: Arc<Shared>,
-    _guard: Guard,
+    guard: Guard,
 }
 
 impl Driver {
@@ -412,6 +412,9 @@ impl Drop for Driver {
     /// The task may be dropped at any time, with its runtime.
     fn drop(&mut self) {
         self.step_down(Lost::SessionClosed);
+        if self.unconfirmed || !self.is_idle() {
+            self.guard.removal_unconfirmed();
+        }
         self.standing.send_replace(Standing::Idle);
     }
 }

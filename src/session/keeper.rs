@@ -12,7 +12,6 @@
 //! a session outlives any outage of the whole ensemble. So the client is replaced before it gives up, and
 //! the session is over when a server says so.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +27,9 @@ use crate::lease::{Evidence, Terms};
 use crate::telemetry;
 use crate::types::SessionId;
 use crate::work::Works;
+
+/// How long those who have no znode take to leave.
+const TIME_TO_LEAVE: Duration = Duration::from_millis(100);
 
 /// The state of a session, for those who send requests on it.
 #[derive(Clone)]
@@ -46,8 +48,26 @@ pub(crate) enum Link {
     Lost,
 }
 
-/// Held by whoever has znodes on the session; closing waits until all are dropped.
-pub(crate) type Guard = mpsc::Sender<Infallible>;
+/// Held by those who have znodes on the session; closing waits until all are dropped.
+#[derive(Clone)]
+pub(crate) struct Guard(mpsc::Sender<Unconfirmed>);
+
+/// Somebody has dropped a guard, and may have left a znode.
+pub(super) struct Unconfirmed;
+
+impl Guard {
+    /// The origin of all guards of a session, and where the keeper hears of them.
+    pub(super) fn new() -> (Self, mpsc::Receiver<Unconfirmed>) {
+        let (sender, receiver) = mpsc::channel(1);
+        (Self(sender), receiver)
+    }
+
+    /// To be called before this is dropped, unless no znode is left for certain.
+    pub(crate) fn removal_unconfirmed(&self) {
+        // Where one of these waits to be read, it stands for all.
+        let _ = self.0.try_send(Unconfirmed);
+    }
+}
 
 /// A request to close, and where to report to.
 pub(super) type Close = oneshot::Sender<Result<(), Error>>;
@@ -62,7 +82,7 @@ pub(super) struct Keeper {
     pub(super) lease_margin: f64,
     /// Closed when the last handle is dropped, which closes the session as well.
     pub(super) commands: mpsc::UnboundedReceiver<Close>,
-    pub(super) guards: mpsc::Receiver<Infallible>,
+    pub(super) guards: mpsc::Receiver<Unconfirmed>,
     pub(super) works: Works,
     /// The client in use.
     pub(super) live: Option<Arc<Live>>,
@@ -99,7 +119,7 @@ impl Keeper {
             };
             opened = match self.reopen(&*connect, info, timeout).await {
                 Ok(opened) => opened,
-                Err(close) => return self.report_closed(close, Err(Error::RemovalUnconfirmed)),
+                Err(close) => return self.close_without_client(close).await,
             };
         }
     }
@@ -177,6 +197,8 @@ impl Keeper {
                     telemetry::session_lost(SessionId::from_raw(id.0));
                     resume = None;
                     self.claims.lock().unwrap().clear();
+                    // What has been left behind so far has gone with the session.
+                    while self.guards.try_recv().is_ok() {}
                     self.link.send_replace(Link::Connecting);
                 }
                 Err(error) => failures.failed(&error),
@@ -214,12 +236,14 @@ impl Keeper {
         let told = matches!(self.link.send_replace(Link::Closing), Link::Connected(_)) == connected;
         let result = if self.connect.is_some() {
             // Ending the session removes the znodes as well: half of the time is kept for that.
-            let _ = timeout_at(started + session_timeout / 2, self.clean_up(live, states, told)).await;
+            let cleaned = timeout_at(started + session_timeout / 2, self.clean_up(live, states, told)).await;
             if self.works.have_ended() {
                 drop(live.end());
                 let closed = until_closed(states, deadline).await;
                 tasks.iter().for_each(JoinHandle::abort);
-                closed
+                // The client may send something behind the request to close. It is told then that the session has
+                // expired, which is no news where each znode was removed before.
+                if cleaned == Ok(true) { Ok(()) } else { closed }
             } else {
                 abandon(live, tasks).await;
                 Err(Error::WorkContinues { waited: started.elapsed() })
@@ -236,19 +260,48 @@ impl Keeper {
         }
     }
 
-    /// Waits until nobody has a znode on the session any more, or the session is over: `false`. `told`: whether
-    /// everybody knows the present state.
+    /// Waits until everybody has left or the session is over, and tells whether all znodes were removed for certain.
+    /// `told`: whether everybody knows the present state.
     async fn clean_up(&mut self, live: &Arc<Live>, states: &mut StateWatcher, told: bool) -> bool {
         if !told {
             self.publish(live, states.peek_state());
         }
-        while !states.peek_state().is_terminated() {
+        let mut confirmed = true;
+        loop {
+            let over = states.peek_state().is_terminated();
             tokio::select! {
-                guard = self.guards.recv() => if guard.is_none() { return true },
-                state = states.changed() => if !state.is_terminated() { self.publish(live, state) },
+                biased;
+                left = self.guards.recv() => match left {
+                    None => return confirmed,
+                    Some(Unconfirmed) => confirmed = false,
+                },
+                state = states.changed(), if !over => if !state.is_terminated() { self.publish(live, state) },
+                () = std::future::ready(()), if over => return false,
             }
         }
-        false
+    }
+
+    /// Closes while there is no client, and so no way to remove a znode.
+    async fn close_without_client(&mut self, reply: Option<Close>) {
+        let started = Instant::now();
+        let over = matches!(*self.link.borrow(), Link::Connecting);
+        self.link.send_replace(Link::Closing);
+        let mut confirmed = true;
+        // Those who have no znode leave at once.
+        let all_leave = async {
+            while self.guards.recv().await.is_some() {
+                confirmed = false
+            }
+        };
+        let left = timeout(TIME_TO_LEAVE, all_leave).await.is_ok();
+        let result = if !self.works.have_ended() {
+            Err(Error::WorkContinues { waited: started.elapsed() })
+        } else if over || (left && confirmed) {
+            Ok(())
+        } else {
+            Err(Error::RemovalUnconfirmed)
+        };
+        self.report_closed(reply, result);
     }
 
     /// Tells everybody who asked for closing what came of it. Nobody can ask after that.

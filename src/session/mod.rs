@@ -128,6 +128,8 @@ impl Session {
     /// [`Error::SessionClosed`], their znodes are removed, and (unless the client is the application's) the
     /// ZooKeeper session is ended. For all clones of this handle. Closing again does nothing.
     ///
+    /// `Ok` says that no znode of a contender is left.
+    ///
     /// # Errors
     /// [`Error::RemovalUnconfirmed`] if the ensemble could not be reached: what is left goes when the session
     /// expires, or, on the application's own client, is removed as soon as there is a connection.
@@ -154,7 +156,7 @@ impl Session {
     ) -> Self {
         let (link_tx, link) = watch::channel(Link::Connecting);
         let (commands, commands_rx) = mpsc::unbounded_channel();
-        let (guard, guards) = mpsc::channel(1);
+        let (guard, guards) = Guard::new();
         let works = Works::default();
         let keeper = Keeper {
             connect,
