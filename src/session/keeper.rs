@@ -12,7 +12,7 @@
 //! a session outlives any outage of the whole ensemble. So the client is replaced before it gives up, and
 //! the session is over when a server says so.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -84,8 +84,11 @@ pub(super) struct Keeper {
     pub(super) commands: mpsc::UnboundedReceiver<Close>,
     pub(super) guards: mpsc::Receiver<Unconfirmed>,
     pub(super) works: Works,
-    /// The client in use.
+    /// The client in use, and the tasks that serve it.
     pub(super) live: Option<Arc<Live>>,
+    pub(super) tasks: Vec<JoinHandle<()>>,
+    /// Where the client is left when this ends in midstream.
+    pub(super) left: Arc<Mutex<Option<LetGo>>>,
     pub(super) connections: u64,
 }
 
@@ -107,12 +110,12 @@ impl Keeper {
             let evidence = Evidence::new(Terms::new(timeout, self.lease_margin), began);
             let request_timeout = self.request_timeout.unwrap_or(timeout);
             let live = Live::new(client, request_timeout, self.claims.clone(), evidence);
-            self.live = Some(live.clone());
+            (self.live, self.tasks) = (Some(live.clone()), tasks);
             let served = self.serve(&live, &mut states, timeout).await;
             if let Served::Close(reply) = served {
-                return self.close(reply, &live, &mut states, timeout, tasks).await;
+                return self.close(reply, &live, &mut states, timeout).await;
             }
-            abandon(&live, tasks).await;
+            self.abandon(&live).await;
             let Some(connect) = self.connect.clone() else {
                 telemetry::session_lost(live.session());
                 return drop(self.link.send_replace(Link::Lost));
@@ -227,7 +230,6 @@ impl Keeper {
         live: &Arc<Live>,
         states: &mut StateWatcher,
         session_timeout: Duration,
-        tasks: Vec<JoinHandle<()>>,
     ) {
         let started = Instant::now();
         let deadline = started + session_timeout;
@@ -240,12 +242,12 @@ impl Keeper {
             if self.works.have_ended() {
                 drop(live.end());
                 let closed = until_closed(states, deadline).await;
-                tasks.iter().for_each(JoinHandle::abort);
+                self.tasks.iter().for_each(JoinHandle::abort);
                 // The client may send something behind the request to close. It is told then that the session has
                 // expired, which is no news where each znode was removed before.
                 if cleaned == Ok(true) { Ok(()) } else { closed }
             } else {
-                abandon(live, tasks).await;
+                self.abandon(live).await;
                 Err(Error::WorkContinues { waited: started.elapsed() })
             }
         } else {
@@ -258,6 +260,14 @@ impl Keeper {
             // The application's session lives on, and so would the znodes: they are removed, however late.
             self.clean_up(live, states, true).await;
         }
+        drop(live.end());
+    }
+
+    /// Lets go of a client and its session, without closing the session.
+    async fn abandon(&mut self, live: &Live) {
+        let ended = tokio::spawn(LetGo::new(live, std::mem::take(&mut self.tasks)).ended());
+        // A task that does not yield for so long ends when it does.
+        let _ = timeout(Duration::from_secs(1), ended).await;
     }
 
     /// Waits until everybody has left or the session is over, and tells whether all znodes were removed for certain.
@@ -316,10 +326,12 @@ impl Keeper {
 }
 
 impl Drop for Keeper {
-    /// The task may be dropped at any time, with its runtime.
+    /// The task may be dropped at any time, with its runtime. There may be leaders then who do not know yet, or whose
+    /// work goes on elsewhere: the session is not closed.
     fn drop(&mut self) {
         if let Some(live) = self.live.take() {
-            drop(live.end());
+            // As long as there is a handle of the session, and with it whatever may act as the leader.
+            *self.left.lock().unwrap() = Some(LetGo::new(&live, std::mem::take(&mut self.tasks)));
         }
         if !matches!(*self.link.borrow(), Link::Lost) {
             self.link.send_replace(Link::Closed);
@@ -327,19 +339,36 @@ impl Drop for Keeper {
     }
 }
 
-/// Lets go of a client and its session, without closing the session.
-async fn abandon(live: &Live, tasks: Vec<JoinHandle<()>>) {
-    let client = live.end();
-    tasks.iter().for_each(JoinHandle::abort);
-    let ended = tokio::spawn(async move {
-        for task in tasks {
+/// A client that is let go of. Its session is left to expire, unless the tasks that serve it are the application's:
+/// these close it when there is no other handle.
+pub(super) struct LetGo {
+    client: Option<Client>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl LetGo {
+    fn new(live: &Live, tasks: Vec<JoinHandle<()>>) -> Self {
+        let client = live.end();
+        tasks.iter().for_each(JoinHandle::abort);
+        Self { client, tasks }
+    }
+
+    /// Waits until the client is of no effect any more.
+    async fn ended(mut self) {
+        for task in &mut self.tasks {
             let _ = task.await;
         }
-        // Dropped before its task has ended, the client would have the session closed.
-        drop(client);
-    });
-    // A task that does not yield for so long ends when it does.
-    let _ = timeout(Duration::from_secs(1), ended).await;
+    }
+}
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        if !self.tasks.iter().all(JoinHandle::is_finished) {
+            // A living task whose last handle is dropped has the session closed, and this one may be in the middle of a
+            // step. So the handle, some hundred bytes, is never dropped.
+            std::mem::forget(self.client.take());
+        }
+    }
 }
 
 /// Waits until the server has caught up with the ensemble.

@@ -20,7 +20,7 @@ use zookeeper_client as zk;
 pub use self::connect::{Connect, ConnectError};
 use self::connect::{Opened, Servers, open, pause};
 pub(crate) use self::footing::Footing;
-use self::keeper::{Close, Keeper};
+use self::keeper::{Close, Keeper, LetGo};
 pub(crate) use self::keeper::{Guard, Link};
 pub(crate) use self::live::{Creation, Live, Proof};
 pub(crate) use self::prover::{Prover, Proving};
@@ -48,7 +48,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(6);
 /// wait for; [`Session::close`] waits.
 ///
 /// The tasks run on the tokio runtime that is current when the session is made. Shutting that runtime down
-/// ends all leaderships at once, and leaves the znodes to the session timeout.
+/// ends all leaderships at once, and leaves the znodes to the session timeout: the next leader does not begin
+/// while the work of this one comes to its end elsewhere. [`Session::from_client`] says what becomes of an
+/// application's own client.
 #[derive(Clone)]
 pub struct Session {
     pub(crate) shared: Arc<Shared>,
@@ -63,6 +65,9 @@ pub(crate) struct Shared {
     prover: Arc<Prover>,
     works: Works,
     runtime: tokio::runtime::Handle,
+    /// The client of a keeper that has ended in midstream. Whatever may act as a leader holds a handle, and while there
+    /// is one the session is not closed.
+    _left: Arc<Mutex<Option<LetGo>>>,
 }
 
 impl Session {
@@ -99,6 +104,11 @@ impl Session {
     /// quarter of the session timeout after the call at the earliest, see [`guarantees`](crate::guarantees).
     /// [`Session::close`] removes the contenders' znodes and leaves the session open. Use one `Session` for
     /// one client: clone the `Session`, not the client.
+    ///
+    /// When the runtime of the `Session`'s tasks is shut down, nothing removes the znodes any more: they stand as
+    /// long as the client's session. The `Session` holds its client until its last handle, the last
+    /// election and the last leadership have been dropped; where the application keeps none, the client ends then, and
+    /// closes its session. An application that keeps one drops it when no leader's work goes on any more.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -158,6 +168,7 @@ impl Session {
         let (commands, commands_rx) = mpsc::unbounded_channel();
         let (guard, guards) = Guard::new();
         let works = Works::default();
+        let left = Arc::<Mutex<Option<LetGo>>>::default();
         let keeper = Keeper {
             connect,
             link: link_tx,
@@ -168,6 +179,8 @@ impl Session {
             guards,
             works: works.clone(),
             live: None,
+            tasks: Vec::new(),
+            left: left.clone(),
             connections: 0,
         };
         let runtime = tokio::runtime::Handle::current();
@@ -175,7 +188,7 @@ impl Session {
         let prover = Prover::new();
         runtime.spawn(prover.clone().run(link.clone()));
         let guard = Mutex::new(Some(guard));
-        Self { shared: Arc::new(Shared { link, commands, guard, prover, works, runtime }) }
+        Self { shared: Arc::new(Shared { link, commands, guard, prover, works, runtime, _left: left }) }
     }
 }
 
