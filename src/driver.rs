@@ -17,12 +17,14 @@ use crate::leadership::Leadership;
 use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Seen, Ticket};
 use crate::session::{Counter, Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
 use crate::telemetry;
-use crate::types::{SessionId, Standing};
+use crate::types::{Node, SessionId, Standing};
 
 mod leading;
+mod recovery;
 mod requests;
 
 use self::leading::{Leading, Leaving};
+use self::recovery::Wreck;
 use self::requests::{Outcome, Preview, recall, send};
 
 /// What a contender is configured with.
@@ -80,7 +82,9 @@ pub(crate) fn start(
         live: None,
         connected: false,
         session: None,
-        asks: FuturesUnordered::new(),
+        asks: Asks::new(),
+        claimed: Vec::new(),
+        wreck: Wreck::default(),
         own: None,
         ahead: None,
         proving: None,
@@ -95,7 +99,7 @@ pub(crate) fn start(
         refused: false,
         over: None,
         shared,
-        _guard: guard,
+        guard,
     };
     runtime.spawn(tracing::Instrument::instrument(driver.run(), span));
     commands
@@ -105,6 +109,9 @@ pub(crate) fn start(
 pub(crate) fn removed(removed: &AtomicBool) -> Result<(), Error> {
     if removed.load(Ordering::Acquire) { Ok(()) } else { Err(Error::RemovalUnconfirmed) }
 }
+
+/// Requests under way.
+type Asks = FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>;
 
 struct Driver {
     contest: Arc<Contest>,
@@ -122,7 +129,10 @@ struct Driver {
     /// What the machine knows.
     connected: bool,
     session: Option<SessionId>,
-    asks: FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>,
+    asks: Asks,
+    /// The znodes that this contender has answered for since it was idle.
+    claimed: Vec<Node>,
+    wreck: Wreck,
     own: Option<Watch>,
     ahead: Option<Watch>,
     proving: Option<Proving>,
@@ -145,11 +155,11 @@ struct Driver {
     over: Option<fn() -> Error>,
 
     shared: Arc<Shared>,
-    _guard: Guard,
+    guard: Guard,
 }
 
 impl Driver {
-    async fn run(mut self) {
+    async fn serve(&mut self) {
         self.on_link();
         while !self.is_done() {
             let pause = self.machine.poll_timeout().map(|at| at.since(clock::now()));
@@ -239,6 +249,8 @@ impl Driver {
         self.session = None;
         self.live = None;
         self.asks.clear();
+        self.claimed.clear();
+        self.wreck = Wreck::default();
         (self.own, self.ahead) = (None, None);
         self.feed(Event::SessionLost { reopening });
     }
@@ -311,6 +323,7 @@ impl Driver {
     }
 
     fn on_outcome(&mut self, ticket: Ticket, outcome: Outcome) {
+        self.note_claims(&outcome);
         // What was asked before a reconnection may be answered after it, and leaves nothing.
         if !self.machine.awaits(ticket) {
             return;
@@ -337,6 +350,7 @@ impl Driver {
         self.keep_proving();
         if self.is_idle() {
             self.refused = false;
+            self.claimed.clear();
             self.removed.store(!self.unconfirmed, Ordering::Release);
             let outcome = self.leaving.take().map_or(Ok(()), |leaving| leaving.outcome());
             for reply in self.removals.drain(..) {
@@ -366,25 +380,25 @@ impl Driver {
             Action::Shorten(lease) => self.shorten(lease),
             Action::Forget(node) => {
                 if let Some(live) = &self.live {
-                    live.forget(&node);
+                    live.release(&node);
                 }
             }
             Action::StepDown(reason) => self.step_down(reason),
             Action::GiveUp(error) => self.fail_campaign(error),
             Action::RemovalFailed(error) => self.removal_failed(error),
             Action::Report(standing) => {
+                self.standing.send_replace(standing.clone());
                 telemetry::standing(&standing);
-                self.standing.send_replace(standing);
             }
         }
     }
 
     fn fail_campaign(&mut self, error: Error) {
-        if let Some(reply) = self.campaign.take() {
-            telemetry::campaign_ended(&error);
-            let _ = reply.send(Err(error));
-        }
         self.deferred = false;
+        if let Some(reply) = self.campaign.take() {
+            let _ = reply.send(Err(error.clone()));
+            telemetry::campaign_ended(&error);
+        }
     }
 
     fn removal_failed(&mut self, error: Error) {
@@ -408,7 +422,10 @@ impl Driver {
             return self.asks.push(Box::pin(ready((ticket, outcome))));
         }
         let contest = self.contest.clone();
-        let leaving = self.leaving.clone().filter(|_| matches!(request, Request::Remove { .. }));
+        // As long as the work goes on, the znode of a leadership that has ended in a panic is not even claimed by others.
+        let wreck = matches!(request, Request::FindOwn(_)).then(|| std::mem::take(&mut self.wreck));
+        let removes = wreck.is_some() || matches!(request, Request::Remove { .. });
+        let leaving = self.leaving.clone().filter(|_| removes);
         self.asks.push(Box::pin(async move {
             let mut request = request;
             if let Some(leaving) = leaving
@@ -418,6 +435,9 @@ impl Driver {
                 // Much may have happened since the machine asked.
                 *verify = true;
             }
+            if let Some(wreck) = wreck {
+                wreck.clear(&live).await;
+            }
             (ticket, send(&contest, live, ticket, request).await)
         }));
     }
@@ -426,8 +446,15 @@ impl Driver {
 impl Drop for Driver {
     /// The task may be dropped at any time, with its runtime.
     fn drop(&mut self) {
-        self.step_down(Lost::SessionClosed);
+        if self.unconfirmed || !self.is_idle() {
+            self.guard.removal_unconfirmed();
+        }
+        let led = self.leading.take().map(|leading| leading.end(Lost::SessionClosed));
         self.standing.send_replace(Standing::Idle);
+        // Last: it may panic.
+        if led.is_some() {
+            telemetry::stepped_down(Lost::SessionClosed);
+        }
     }
 }
 

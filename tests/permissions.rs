@@ -12,6 +12,7 @@ use zookeeper_election::{Error, Mode, Session, Standing};
 on_both_servers! {
     a_znode_that_may_not_be_deleted_goes_with_the_session;
     closing_says_that_a_znode_is_left_on_the_application_s_own_client;
+    closing_says_that_a_znode_is_left_of_a_contender_that_was_dropped;
     a_znode_that_its_owner_may_not_read_is_no_place_in_the_queue;
     whoever_may_not_read_the_znode_before_its_own_is_told_and_not_left_waiting;
     a_master_needs_permission_to_write_the_counter;
@@ -75,6 +76,26 @@ async fn closing_says_that_a_znode_is_left_on_the_application_s_own_client(zooke
         assert!(matches!(closed, Err(Error::RemovalUnconfirmed)), "{closed:?}");
     }
     assert!(!leadership.is_valid());
+    assert_eq!(client.list_children(&path).await.unwrap().len(), 1);
+}
+
+async fn closing_says_that_a_znode_is_left_of_a_contender_that_was_dropped(zookeeper: ZooKeeper) {
+    let path = unique_path("sticky");
+    let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
+    let client = connector.connect(&zookeeper.connect_string()).await.unwrap();
+    sticky(&client, &path).await;
+    let session = Session::from_client(client.clone());
+    let election = session.election(&path).build().unwrap();
+    let resigned = election.campaign().await.unwrap().resign().await;
+    assert!(matches!(resigned, Err(Error::NotAuthorized { operation: "delete", .. })), "{resigned:?}");
+    let mut standings = election.standings();
+    drop(election);
+    // The contender's task gives up, and the channel closes with it.
+    tokio::time::timeout(PATIENCE, async { while standings.changed().await.is_ok() {} })
+        .await
+        .expect("an end");
+    let closed = session.close().await;
+    assert!(matches!(closed, Err(Error::RemovalUnconfirmed)), "{closed:?}");
     assert_eq!(client.list_children(&path).await.unwrap().len(), 1);
 }
 

@@ -69,6 +69,8 @@ pub(crate) struct Machine {
     /// The request under way, but for looks at the own znode, which run beside it.
     pending: Option<Pending>,
     tickets: u64,
+    /// The last create. Those before have been settled.
+    create: Ticket,
     failures: u32,
     retry_at: Option<Timestamp>,
     /// Why the last place was lost, until there is another.
@@ -95,12 +97,19 @@ impl Machine {
             stale: VecDeque::new(),
             pending: None,
             tickets: 0,
+            create: Ticket(0),
             failures: 0,
             retry_at: None,
             after: None,
             reported: Standing::Idle,
             actions: VecDeque::new(),
         }
+    }
+
+    /// A machine that begins where this one has failed: there may be a znode, which is to be found and removed.
+    pub(crate) fn recovering(&self, seed: u64) -> Self {
+        let &Self { tickets, create, .. } = self;
+        Self { place: Place::Unsure, tickets, create, ..Self::new(self.plan.clone(), seed) }
     }
 
     /// Takes in what happened at `now`.
@@ -198,8 +207,8 @@ impl Machine {
         if self.pending.is_some() {
             return;
         }
-        if let Place::Unsure(create) = self.place {
-            return self.ask(Request::FindOwn(create));
+        if let Place::Unsure = self.place {
+            return self.ask(Request::FindOwn(self.create));
         }
         if let Some(Removal { node, verify }) = self.stale.front() {
             let request = Request::Remove { node: node.clone(), verify: *verify };
@@ -223,7 +232,7 @@ impl Machine {
                 }
                 Ahead::Nobody | Ahead::Watched(_) => {}
             },
-            Place::Blocked { watched: true } | Place::Unsure(_) => {}
+            Place::Blocked { watched: true } | Place::Unsure => {}
         }
     }
 
@@ -241,7 +250,11 @@ impl Machine {
     fn ask(&mut self, request: Request) {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.pending = Some(Pending { ticket, creates: matches!(request, Request::Create) });
+        let creates = matches!(request, Request::Create);
+        if creates {
+            self.create = ticket;
+        }
+        self.pending = Some(Pending { ticket, creates });
         self.actions.push_back(Action::Ask(ticket, request));
     }
 
@@ -265,7 +278,7 @@ impl Machine {
                 self.stale.push_back(Removal { node: held.node, verify });
                 self.retry_at = None;
             }
-            Place::Unsure(create) => self.place = Place::Unsure(create),
+            Place::Unsure => self.place = Place::Unsure,
             Place::Nowhere | Place::NoParent | Place::Blocked { .. } => {}
         }
     }
@@ -316,7 +329,7 @@ impl Machine {
                 }
             }
             Place::Blocked { watched } => *watched = false,
-            Place::Nowhere | Place::NoParent | Place::Unsure(_) => {}
+            Place::Nowhere | Place::NoParent | Place::Unsure => {}
         }
     }
 
@@ -329,7 +342,7 @@ impl Machine {
         self.connected = false;
         self.retry_at = None;
         let creating = self.pending.take().is_some_and(|pending| pending.creates);
-        let unconfirmed = creating || !self.stale.is_empty() || matches!(self.place, Place::Unsure(_));
+        let unconfirmed = creating || !self.stale.is_empty() || matches!(self.place, Place::Unsure);
         match std::mem::replace(&mut self.place, Place::Nowhere) {
             Place::Held(Held { leading: true, .. }) => self.step_down(Lost::SessionExpired),
             Place::Held(_) => self.after = Some(Lost::SessionExpired),

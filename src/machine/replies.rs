@@ -20,7 +20,7 @@ impl Machine {
         }
         self.pending = None;
         match reply {
-            Reply::Created(outcome) => self.on_created(now, ticket, outcome),
+            Reply::Created(outcome) => self.on_created(now, outcome),
             Reply::Found(outcome) => self.on_found(now, outcome),
             Reply::Listed(outcome) => self.on_listed(now, outcome),
             Reply::Watched(outcome) => self.on_ahead_watched(now, outcome),
@@ -29,7 +29,7 @@ impl Machine {
         }
     }
 
-    fn on_created(&mut self, now: Timestamp, create: Ticket, outcome: Result<(Node, Lease), Failure>) {
+    fn on_created(&mut self, now: Timestamp, outcome: Result<(Node, Lease), Failure>) {
         match outcome {
             Ok((node, lease)) => self.hold(now, node, lease),
             Err(Failure::NoNode) => {
@@ -48,7 +48,7 @@ impl Machine {
                 }
             },
             Err(Failure::Unknown(_)) => {
-                self.place = Place::Unsure(create);
+                self.place = Place::Unsure;
                 self.pause(now);
             }
             Err(failure) => self.failed(now, failure),

@@ -10,8 +10,8 @@ pub(super) enum Place {
     Nowhere,
     /// There is none, for want of a parent.
     NoParent,
-    /// The answer to the create with this ticket was lost: there may be one, now or later.
-    Unsure(Ticket),
+    /// A create's answer was lost: there may be one, now or later.
+    Unsure,
     /// Master mode: there is none, because somebody else's stands.
     Blocked { watched: bool },
     /// It stands.

@@ -330,8 +330,8 @@ impl Live {
         }
     }
 
-    /// Answers for a znode no longer that is gone.
-    pub(crate) fn forget(&self, node: &Node) {
+    /// Answers for a znode no longer.
+    pub(crate) fn release(&self, node: &Node) {
         self.claims.release(node);
     }
 
