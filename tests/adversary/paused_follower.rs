@@ -81,7 +81,7 @@ impl Scene {
         }
         sleep(SESSION_TIMEOUT / 8).await;
         for leaver in leavers {
-            leaver.doors.door(self.other).refuse(false);
+            leaver.doors.open_only(self.other);
         }
         for withdrawal in withdraw {
             let left = timeout(PATIENCE, withdrawal).await.expect("A leaves").unwrap();

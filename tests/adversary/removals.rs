@@ -57,7 +57,7 @@ fn a_late_removal_leaves_the_next_master_alone() {
         let look = Fault::at(path, &[OpCode::EXISTS, OpCode::GET_DATA], When::After, How::Hold);
         doors.door(old).arm(look);
         doors.open_only(old);
-        let _ = timeout(SESSION_TIMEOUT.mul_f64(0.8), doors.door(old).fired()).await;
+        let _ = timeout(SESSION_TIMEOUT.mul_f64(0.7), doors.door(old).fired()).await;
         let still = apart.stand_still().await;
         doors.door(old).hold(Direction::ToClient, false);
         sleep(Duration::from_millis(100)).await;
