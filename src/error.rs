@@ -286,10 +286,11 @@ pub enum Error {
     SessionClosed,
 
     /// The ZooKeeper session is over and cannot be opened again, because the application brought its own
-    /// client ([`from_client`](crate::Session::from_client)). The znodes go with the session.
+    /// client ([`from_client`](crate::Session::from_client)). The znodes go with the session. So it is with a client that
+    /// began on a read-only server, where there are no sessions of the ensemble.
     #[error(
-        "the ZooKeeper session is over, and only the application can open another: make a new client, and the \
-         elections from it"
+        "the ZooKeeper session is over (or began on a read-only server), and only the application can open another: \
+         make a new client, and the elections from it"
     )]
     SessionLost,
 

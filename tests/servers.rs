@@ -11,7 +11,7 @@ use support::{
 };
 use zookeeper_election::zookeeper_client::{Client, SessionState};
 use zookeeper_election::{
-    Connect, ConnectError, Election, FencingToken, Lost, Mode, Resume, Session, Standing, async_trait,
+    Connect, ConnectError, Election, Error, FencingToken, Lost, Mode, Resume, Session, Standing, async_trait,
 };
 
 on_both_servers! {
@@ -212,22 +212,30 @@ async fn a_session_is_not_opened_on_a_read_only_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the session's id is that of the read-only session until a znode's owner is looked at"]
 async fn an_application_s_client_that_began_on_a_read_only_server_leaves_no_znode() {
     let mut ensemble = without_quorum().await;
     let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT).with_readonly(true);
     let client = connector.connect(&ensemble.connect_string()).await.unwrap();
     assert_eq!(client.state(), SessionState::ConnectedReadOnly);
-    let session = Session::from_client(client.clone());
-    let election = session.election(&unique_path("read-only")).build().unwrap();
-    assert!(tokio::time::timeout(SESSION_TIMEOUT / 2, election.campaign()).await.is_err());
-    assert!(session.id().is_none() && session.timeout().is_none(), "a read-only client is no connection");
+    let early = Session::from_client(client.clone());
+    let path = unique_path("read-only");
+    let is_refused = async |session: &Session| {
+        let campaign = session.election(&path).build().unwrap();
+        let campaign = tokio::time::timeout(PATIENCE, campaign.campaign()).await.expect("an end");
+        assert!(matches!(campaign, Err(Error::SessionLost)), "{campaign:?}");
+        assert!(session.id().is_none() && session.timeout().is_none(), "a read-only client is no connection");
+    };
+    is_refused(&early).await;
     ensemble.server_mut(0).restart().await;
     eventually("a quorum", 2 * PATIENCE, async || {
         (client.state() == SessionState::SyncConnected).then_some(())
     })
     .await;
-    leads_and_leaves(&ensemble, session).await;
+    // It has another session by now, whose id it does not tell.
+    is_refused(&early).await;
+    is_refused(&Session::from_client(client.clone())).await;
+    assert_eq!(client.check_stat(&path).await.unwrap(), None);
+    leads_and_leaves(&ensemble, connect(&ensemble.connect_string()).await).await;
 }
 
 async fn without_a_server_at_the_start_a_contender_waits_and_is_elected(mut zookeeper: ZooKeeper) {

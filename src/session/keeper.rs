@@ -118,7 +118,14 @@ impl Keeper {
             let request_timeout = self.request_timeout.unwrap_or(timeout);
             let live = Live::new(client, request_timeout, self.claims.clone(), evidence);
             (self.live, self.tasks) = (Some(live.clone()), tasks);
-            let served = self.serve(&live, &mut states, timeout).await;
+            let served = match info.is_readonly() {
+                // The id of its session was another one's, and is not told when it finds a quorum.
+                true => {
+                    telemetry::began_read_only();
+                    Served::Over
+                }
+                false => self.serve(&live, &mut states, timeout).await,
+            };
             if let Served::Close(reply) = served {
                 return self.close(reply, &live, &mut states, timeout).await;
             }
