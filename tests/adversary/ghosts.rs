@@ -17,7 +17,7 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(8);
 
 const CREATES: &[OpCode] = &[OpCode::CREATE, OpCode::CREATE2];
 
-/// Whoever withdraws while its create is of unknown outcome.
+/// A contender that withdraws while the outcome of its create is unknown.
 struct Leaver {
     mode: Mode,
     path: &'static str,
