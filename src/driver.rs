@@ -17,12 +17,14 @@ use crate::leadership::Leadership;
 use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Seen, Ticket};
 use crate::session::{Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
 use crate::telemetry;
-use crate::types::{SessionId, Standing};
+use crate::types::{Node, SessionId, Standing};
 
 mod leading;
+mod recovery;
 mod requests;
 
 use self::leading::{Leading, Leaving};
+use self::recovery::Wreck;
 use self::requests::{Glance, Outcome, recall, send};
 
 /// What a contender is configured with.
@@ -74,7 +76,9 @@ pub(crate) fn start(
         live: None,
         connected: false,
         session: None,
-        asks: FuturesUnordered::new(),
+        asks: Asks::new(),
+        claimed: Vec::new(),
+        wreck: Wreck::default(),
         own: None,
         ahead: None,
         proving: None,
@@ -100,6 +104,9 @@ pub(crate) fn removed(removed: &AtomicBool) -> Result<(), Error> {
     if removed.load(Ordering::Acquire) { Ok(()) } else { Err(Error::RemovalUnconfirmed) }
 }
 
+/// Requests under way.
+type Asks = FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>;
+
 struct Driver {
     contest: Arc<Contest>,
     machine: Machine,
@@ -116,7 +123,10 @@ struct Driver {
     /// What the machine knows.
     connected: bool,
     session: Option<SessionId>,
-    asks: FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>,
+    asks: Asks,
+    /// The znodes that this contender has answered for since it was idle.
+    claimed: Vec<Node>,
+    wreck: Wreck,
     own: Option<Watch>,
     ahead: Option<Watch>,
     proving: Option<Proving>,
@@ -143,7 +153,7 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(mut self) {
+    async fn serve(&mut self) {
         self.on_link();
         while !self.is_done() {
             let pause = self.machine.poll_timeout().map(|at| at.since(clock::now()));
@@ -230,6 +240,8 @@ impl Driver {
         self.session = None;
         self.live = None;
         self.asks.clear();
+        self.claimed.clear();
+        self.wreck = Wreck::default();
         (self.own, self.ahead) = (None, None);
         self.feed(Event::SessionLost { reopening });
     }
@@ -302,6 +314,7 @@ impl Driver {
     }
 
     fn on_outcome(&mut self, ticket: Ticket, outcome: Outcome) {
+        self.note_claims(&outcome);
         // What was asked before a reconnection may be answered after it, and leaves nothing.
         if !self.machine.awaits(ticket) {
             return;
@@ -328,6 +341,7 @@ impl Driver {
         self.keep_proving();
         if self.is_idle() {
             self.refused = false;
+            self.claimed.clear();
             self.removed.store(!self.unconfirmed, Ordering::Release);
             let outcome = self.leaving.take().map_or(Ok(()), |leaving| leaving.outcome());
             for reply in self.removals.drain(..) {
@@ -358,18 +372,18 @@ impl Driver {
             Action::GiveUp(error) => self.fail_campaign(error),
             Action::RemovalFailed(error) => self.removal_failed(error),
             Action::Report(standing) => {
+                self.standing.send_replace(standing.clone());
                 telemetry::standing(&standing);
-                self.standing.send_replace(standing);
             }
         }
     }
 
     fn fail_campaign(&mut self, error: Error) {
-        if let Some(reply) = self.campaign.take() {
-            telemetry::campaign_ended(&error);
-            let _ = reply.send(Err(error));
-        }
         self.deferred = false;
+        if let Some(reply) = self.campaign.take() {
+            let _ = reply.send(Err(error.clone()));
+            telemetry::campaign_ended(&error);
+        }
     }
 
     fn removal_failed(&mut self, error: Error) {
@@ -393,7 +407,10 @@ impl Driver {
         }
         let contest = self.contest.clone();
         let live = self.live.clone().expect("the machine asks only while it is connected");
-        let leaving = self.leaving.clone().filter(|_| matches!(request, Request::Remove { .. }));
+        // As long as the work goes on, the znode of a leadership that has ended in a panic is not even claimed by others.
+        let wreck = matches!(request, Request::FindOwn).then(|| std::mem::take(&mut self.wreck));
+        let removes = wreck.is_some() || matches!(request, Request::Remove { .. });
+        let leaving = self.leaving.clone().filter(|_| removes);
         self.asks.push(Box::pin(async move {
             let mut request = request;
             if let Some(leaving) = leaving
@@ -403,6 +420,9 @@ impl Driver {
                 // Much may have happened since the machine asked.
                 *verify = true;
             }
+            if let Some(wreck) = wreck {
+                wreck.clear(&live).await;
+            }
             (ticket, send(&contest, live, request).await)
         }));
     }
@@ -411,11 +431,15 @@ impl Driver {
 impl Drop for Driver {
     /// The task may be dropped at any time, with its runtime.
     fn drop(&mut self) {
-        self.step_down(Lost::SessionClosed);
         if self.unconfirmed || !self.is_idle() {
             self.guard.removal_unconfirmed();
         }
+        let led = self.leading.take().map(|leading| leading.end(Lost::SessionClosed));
         self.standing.send_replace(Standing::Idle);
+        // Last: it may panic.
+        if led.is_some() {
+            telemetry::stepped_down(Lost::SessionClosed);
+        }
     }
 }
 

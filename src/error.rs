@@ -1,5 +1,6 @@
 //! What can go wrong: [`Error`] for calls, [`Lost`] for leaderships.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -296,6 +297,18 @@ pub enum Error {
         waited: Duration,
     },
 
+    /// The contender's task panicked, by a fault of this crate or of what the application has plugged into it (a
+    /// `tracing` subscriber). Its znode, if it had one, is found and removed, after the work of a leadership has ended;
+    /// [`withdraw`](crate::Election::withdraw) waits for it. The session and its other contenders are not touched.
+    #[error(
+        "an internal error has ended the campaign: {reason}; the contender's znode, if there is one, is being removed: \
+         campaign again, and report the error"
+    )]
+    ContenderFailed {
+        /// What the panic says.
+        reason: String,
+    },
+
     /// The ensemble did not answer in time. Reading can be tried again at once.
     #[error("no answer from the ensemble within {waited:?}: {reason}")]
     Unavailable {
@@ -335,6 +348,10 @@ pub enum Lost {
     /// The leader resigned, withdrew or dropped its leadership.
     #[error("resigned")]
     Resigned,
+    /// The contender's task panicked, see [`Error::ContenderFailed`]. The znode is removed after the leader's work has
+    /// ended.
+    #[error("an internal error of the contender")]
+    ContenderFailed,
     /// The application closed the session, or the runtime of the session's tasks was shut down.
     #[error("the session was closed")]
     SessionClosed,
@@ -360,6 +377,12 @@ pub(crate) enum Failure {
     Rejected(String),
     /// It was not executed, and will not be until something is changed.
     Refused(Error),
+}
+
+/// The text of a panic.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no text)")
 }
 
 impl Failure {

@@ -3,7 +3,7 @@
 //! Target `zookeeper_election`; the fields `session`, `path`, `identity`, `node`, `token` keep their meaning
 //! throughout.
 
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::error::{Error, Lost};
 use crate::session::ConnectError;
@@ -79,6 +79,10 @@ pub(crate) fn campaign_ended(error: &Error) {
         Error::Withdrawn | Error::SessionClosed => debug!(target: TARGET, "campaign ended: {error}"),
         _ => warn!(target: TARGET, "campaign ended: {error}"),
     }
+}
+
+pub(crate) fn contender_failed(reason: &str, led: bool) {
+    error!(target: TARGET, reason, led, "the contender's task panicked; its znode is looked for and removed");
 }
 
 pub(crate) fn removal_failed(error: &Error) {

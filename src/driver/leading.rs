@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::Driver;
 use crate::clock;
@@ -105,7 +105,7 @@ impl Leaving {
         if self.work.ended().now_or_never().is_some() {
             return false;
         }
-        if timeout_at(self.since + self.grace, self.work.ended()).await.is_err()
+        if timeout(self.grace.saturating_sub(self.since.elapsed()), self.work.ended()).await.is_err()
             && !self.overran.swap(true, Ordering::AcqRel)
         {
             telemetry::work_goes_on(self.grace);

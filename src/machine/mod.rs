@@ -103,6 +103,11 @@ impl Machine {
         }
     }
 
+    /// A machine that begins where another has failed: there may be a znode, which is to be found and removed.
+    pub(crate) fn recovering(plan: Plan, seed: u64) -> Self {
+        Self { place: Place::Unsure, ..Self::new(plan, seed) }
+    }
+
     /// Takes in what happened at `now`.
     pub(crate) fn handle(&mut self, now: Timestamp, event: Event) {
         self.expire(now);

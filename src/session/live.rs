@@ -232,7 +232,7 @@ impl Live {
     }
 
     /// Answers for the znode no longer.
-    fn release(&self, node: &Node) {
+    pub(crate) fn release(&self, node: &Node) {
         self.claims.lock().unwrap().remove(&node.token);
     }
 
