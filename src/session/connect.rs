@@ -1,18 +1,21 @@
 //! Opening ZooKeeper sessions: the trait for applications that do it their own way, and the usual way.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Mutex;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, FutureExt, join_all};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::task::JoinHandle;
 use zookeeper_client as zk;
 
 use super::probe::{self, Answer};
 use crate::backoff::Backoff;
 use crate::clock;
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, panic_message};
 use crate::path;
 use crate::types::Timestamp;
 
@@ -45,7 +48,7 @@ pub trait Connect: Send + Sync + 'static {
     /// Opens a session, or takes up the one in `resume` again, in which case the implementation must hand it
     /// to [`Connector::with_session`](zk::Connector::with_session). Each call is one attempt: it should fail
     /// when no server answers ([`with_fail_eagerly`](zk::Connector::with_fail_eagerly)) rather than wait, and
-    /// is repeated with increasing pauses.
+    /// is repeated with increasing pauses; and so is one that panics.
     ///
     /// Await `Client::connect` or a `Connector` right here, do not spawn it, and keep no clone of the client: the
     /// session ends when this crate drops the client, and this crate aborts the task that serves it. Return no
@@ -183,34 +186,49 @@ pub(super) async fn open(
     resume: Option<zk::SessionInfo>,
     session_timeout: Duration,
 ) -> Result<Opened, ConnectError> {
-    let spawner = Spawner { runtime: tokio::runtime::Handle::current(), tasks: Mutex::default() };
+    let spawner = Spawner::default();
+    let mut serving = FuturesUnordered::new();
     let began = clock::now();
-    let mut connecting = pin!(connect.connect(resume));
+    // Called in there, so that a panic in the call itself is caught, too.
+    let mut connecting = pin!(async { connect.connect(resume).await });
     let attempt = std::future::poll_fn(|cx| {
         let _scope = spawns_core::enter(&spawner);
-        connecting.as_mut().poll(cx)
+        let polled = connecting.as_mut().poll(cx);
+        serving.extend(std::mem::take(&mut *spawner.tasks.lock().unwrap()));
+        // When it has failed, the client has been dropped.
+        if polled.is_pending() {
+            while let Poll::Ready(Some(())) = serving.poll_next_unpin(cx) {}
+        }
+        polled
     });
     // The client has limits of its own, well below this one; an application's `Connect` may have none.
-    let outcome = match tokio::time::timeout(session_timeout.saturating_mul(10), attempt).await {
-        Ok(outcome) => outcome,
+    let limit = session_timeout.saturating_mul(10);
+    let outcome = match tokio::time::timeout(limit, AssertUnwindSafe(attempt).catch_unwind()).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => {
+            let reason = format!("the application's `Connect` panicked: {}", panic_message(&*panic));
+            Err(ConnectError::Retry(reason.into()))
+        }
         Err(_) => Err(ConnectError::Retry("the attempt takes too long".into())),
     };
-    let tasks = spawner.tasks.into_inner().unwrap();
     let client = outcome?;
+    let tasks = serving.into_iter().map(tokio::spawn).collect();
     // A read-only server asks nobody.
     let began = (client.state() == zk::SessionState::SyncConnected).then_some(began);
     Ok(Opened { client, tasks, began })
 }
 
+/// Keeps the tasks that serve a client, to be polled along with the attempt. When an attempt fails that has taken a
+/// session up, nobody polls them any more, and the session is left as it was: a task that goes on would have it closed
+/// when the client is dropped.
+#[derive(Default)]
 struct Spawner {
-    runtime: tokio::runtime::Handle,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Mutex<Vec<BoxFuture<'static, ()>>>,
 }
 
 impl spawns_core::Spawn for Spawner {
     fn spawn(&self, task: spawns_core::Task) {
-        let handle = self.runtime.spawn(Box::into_pin(task.future));
-        self.tasks.lock().unwrap().push(handle);
+        self.tasks.lock().unwrap().push(Box::into_pin(task.future));
     }
 }
 

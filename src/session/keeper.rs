@@ -12,7 +12,7 @@
 //! a session outlives any outage of the whole ensemble. So the client is replaced before it gives up, and
 //! the session is over when a server says so.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -89,6 +89,8 @@ pub(super) struct Keeper {
     pub(super) tasks: Vec<JoinHandle<()>>,
     /// Where the client is left when this ends in midstream.
     pub(super) left: Arc<Mutex<Option<LetGo>>>,
+    /// What came of closing, for those who ask later.
+    pub(super) closed: Arc<OnceLock<Result<(), Error>>>,
     pub(super) connections: u64,
 }
 
@@ -118,6 +120,7 @@ impl Keeper {
             self.abandon(&live).await;
             let Some(connect) = self.connect.clone() else {
                 telemetry::session_lost(live.session());
+                let _ = self.closed.set(Err(Error::SessionLost));
                 return drop(self.link.send_replace(Link::Lost));
             };
             opened = match self.reopen(&*connect, info, timeout).await {
@@ -316,6 +319,7 @@ impl Keeper {
 
     /// Tells everybody who asked for closing what came of it. Nobody can ask after that.
     fn report_closed(&mut self, reply: Option<Close>, result: Result<(), Error>) {
+        let _ = self.closed.set(result.clone());
         telemetry::closed(&result);
         self.commands.close();
         let queued = std::iter::from_fn(|| self.commands.try_recv().ok());

@@ -10,7 +10,7 @@ mod transaction;
 mod watching;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     /// The client of a keeper that has ended in midstream. Whatever may act as a leader holds a handle, and while there
     /// is one the session is not closed.
     _left: Arc<Mutex<Option<LetGo>>>,
+    /// What came of closing.
+    closed: Arc<OnceLock<Result<(), Error>>>,
 }
 
 impl Session {
@@ -136,13 +138,16 @@ impl Session {
     /// Closes the session and waits until the ensemble knows, for at most the session timeout: contenders
     /// step down ([`Lost::SessionClosed`](crate::Lost::SessionClosed)), campaigns end with
     /// [`Error::SessionClosed`], their znodes are removed, and (unless the client is the application's) the
-    /// ZooKeeper session is ended. For all clones of this handle. Closing again does nothing.
+    /// ZooKeeper session is ended. For all clones of this handle. Closing again does nothing, and returns what closing
+    /// has returned.
     ///
     /// `Ok` says that no znode of a contender is left.
     ///
     /// # Errors
     /// [`Error::RemovalUnconfirmed`] if the ensemble could not be reached: what is left goes when the session
-    /// expires, or, on the application's own client, is removed as soon as there is a connection.
+    /// expires, or, on the application's own client, is removed as soon as there is a connection. So it is when the runtime
+    /// of the session's tasks has been shut down, and nobody can remove anything.
+    /// [`Error::SessionLost`] if the application's own client has lost its session before.
     /// [`Error::WorkContinues`] if the work of a leader had not ended after half of the session timeout: the session
     /// is left to expire, so that the next leader does not begin before.
     ///
@@ -151,11 +156,13 @@ impl Session {
     pub async fn close(&self) -> Result<(), Error> {
         self.shared.guard.lock().unwrap().take();
         let (reply, closed) = oneshot::channel();
-        if self.shared.commands.send(reply).is_err() {
-            return Ok(());
+        if self.shared.commands.send(reply).is_ok()
+            && let Ok(closed) = closed.await
+        {
+            return closed;
         }
-        // A keeper that ends for another reason has nothing left to close.
-        closed.await.unwrap_or(Ok(()))
+        // It is closed already, or its task has gone without a word.
+        self.shared.closed.get().cloned().unwrap_or(Err(Error::RemovalUnconfirmed))
     }
 
     fn start(
@@ -169,6 +176,7 @@ impl Session {
         let (guard, guards) = Guard::new();
         let works = Works::default();
         let left = Arc::<Mutex<Option<LetGo>>>::default();
+        let closed = Arc::<OnceLock<_>>::default();
         let keeper = Keeper {
             connect,
             link: link_tx,
@@ -181,6 +189,7 @@ impl Session {
             live: None,
             tasks: Vec::new(),
             left: left.clone(),
+            closed: closed.clone(),
             connections: 0,
         };
         let runtime = tokio::runtime::Handle::current();
@@ -188,7 +197,9 @@ impl Session {
         let prover = Prover::new();
         runtime.spawn(prover.clone().run(link.clone()));
         let guard = Mutex::new(Some(guard));
-        Self { shared: Arc::new(Shared { link, commands, guard, prover, works, runtime, _left: left }) }
+        Self {
+            shared: Arc::new(Shared { link, commands, guard, prover, works, runtime, _left: left, closed }),
+        }
     }
 }
 
