@@ -9,7 +9,7 @@ use support::{
     Contender, Ensemble, PATIENCE, SESSION_TIMEOUT, ZooKeeper, connect, eventually, identities,
     on_both_servers, unique_path,
 };
-use zookeeper_election::zookeeper_client::{Client, SessionInfo};
+use zookeeper_election::zookeeper_client::{Client, SessionInfo, SessionState};
 use zookeeper_election::{
     Connect, ConnectError, Election, FencingToken, Lost, Mode, Session, Standing, async_trait,
 };
@@ -163,6 +163,71 @@ async fn a_read_only_server_proves_nothing() {
     assert!(a.campaigns(), "nobody leads without a quorum");
     ensemble.server_mut(0).restart().await;
     assert!(a.leads().await.token() > leadership.token());
+}
+
+/// An ensemble of three that has lost its quorum: the last server goes on in read-only mode.
+async fn without_quorum() -> Ensemble {
+    // Without local sessions a read-only server opens none.
+    let builder = Ensemble::builder(3).read_only_mode().config("localSessionsEnabled=true");
+    let mut ensemble = builder.config("localSessionsUpgradingEnabled=true").start().await;
+    ensemble.server_mut(0).kill();
+    ensemble.server_mut(1).kill();
+    eventually("a read-only server", 2 * PATIENCE, async || {
+        (ensemble.server(2).four_letter("isro").await.as_deref() == Some("ro")).then_some(())
+    })
+    .await;
+    ensemble
+}
+
+/// Leads, resigns, and lets the next one lead.
+async fn leads_and_leaves(ensemble: &Ensemble, session: Session) {
+    for mode in [Mode::Sequential, Mode::Master] {
+        let path = unique_path("read-only");
+        let mut a = Contender::join_on(session.clone(), &path, mode, "a").await;
+        let leadership = a.leads().await;
+        let mut b = Contender::join(&ensemble.connect_string(), &path, mode, "b").await;
+        leadership.resign().await.unwrap();
+        let left = identities(&b.election).await;
+        assert!(!left.contains(&"a".to_owned()), "{mode}: the resignation was confirmed: {left:?}");
+        assert!(b.leads().await.is_valid());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_not_opened_on_a_read_only_server() {
+    let mut ensemble = without_quorum().await;
+    let connect = || ReadOnlyWillDo(ensemble.server(2).address());
+    let builder = Session::builder().connect_timeout(2 * SESSION_TIMEOUT);
+    let error = builder.connect_with(connect()).await.expect_err("there is no session without a quorum");
+    assert!(error.to_string().contains("read-only"), "{error}");
+    let sessions = ensemble.server(2).four_letter("cons").await.unwrap();
+    assert!(!sessions.contains("sid="), "no client is left behind: {sessions}");
+
+    let connecting = tokio::spawn(Session::builder().connect_with(connect()));
+    tokio::time::sleep(SESSION_TIMEOUT).await;
+    assert!(!connecting.is_finished());
+    ensemble.server_mut(0).restart().await;
+    let session = tokio::time::timeout(2 * PATIENCE, connecting).await.expect("a quorum").unwrap().unwrap();
+    leads_and_leaves(&ensemble, session).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the session's id is that of the read-only session until a znode's owner is looked at"]
+async fn an_application_s_client_that_began_on_a_read_only_server_leaves_no_znode() {
+    let mut ensemble = without_quorum().await;
+    let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT).with_readonly(true);
+    let client = connector.connect(&ensemble.connect_string()).await.unwrap();
+    assert_eq!(client.state(), SessionState::ConnectedReadOnly);
+    let session = Session::from_client(client.clone());
+    let election = session.election(&unique_path("read-only")).build().unwrap();
+    assert!(tokio::time::timeout(SESSION_TIMEOUT / 2, election.campaign()).await.is_err());
+    assert!(session.id().is_none() && session.timeout().is_none(), "a read-only client is no connection");
+    ensemble.server_mut(0).restart().await;
+    eventually("a quorum", 2 * PATIENCE, async || {
+        (client.state() == SessionState::SyncConnected).then_some(())
+    })
+    .await;
+    leads_and_leaves(&ensemble, session).await;
 }
 
 async fn without_a_server_at_the_start_a_contender_waits_and_is_elected(mut zookeeper: ZooKeeper) {

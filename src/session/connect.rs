@@ -52,7 +52,8 @@ pub trait Connect: Send + Sync + 'static {
     ///
     /// Await `Client::connect` or a `Connector` right here, do not spawn it, and keep no clone of the client: the
     /// session ends when this crate drops the client, and this crate aborts the task that serves it. Return no
-    /// client that was connected before: leases count from the call.
+    /// client that was connected before: leases count from the call. A client that is connected to a read-only server
+    /// counts as none: the attempt has failed.
     async fn connect(&self, resume: Option<zk::SessionInfo>) -> Result<zk::Client, ConnectError>;
 }
 
@@ -212,6 +213,13 @@ pub(super) async fn open(
         Err(_) => Err(ConnectError::Retry("the attempt takes too long".into())),
     };
     let client = outcome?;
+    // The session was opened there, and it makes no difference if the client has found another server since: it has
+    // another session then, and says the id of the first one.
+    if client.session().is_readonly() || client.state() == zk::SessionState::ConnectedReadOnly {
+        let reason =
+            "the client is connected to a read-only server, which has no quorum: it opens no session";
+        return Err(ConnectError::Retry(reason.into()));
+    }
     let tasks = serving.into_iter().map(tokio::spawn).collect();
     // A read-only server asks nobody.
     let began = (client.state() == zk::SessionState::SyncConnected).then_some(began);
