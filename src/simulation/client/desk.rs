@@ -9,7 +9,7 @@ use std::task::Poll;
 use super::super::mutation::Mutation;
 use crate::embedded::replica::{Body, Code, Request};
 use crate::error::Failure;
-use crate::lease::{Evidence, Lease};
+use crate::lease::{Evidence, Lease, Terms};
 use crate::types::{FencingToken, SessionId, Timestamp};
 
 /// A request's number.
@@ -83,6 +83,13 @@ impl Desk {
     /// What the clock shows.
     pub(super) fn now(&self) -> Timestamp {
         self.state().now
+    }
+
+    /// What leases are measured with.
+    pub(super) fn terms(&self) -> Terms {
+        let state = self.state();
+        let evidence = state.evidence.as_ref().expect("whoever beats is connected");
+        evidence.terms()
     }
 
     /// The lease that a transaction grants which was sent at `sent` or later and has committed just now.

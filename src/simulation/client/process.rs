@@ -16,7 +16,7 @@ use super::heart::Heart;
 use super::requests::Contest;
 use super::session::{Notice, Session};
 use crate::embedded::replica::ConnectionId;
-use crate::lease::{DEFAULT_MARGIN, Terms};
+use crate::lease::DEFAULT_MARGIN;
 use crate::machine::Plan;
 use crate::types::SessionId;
 
@@ -81,18 +81,17 @@ impl Process {
         }
         note!(stage, "process {} starts", self.number);
         self.life += 1;
-        let timeout = stage.settings.timeout;
+        let wish = stage.settings.timeout;
         let mutation = stage.settings.mutation;
         let margin = if mutation == Some(Mutation::NoMargin) { 0.0 } else { DEFAULT_MARGIN };
-        let terms = Terms::new(timeout, margin);
         let desk = Rc::new(Desk::new(mutation));
         let now = self.clock.reading(stage.now);
-        let session = Session::new(self.number, terms, timeout, desk.clone(), now);
+        let session = Session::new(self.number, margin, wish, desk.clone(), now);
         let contenders = self.contenders(&stage.settings.clone(), &mut stage.rng);
         for contender in 0..contenders.len() {
             self.act_later(stage, contender, true);
         }
-        self.inside = Some(Inside { desk, session, heart: Heart::new(terms), contenders });
+        self.inside = Some(Inside { desk, session, heart: Heart::new(), contenders });
         self.inbox.clear();
         self.step(stage, |_, _| {});
     }
@@ -144,8 +143,17 @@ impl Process {
         if stage.rng.bool() {
             self.step(stage, |inside, stage| inside.tick(stage));
         }
-        for (connection, packet) in std::mem::take(&mut self.inbox) {
-            self.receive(stage, connection, packet);
+        while let Some(packet) = self.inbox.pop_front() {
+            // The client may have read the end of the connection before anybody makes use of the last answer.
+            let ended = |(connection, next): &(ConnectionId, Down)| {
+                *connection == packet.0 && matches!(next, Down::Closed)
+            };
+            let end = self.inbox.pop_front_if(|next| ended(next) && stage.rng.bool());
+            self.step(stage, |inside, stage| {
+                for (connection, packet) in [packet].into_iter().chain(end) {
+                    inside.0.session.receive(stage, connection, packet);
+                }
+            });
         }
         self.tick(stage);
     }
@@ -176,6 +184,15 @@ impl Process {
         }
         if again && !stage.calm {
             self.act_later(stage, contender, true);
+        }
+    }
+
+    /// Applications that lead or wait change their minds.
+    pub(in super::super) fn resign(&mut self, stage: &mut Stage) {
+        if self.paused == 0 {
+            self.step(stage, |inside, stage| {
+                inside.each(stage, |contender, around| contender.resign(around))
+            });
         }
     }
 

@@ -33,7 +33,11 @@ pub(super) enum Notice {
 
 pub(super) struct Session {
     process: usize,
-    terms: Terms,
+    /// By which part of the session timeout leases end before the session can.
+    margin: f64,
+    /// The session timeout that is wished for.
+    wish: Duration,
+    /// The session timeout as negotiated over the present connection, or the last.
     timeout: Duration,
     desk: Rc<Desk>,
     line: Line,
@@ -77,17 +81,12 @@ enum Herald {
 }
 
 impl Session {
-    pub(super) fn new(
-        process: usize,
-        terms: Terms,
-        timeout: Duration,
-        desk: Rc<Desk>,
-        now: Timestamp,
-    ) -> Self {
+    pub(super) fn new(process: usize, margin: f64, wish: Duration, desk: Rc<Desk>, now: Timestamp) -> Self {
         Self {
             process,
-            terms,
-            timeout,
+            margin,
+            wish,
+            timeout: wish,
             desk,
             line: Line::Pausing { until: now },
             link: Link::Connecting,
@@ -150,10 +149,11 @@ impl Session {
     fn connect(&mut self, stage: &mut Stage) {
         let now = self.desk.now();
         let server = stage.rng.usize(..SERVERS);
-        let connection = stage.network.open(self.process, server);
+        let connection = stage.network.open(self.process, server, stage.now);
         let session = self.desk.state().session;
         note!(stage, "process {} connects to server {server} as {connection}, {session:?}", self.process);
-        stage.send_up(connection, Up::Connect { session, seen: if self.fresh { 0 } else { self.seen } });
+        let seen = if self.fresh { 0 } else { self.seen };
+        stage.send_up(connection, Up::Connect { session, seen, timeout: self.wish });
         self.line = Line::Trying { connection, began: now, until: now + self.timeout / 4 };
     }
 
@@ -207,9 +207,10 @@ impl Session {
             *heard = now;
         }
         match packet {
-            Down::Connected(session) => {
+            Down::Connected(session, timeout) => {
                 if let Line::Trying { began, .. } = self.line {
                     self.line = Line::Open { connection, heard: now };
+                    self.timeout = timeout;
                     self.on_session(stage, session, began);
                 }
             }
@@ -241,7 +242,8 @@ impl Session {
             desk.session = Some(session);
             if self.fresh {
                 // Only of a client of our own making is it known when its connect began.
-                desk.evidence = Some(Evidence::new(self.terms, Some(began)));
+                // Its timeout is told as well, and of later connections is not.
+                desk.evidence = Some(Evidence::new(Terms::new(self.timeout, self.margin), Some(began)));
             }
             desk.watched()
         };
