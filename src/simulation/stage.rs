@@ -45,6 +45,8 @@ pub(super) enum Happening {
     Bereave(ConnectionId),
     /// What a process sends is to arrive in the last moment of its session.
     LastMoment { process: usize },
+    /// A process reaches this server no more.
+    Flee { process: usize, server: usize },
     /// The applications of a process do not want to lead, or wait, any more.
     Resign { process: usize },
     /// A process stands still.

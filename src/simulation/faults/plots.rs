@@ -16,7 +16,8 @@ impl World {
             0..3 => self.conspire(process),
             3..5 => self.depose(process),
             5..7 => self.detour(process),
-            7..9 => self.silence(process),
+            7 => self.silence(process),
+            8 => self.mislead(process),
             _ => self.shorten(process),
         }
     }
@@ -126,7 +127,8 @@ impl World {
         }
     }
 
-    /// Nothing is heard of a session until the leader server is about to close it, or does already.
+    /// Nothing is heard of a session until the leader server is about to close it, or does already; perhaps nothing of the
+    /// others but for one, so that those go which stand ahead.
     fn silence(&mut self, process: usize) {
         if self.stage.rng.bool()
             && let Some(leader) = self.ensemble.leader()
@@ -137,9 +139,13 @@ impl World {
         }
         // Until everything that was heard has been told to the leader server.
         let told = self.stage.settings.tick + self.stage.settings.longest_stall;
-        self.stage.network.lose(process, self.stage.now + told);
-        self.break_connection(process);
-        self.stage.later(told, Happening::LastMoment { process });
+        let spared = self.stage.rng.usize(..self.processes.len());
+        let all = self.stage.rng.u8(..3) > 0;
+        for it in (0..self.processes.len()).filter(|it| *it == process || (all && *it != spared)) {
+            self.stage.network.lose(it, self.stage.now + told);
+            self.break_connection(it);
+            self.stage.later(told, Happening::LastMoment { process: it });
+        }
     }
 
     /// What a process sends reaches the servers in the last moment of its session, or a little later.
@@ -153,6 +159,35 @@ impl World {
         for server in 0..SERVERS {
             self.stage.network.block(process, server, UP, at);
         }
+    }
+
+    /// A server that is cut off answers the reads of a session of which the leader server hears nothing, until that is about
+    /// to close it, or does already. Then the client goes elsewhere.
+    fn mislead(&mut self, process: usize) {
+        let connection = self.processes[process].connection();
+        let server = connection.and_then(|connection| self.stage.network.server(connection));
+        let session = self.processes[process].session();
+        let expires = session.and_then(|session| self.ensemble.expires(session));
+        let (Some(server), Some(expires)) = (server, expires) else { return };
+        if self.ensemble.leader() == Some(server) {
+            return self.silence(process);
+        }
+        let now = self.stage.now;
+        let until = self.until(now, 1.2, 2.5);
+        self.cut(server, now, until, (true, true));
+        let closing = self.stage.settings.longest_closing;
+        let early = self.duration(0.001, 0.02);
+        let at = (expires + closing.mul_f64(self.stage.rng.f64())).saturating_sub(early);
+        self.stage.agenda.enter(at, Happening::Flee { process, server });
+    }
+
+    /// A process reaches its server no more.
+    pub(in super::super) fn flee(&mut self, process: usize, server: usize) {
+        let until = self.until(self.stage.now, 0.1, 0.5);
+        for direction in [UP, DOWN] {
+            self.stage.network.block(process, server, direction, until);
+        }
+        self.break_connection(process);
     }
 
     /// A session moves, and perhaps to a new client; after its next proof the leader server dies, and the session has the
