@@ -15,15 +15,17 @@ use crate::clock;
 use crate::error::{Error, Failure, Lost};
 use crate::leadership::Leadership;
 use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Seen, Ticket};
-use crate::session::{Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
+use crate::session::{Counter, Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
 use crate::telemetry;
-use crate::types::{SessionId, Standing};
+use crate::types::{Node, SessionId, Standing};
 
 mod leading;
+mod recovery;
 mod requests;
 
 use self::leading::{Leading, Leaving};
-use self::requests::{Glance, Outcome, recall, send};
+use self::recovery::Wreck;
+use self::requests::{Outcome, Preview, recall, send};
 
 /// What a contender is configured with.
 pub(crate) struct Contest {
@@ -31,6 +33,12 @@ pub(crate) struct Contest {
     pub(crate) identity: String,
     pub(crate) acl: Vec<Acl>,
     pub(crate) container_parents: bool,
+    /// Tells the contender from all others.
+    pub(crate) number: u64,
+    /// The counter beside a master's path.
+    pub(crate) counter: Option<Counter>,
+    /// The guards of creates stand in the directory, and not beside it.
+    pub(crate) guards_inside: AtomicBool,
     /// How long a leader's work may go on before its znode is removed all the same.
     pub(crate) grace: Option<Duration>,
 }
@@ -74,11 +82,13 @@ pub(crate) fn start(
         live: None,
         connected: false,
         session: None,
-        asks: FuturesUnordered::new(),
+        asks: Asks::new(),
+        claimed: Vec::new(),
+        wreck: Wreck::default(),
         own: None,
         ahead: None,
         proving: None,
-        glance: None,
+        preview: Preview::default(),
         campaign: None,
         deferred: false,
         removals: Vec::new(),
@@ -89,7 +99,7 @@ pub(crate) fn start(
         refused: false,
         over: None,
         shared,
-        _guard: guard,
+        guard,
     };
     runtime.spawn(tracing::Instrument::instrument(driver.run(), span));
     commands
@@ -99,6 +109,9 @@ pub(crate) fn start(
 pub(crate) fn removed(removed: &AtomicBool) -> Result<(), Error> {
     if removed.load(Ordering::Acquire) { Ok(()) } else { Err(Error::RemovalUnconfirmed) }
 }
+
+/// Requests under way.
+type Asks = FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>;
 
 struct Driver {
     contest: Arc<Contest>,
@@ -116,12 +129,15 @@ struct Driver {
     /// What the machine knows.
     connected: bool,
     session: Option<SessionId>,
-    asks: FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>,
+    asks: Asks,
+    /// The znodes that this contender has answered for since it was idle.
+    claimed: Vec<Node>,
+    wreck: Wreck,
     own: Option<Watch>,
     ahead: Option<Watch>,
     proving: Option<Proving>,
-    /// A look at the master's znode that came with the answer to a create.
-    glance: Option<Glance>,
+    /// What came with the answer to a create.
+    preview: Preview,
 
     campaign: Option<CampaignReply>,
     /// The campaign begins when the znode of the last one is removed.
@@ -139,11 +155,11 @@ struct Driver {
     over: Option<fn() -> Error>,
 
     shared: Arc<Shared>,
-    _guard: Guard,
+    guard: Guard,
 }
 
 impl Driver {
-    async fn run(mut self) {
+    async fn serve(&mut self) {
         self.on_link();
         while !self.is_done() {
             let pause = self.machine.poll_timeout().map(|at| at.since(clock::now()));
@@ -183,6 +199,9 @@ impl Driver {
     /// Tells the machine what the session's state means for it.
     fn on_link(&mut self) {
         let link = self.link.borrow_and_update().clone();
+        if let Some(live) = &self.live {
+            self.feed(Event::Shortened(live.longest_lease()));
+        }
         // Only the latest state is seen: `Closing` may have been overtaken.
         if self.over.is_none() && (self.shared.is_closing() || matches!(link, Link::Closed)) {
             self.over = Some(|| Error::SessionClosed);
@@ -230,6 +249,8 @@ impl Driver {
         self.session = None;
         self.live = None;
         self.asks.clear();
+        self.claimed.clear();
+        self.wreck = Wreck::default();
         (self.own, self.ahead) = (None, None);
         self.feed(Event::SessionLost { reopening });
     }
@@ -302,6 +323,7 @@ impl Driver {
     }
 
     fn on_outcome(&mut self, ticket: Ticket, outcome: Outcome) {
+        self.note_claims(&outcome);
         // What was asked before a reconnection may be answered after it, and leaves nothing.
         if !self.machine.awaits(ticket) {
             return;
@@ -310,14 +332,14 @@ impl Driver {
             Outcome::Reply(reply) => reply,
             Outcome::Own(outcome) => Reply::Watched(still(&mut self.own, outcome)),
             Outcome::Ahead(outcome) => Reply::Watched(keep(&mut self.ahead, outcome)),
-            Outcome::Tried(created, glance) => {
-                self.glance = glance;
+            Outcome::Tried(created, preview) => {
+                self.preview = preview;
                 Reply::Created(created)
             }
         };
         self.feed(Event::Reply(ticket, reply));
         // Good for what the machine asks on this reply; later it would be old.
-        self.glance = None;
+        self.preview = Preview::default();
     }
 
     fn feed(&mut self, event: Event) {
@@ -328,6 +350,7 @@ impl Driver {
         self.keep_proving();
         if self.is_idle() {
             self.refused = false;
+            self.claimed.clear();
             self.removed.store(!self.unconfirmed, Ordering::Release);
             let outcome = self.leaving.take().map_or(Ok(()), |leaving| leaving.outcome());
             for reply in self.removals.drain(..) {
@@ -354,22 +377,28 @@ impl Driver {
             Action::Unwatch => (self.own, self.ahead) = (None, None),
             Action::Lead(node, lease) => self.lead(node, lease),
             Action::Extend(lease) => self.extend(lease),
+            Action::Shorten(lease) => self.shorten(lease),
+            Action::Forget(node) => {
+                if let Some(live) = &self.live {
+                    live.release(&node);
+                }
+            }
             Action::StepDown(reason) => self.step_down(reason),
             Action::GiveUp(error) => self.fail_campaign(error),
             Action::RemovalFailed(error) => self.removal_failed(error),
             Action::Report(standing) => {
+                self.standing.send_replace(standing.clone());
                 telemetry::standing(&standing);
-                self.standing.send_replace(standing);
             }
         }
     }
 
     fn fail_campaign(&mut self, error: Error) {
-        if let Some(reply) = self.campaign.take() {
-            telemetry::campaign_ended(&error);
-            let _ = reply.send(Err(error));
-        }
         self.deferred = false;
+        if let Some(reply) = self.campaign.take() {
+            let _ = reply.send(Err(error.clone()));
+            telemetry::campaign_ended(&error);
+        }
     }
 
     fn removal_failed(&mut self, error: Error) {
@@ -388,12 +417,15 @@ impl Driver {
     }
 
     fn ask(&mut self, ticket: Ticket, request: Request) {
-        if let Some(outcome) = recall(&request, &mut self.glance) {
+        let live = self.live.clone().expect("the machine asks only while it is connected");
+        if let Some(outcome) = recall(&live, &request, &mut self.preview) {
             return self.asks.push(Box::pin(ready((ticket, outcome))));
         }
         let contest = self.contest.clone();
-        let live = self.live.clone().expect("the machine asks only while it is connected");
-        let leaving = self.leaving.clone().filter(|_| matches!(request, Request::Remove { .. }));
+        // As long as the work goes on, the znode of a leadership that has ended in a panic is not even claimed by others.
+        let wreck = matches!(request, Request::FindOwn(_)).then(|| std::mem::take(&mut self.wreck));
+        let removes = wreck.is_some() || matches!(request, Request::Remove { .. });
+        let leaving = self.leaving.clone().filter(|_| removes);
         self.asks.push(Box::pin(async move {
             let mut request = request;
             if let Some(leaving) = leaving
@@ -403,7 +435,10 @@ impl Driver {
                 // Much may have happened since the machine asked.
                 *verify = true;
             }
-            (ticket, send(&contest, live, request).await)
+            if let Some(wreck) = wreck {
+                wreck.clear(&live).await;
+            }
+            (ticket, send(&contest, live, ticket, request).await)
         }));
     }
 }
@@ -411,8 +446,15 @@ impl Driver {
 impl Drop for Driver {
     /// The task may be dropped at any time, with its runtime.
     fn drop(&mut self) {
-        self.step_down(Lost::SessionClosed);
+        if self.unconfirmed || !self.is_idle() {
+            self.guard.removal_unconfirmed();
+        }
+        let led = self.leading.take().map(|leading| leading.end(Lost::SessionClosed));
         self.standing.send_replace(Standing::Idle);
+        // Last: it may panic.
+        if led.is_some() {
+            telemetry::stepped_down(Lost::SessionClosed);
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! An election, as one contender sees it: campaign, run, withdraw, and look at the others.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -15,7 +14,7 @@ pub use self::builder::{ElectionBuilder, Parents};
 use crate::backoff::Backoff;
 use crate::breadcrumb::Trail;
 use crate::driver::{self, Command, Commands, Contest};
-use crate::error::{BoxError, Error, Lost};
+use crate::error::{BoxError, Error, Lost, panic_message};
 use crate::leadership::Leadership;
 use crate::observer::LeaderWatch;
 use crate::roster;
@@ -79,7 +78,8 @@ impl Election {
     /// [`Error::AlreadyCampaigning`], [`Error::Withdrawn`], [`Error::SessionClosed`], [`Error::SessionLost`];
     /// and what the ensemble refuses: [`Error::NotAuthorized`], [`Error::InvalidAcl`],
     /// [`Error::ChrootMissing`], [`Error::ParentEphemeral`], [`Error::PathOccupied`],
-    /// [`Error::SequenceExhausted`], [`Error::QuotaExceeded`], [`Error::TooManyWatches`]; with a
+    /// [`Error::SequenceExhausted`], [`Error::QuotaExceeded`], [`Error::TooManyWatches`];
+    /// [`Error::ContenderFailed`] after an error of this crate's own; with a
     /// [breadcrumb](ElectionBuilder::breadcrumb), [`Error::FencingFailed`] and [`Error::NoBreadcrumb`]. After any of
     /// them the znode, if there was one, is being removed: [`withdraw`](Self::withdraw) waits for it.
     ///
@@ -268,11 +268,6 @@ impl Election {
             _ => Error::SessionClosed,
         }
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no text)")
 }
 
 impl std::fmt::Debug for Election {

@@ -1,5 +1,6 @@
 //! What can go wrong: [`Error`] for calls, [`Lost`] for leaderships.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -193,6 +194,16 @@ pub enum Error {
         path: String,
     },
 
+    /// In sequential mode, a znode that is not ephemeral has a contender's name, and stands before the contender's own.
+    #[error(
+        "{path} has a contender's name and is not ephemeral, so that it does not go by itself and nobody behind it can \
+         lead: delete it (a tool that copies or restores znodes may have left it)"
+    )]
+    NotEphemeral {
+        /// The znode.
+        path: String,
+    },
+
     /// The parent of the znodes is ephemeral, and ephemeral znodes have no children.
     #[error(
         "{path} is an ephemeral znode and cannot be the directory of an election: choose another path (it may be \
@@ -203,8 +214,12 @@ pub enum Error {
         path: String,
     },
 
-    /// The directory's counter of sequential znodes has reached its end, 2147483647.
-    #[error("the sequence counter of {path} is used up: move the election to another path")]
+    /// The directory's counter of sequential znodes has reached its end, 2147483647: ZooKeeper would give out that
+    /// number again and again.
+    #[error(
+        "the sequence counter of {path} is used up: move the election to another path, or delete {path} when no \
+         contender is left (a new directory counts from 0)"
+    )]
     SequenceExhausted {
         /// The election's directory.
         path: String,
@@ -296,6 +311,18 @@ pub enum Error {
         waited: Duration,
     },
 
+    /// The contender's task panicked, by a fault of this crate or of what the application has plugged into it (a
+    /// `tracing` subscriber). Its znode, if it had one, is found and removed, after the work of a leadership has ended;
+    /// [`withdraw`](crate::Election::withdraw) waits for it. The session and its other contenders are not touched.
+    #[error(
+        "an internal error has ended the campaign: {reason}; the contender's znode, if there is one, is being removed: \
+         campaign again, and report the error"
+    )]
+    ContenderFailed {
+        /// What the panic says.
+        reason: String,
+    },
+
     /// The ensemble did not answer in time. Reading can be tried again at once.
     #[error("no answer from the ensemble within {waited:?}: {reason}")]
     Unavailable {
@@ -335,6 +362,10 @@ pub enum Lost {
     /// The leader resigned, withdrew or dropped its leadership.
     #[error("resigned")]
     Resigned,
+    /// The contender's task panicked, see [`Error::ContenderFailed`]. The znode is removed after the leader's work has
+    /// ended.
+    #[error("an internal error of the contender")]
+    ContenderFailed,
     /// The application closed the session, or the runtime of the session's tasks was shut down.
     #[error("the session was closed")]
     SessionClosed,
@@ -360,6 +391,12 @@ pub(crate) enum Failure {
     Rejected(String),
     /// It was not executed, and will not be until something is changed.
     Refused(Error),
+}
+
+/// The text of a panic.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no text)")
 }
 
 impl Failure {

@@ -2,13 +2,16 @@
 
 use std::fmt;
 
+use futures_util::future::poll_immediate;
 use zookeeper_client::{Acl, CreateMode, MultiWriteResult};
 
 pub use self::error::GuardedError;
 use crate::error::{Failure, Lost};
 use crate::leadership::Leadership;
+use crate::machine::naming;
 use crate::path;
 use crate::session::{Aborted, Write};
+use crate::telemetry;
 
 mod error;
 
@@ -29,14 +32,14 @@ pub const MAX_GUARDED_BYTES: usize = 0xf_ffff - 1024;
 /// too, and needs no fencing token. What is written elsewhere than in the same ensemble does need one.
 ///
 /// # What is not
-/// ZooKeeper checks that *a* znode with this name exists, and a name may be given out again. In sequential mode it is
-/// given out once in the life of the directory. In master mode it is the same for every master; so it is in sequential
-/// mode after somebody has deleted the directory. An old leader can write under such a name only while its session is
-/// alive: if somebody has deleted its znode by hand, and it has not heard of that yet. With
-/// [`ElectionBuilder::breadcrumb`](crate::ElectionBuilder::breadcrumb) that case is closed as well: the version of the
-/// breadcrumb is checked with the znode, and grows with each leader.
+/// ZooKeeper checks that *a* znode with this name exists. In master mode all masters' znodes have the same name, so
+/// that the version of the path's counter is checked with it, which grows with each master. (A program that creates the
+/// master's znode without this crate does not raise it.) In sequential mode a name is given out once in the life of the
+/// directory. After somebody has deleted the directory, names begin anew, and an old leader can write under such a name
+/// until it hears of that. With [`ElectionBuilder::breadcrumb`](crate::ElectionBuilder::breadcrumb) that case is closed
+/// as well: the version of the breadcrumb is checked with the znode, and grows with each leader.
 ///
-/// The transaction needs READ permission on the leading znode, as contending does.
+/// The transaction needs READ permission on the leading znode, and in master mode on the counter, as contending does.
 ///
 /// ```no_run
 /// # use zookeeper_election::{BoxError, GuardedError, Leadership, zookeeper_client::{Acls, CreateMode}};
@@ -50,7 +53,8 @@ pub const MAX_GUARDED_BYTES: usize = 0xf_ffff - 1024;
 /// match written {
 ///     Ok(results) => println!("written: {results:?}"),
 ///     Err(GuardedError::NotLeading { reason }) => println!("somebody else leads, or will: {reason}"),
-///     Err(GuardedError::Unknown { .. }) => println!("look at /app/jobs/7 before doing it again"),
+///     // A second create of the same znode fails if the first one was carried out, or will be.
+///     Err(GuardedError::Unknown { .. }) => println!("send it again"),
 ///     Err(error) => return Err(error.into()),
 /// }
 /// # Ok(())
@@ -125,15 +129,18 @@ impl GuardedWrite<'_> {
     ///
     /// # Connection loss
     /// Without a connection it waits for one, as long as the leadership lasts. When the connection breaks before the
-    /// answer has come, the outcome is unknown, and stays so until a [`sync`](zookeeper_client::Client::sync) and a read
-    /// on the same session have shown it. To send it again right away is safe where a second time would fail: with a
-    /// create, or with the version that was read before.
+    /// answer has come, the outcome is unknown: the transaction may have been committed, or may be later, as long as the
+    /// leadership's znode stands. No read rules that out, and neither does a
+    /// [`sync`](zookeeper_client::Client::sync), which a leader server that was deposed answers by itself.
+    /// So give each write a condition that the write itself ends, and send it again: with a create, or with
+    /// the version that was read before, at most one of the two is carried out. What is read on the same session after
+    /// the second has been answered shows the outcome.
     pub async fn commit(self) -> Result<Vec<MultiWriteResult>, GuardedError> {
         if self.writes.is_empty() {
             return Err(GuardedError::Empty);
         }
-        let mark = self.leadership.mark().map(|mark| mark.path.as_str());
-        self.writes.iter().try_for_each(|write| check(write, mark))?;
+        let guards = guards(self.leadership);
+        self.writes.iter().try_for_each(|write| check(write, &guards))?;
         self.send().await
     }
 
@@ -147,13 +154,23 @@ impl GuardedWrite<'_> {
         if bytes > MAX_GUARDED_BYTES {
             return Err(GuardedError::TooLarge { bytes });
         }
-        // `hold` looks at the lease right before it is done, and the request is sent before anything is waited for.
-        let live = match leadership.hold(leadership.footing().live()).await {
-            Ok(Some(live)) => live,
+        // `hold` looks at the lease right before the request is sent, which the first poll does, and keeps the znode
+        // until then.
+        let sending = leadership.hold(async {
+            let live = leadership.footing().live().await?;
+            let writes = &self.writes;
+            let mut answer = Box::pin(async move { live.transact(writes, live.request_timeout()).await });
+            telemetry::guarded_write(leadership.token());
+            let at_once = poll_immediate(&mut answer).await;
+            Some((answer, at_once))
+        });
+        let outcome = match sending.await {
+            Ok(Some((_, Some(outcome)))) => outcome,
+            Ok(Some((answer, None))) => answer.await,
             Ok(None) => return Err(GuardedError::NotLeading { reason: leadership.lost().await }),
             Err(reason) => return Err(GuardedError::NotLeading { reason }),
         };
-        match live.transact(&self.writes, live.request_timeout()).await {
+        match outcome {
             Ok(results) => Ok(results.into_iter().skip(count).collect()),
             Err(aborted) => Err(self.error(aborted, count)),
         }
@@ -166,7 +183,7 @@ impl GuardedWrite<'_> {
                 GuardedError::NotLeading { reason: Lost::NodeDeleted }
             }
             Aborted::Operation { index, source: NoNode | BadVersion } if index < guards => {
-                GuardedError::Superseded { breadcrumb: self.writes[index].path().to_owned() }
+                GuardedError::Superseded { path: self.writes[index].path().to_owned() }
             }
             Aborted::Operation { index, source } => {
                 let write = &self.writes[index];
@@ -198,16 +215,17 @@ impl fmt::Debug for GuardedWrite<'_> {
     }
 }
 
-/// What a transaction of this leadership rests on.
+/// What a transaction of this leadership rests on: the own znode, and what only the election writes.
 fn guards(leadership: &Leadership) -> Vec<Write> {
-    let own = Write::Check { path: leadership.node().to_owned(), version: None };
-    let mark = leadership.mark();
-    let mark = mark.map(|mark| Write::Check { path: mark.path.clone(), version: Some(mark.version) });
-    [own].into_iter().chain(mark).collect()
+    let check = |path: String, version| Write::Check { path, version };
+    let own = check(leadership.node().to_owned(), None);
+    let counter = leadership.incarnation().map(|it| check(naming::counter(leadership.node()), Some(it)));
+    let mark = leadership.mark().map(|mark| check(mark.path.clone(), Some(mark.version)));
+    [own].into_iter().chain(counter).chain(mark).collect()
 }
 
 /// Checks an operation as far as it can be without the ensemble.
-fn check(write: &Write, mark: Option<&str>) -> Result<(), GuardedError> {
+fn check(write: &Write, guards: &[Write]) -> Result<(), GuardedError> {
     let (path, changes) = (write.path(), !matches!(write, Write::Check { .. }));
     let reason = match write {
         // The server appends the number before it looks.
@@ -222,8 +240,8 @@ fn check(write: &Write, mark: Option<&str>) -> Result<(), GuardedError> {
         (Ok(()), Write::Create { .. } | Write::Delete { .. }) if path == "/" => {
             invalid("the root can be neither created nor deleted")
         }
-        (Ok(()), _) if changes && mark == Some(path) => {
-            invalid("it is the breadcrumb, which only the election writes")
+        (Ok(()), _) if changes && guards.iter().skip(1).any(|guard| guard.path() == path) => {
+            invalid("it is the breadcrumb or the master's counter, which only the election writes")
         }
         (Ok(()), Write::Create { acl, .. }) if acl.is_empty() => {
             Err(GuardedError::EmptyAcl { path: path.to_owned() })
@@ -236,13 +254,14 @@ fn check(write: &Write, mark: Option<&str>) -> Result<(), GuardedError> {
 mod tests {
     use super::*;
 
+    fn guards() -> [Write; 2] {
+        ["/app/x", "/crumb"].map(|path| Write::Check { path: path.into(), version: None })
+    }
+
     #[test]
     fn what_cannot_work_is_found_before_it_is_sent() {
         let create = |path: &str, mode, acl: &[Acl]| {
-            check(
-                &Write::Create { path: path.into(), data: Vec::new(), mode, acl: acl.to_vec() },
-                Some("/crumb"),
-            )
+            check(&Write::Create { path: path.into(), data: Vec::new(), mode, acl: acl.to_vec() }, &guards())
         };
         let acl = zookeeper_client::Acls::anyone_all();
         assert!(create("/app/x", CreateMode::Persistent, &acl).is_ok());
@@ -258,7 +277,7 @@ mod tests {
         }
         let error = create("/app/x", CreateMode::Persistent, &[]).expect_err("no ACL");
         assert!(matches!(error, GuardedError::EmptyAcl { .. }));
-        let check = |write| check(&write, Some("/crumb")).is_ok();
+        let check = |write| check(&write, &guards()).is_ok();
         assert!(check(Write::Check { path: "/crumb".into(), version: None }), "reading is for everybody");
         assert!(check(Write::SetData { path: "/".into(), data: Vec::new(), version: None }));
         assert!(!check(Write::Delete { path: "/".into(), version: None }));

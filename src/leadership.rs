@@ -79,6 +79,11 @@ impl LeaseCell {
         true
     }
 
+    /// Moves the end forward, if it lies behind this.
+    pub(crate) fn shorten(&self, lease: Lease) {
+        self.0.fetch_min(lease.end().as_nanos(), Ordering::AcqRel);
+    }
+
     /// Moves the end; `false` if somebody has seen it already.
     pub(crate) fn extend(&self, lease: Lease) -> bool {
         let later = |end| (end != Lease::OVER.end().as_nanos()).then_some(lease.end().as_nanos());
@@ -109,6 +114,11 @@ impl Leadership {
 
     pub(crate) fn footing(&self) -> &Footing {
         &self.footing
+    }
+
+    /// In master mode, the version of the path's counter that stands for this leadership's znode.
+    pub(crate) fn incarnation(&self) -> Option<i32> {
+        self.node.incarnation
     }
 
     pub(crate) fn mark(&self) -> Option<&Mark> {

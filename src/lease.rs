@@ -1,8 +1,15 @@
 //! Until when a leadership may be acted upon: the arithmetic, without clocks and requests.
 //!
-//! The ensemble keeps a znode of ours for the session timeout after its leader server has heard of the session. A
+//! The ensemble keeps a znode for the session timeout after its leader server has heard of the session. A
 //! request that was answered, and after half a tick a transaction that commits, prove that it has heard of the session
 //! since the request was sent: see the module [`guarantees`](crate::guarantees) for why.
+//!
+//! ```text
+//!   created / taken_up / moved     a connection begins
+//!   answered(sent, at)             a server has answered on it
+//!   lease(sent)                    a transaction has committed: how long that is good for
+//!   shorten(timeout)               the session timeout is less than was known
+//! ```
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -45,6 +52,12 @@ impl Terms {
         self.session_timeout / 4
     }
 
+    /// The longest time for which the leader server goes through the sessions of a tick that it expires. What it hears
+    /// of them meanwhile saves none of them.
+    fn closing_window(&self) -> Duration {
+        self.session_timeout / 8
+    }
+
     /// How long a lease lasts from the moment that the ensemble's leader has heard of the session at the earliest.
     fn length(&self) -> Duration {
         self.session_timeout - self.margin
@@ -77,14 +90,17 @@ impl Lease {
     }
 }
 
-/// What is known about when the ensemble has heard of a session.
+/// What is known about when the ensemble has heard of a session, for as long as the session lasts.
 #[derive(Clone, Debug)]
 pub(crate) struct Evidence {
+    /// Which part of the session timeout is the margin.
+    margin: f64,
     terms: Terms,
-    /// A connect that began then has created the session or taken it up: servers ask the leader server before they
-    /// answer.
-    opened: Option<Timestamp>,
-    /// Requests that a server has answered, in the order of the answers, thinned out.
+    /// The latest instant since which the ensemble is proven to have heard of the session.
+    heard: Option<Timestamp>,
+    /// The beginning of the present connection, if anything is known of it.
+    attached: Option<Answered>,
+    /// Requests that a server has answered on the present connection, in the order of the answers, thinned out.
     answered: VecDeque<Answered>,
 }
 
@@ -92,13 +108,21 @@ pub(crate) struct Evidence {
 struct Answered {
     sent: Timestamp,
     at: Timestamp,
+    /// The ensemble could not expire the session before the answer.
+    in_time: bool,
 }
 
 impl Evidence {
-    /// Nothing is known of a session with these terms, but for the beginning of the connect that created it or took
-    /// it up, if that is known.
-    pub(crate) const fn new(terms: Terms, opened: Option<Timestamp>) -> Self {
-        Self { terms, opened, answered: VecDeque::new() }
+    /// Of a session that the present connection has created: the connect began then, and servers ask the whole ensemble
+    /// before they answer.
+    pub(crate) fn created(session_timeout: Duration, margin: f64, began: Timestamp) -> Self {
+        Self { heard: Some(began), ..Self::unknown(session_timeout, margin) }
+    }
+
+    /// Of a session that somebody else has opened.
+    pub(crate) fn unknown(session_timeout: Duration, margin: f64) -> Self {
+        let terms = Terms::new(session_timeout, margin);
+        Self { margin, terms, heard: None, attached: None, answered: VecDeque::new() }
     }
 
     /// The terms of the session.
@@ -106,39 +130,74 @@ impl Evidence {
         self.terms
     }
 
+    /// The lease that is granted without another transaction: none is valid for longer.
+    pub(crate) fn longest(&self) -> Lease {
+        self.heard.map_or(Lease::OVER, |heard| Lease::until(heard + self.terms.length()))
+    }
+
+    /// The session timeout is this, or what was known before, whichever is less. The leader server may have either: a
+    /// connection negotiates one, and a new leader server takes the one with which the session was created.
+    pub(crate) fn shorten(&mut self, session_timeout: Duration) {
+        if session_timeout < self.terms.session_timeout {
+            self.terms = Terms::new(session_timeout, self.margin);
+        }
+    }
+
+    /// Another connection has taken the session up: its connect began then, or later, and was answered at `at`.
+    pub(crate) fn taken_up(&mut self, began: Timestamp, at: Timestamp) {
+        self.attached = Some(self.answer(began, at));
+        // What another connection was answered may have been answered by a server that was cut off.
+        self.answered.clear();
+    }
+
+    /// The client has connected anew by itself, at some time until `now`, after the last answer that is known.
+    pub(crate) fn moved(&mut self, now: Timestamp) {
+        let known = self.answered.back().into_iter().chain(&self.attached).map(|it| it.sent);
+        if let Some(last) = known.chain(self.heard).max() {
+            self.taken_up(last, now);
+        }
+    }
+
     /// A server has answered a request of the session that was sent at `sent`, or later.
     pub(crate) fn answered(&mut self, sent: Timestamp, at: Timestamp) {
         let news = self.terms.session_timeout / 32;
-        // A proof that is still under way was sent no longer than that ago; of what was told before, one is enough.
+        // A proof that is still under way was sent no longer than that ago: keep only the newest entry before it.
         let oldest = sent.before(2 * self.terms.session_timeout);
         self.forget(oldest);
         if self.answered.back().is_none_or(|last| sent >= last.sent + news) {
-            self.answered.push_back(Answered { sent, at });
+            self.answered.push_back(self.answer(sent, at));
         }
     }
 
     /// The lease that a transaction grants which was sent at `sent`, or later, and has committed.
     pub(crate) fn lease(&mut self, sent: Timestamp) -> Lease {
         self.forget(sent);
-        let relay = self.terms.relay();
-        let told = self.answered.front().filter(|it| it.is_told(relay, sent)).map(|it| it.sent);
-        let heard = told.max(self.opened.filter(|opened| *opened <= sent));
-        heard.map_or(Lease::OVER, |heard| Lease::until(heard + self.terms.length()))
+        let told = self.answered.front().filter(|it| it.is_told(self.terms, sent)).map(|it| it.sent);
+        let attached =
+            self.attached.filter(|it| it.in_time || it.is_told(self.terms, sent)).map(|it| it.sent);
+        self.heard = self.heard.max(told).max(attached.filter(|began| *began <= sent));
+        self.longest()
+    }
+
+    fn answer(&self, sent: Timestamp, at: Timestamp) -> Answered {
+        let in_time = self.heard.is_some_and(|heard| at < heard + self.terms.session_timeout);
+        Answered { sent, at, in_time }
     }
 
     /// Forgets all but the last of those that the leader server was told of by then.
     fn forget(&mut self, by: Timestamp) {
-        let relay = self.terms.relay();
-        while self.answered.get(1).is_some_and(|it| it.is_told(relay, by)) {
+        while self.answered.get(1).is_some_and(|it| it.is_told(self.terms, by)) {
             self.answered.pop_front();
         }
     }
 }
 
 impl Answered {
-    /// Whether a transaction that was sent then finds the leader server told of this.
-    fn is_told(&self, relay: Duration, sent: Timestamp) -> bool {
-        self.at + relay <= sent
+    /// Whether a transaction that was sent then and commits shows that the leader server was told of this, and kept the
+    /// session because of it.
+    fn is_told(&self, terms: Terms, sent: Timestamp) -> bool {
+        let closing = if self.in_time { Duration::ZERO } else { terms.closing_window() };
+        self.at + terms.relay() + closing <= sent
     }
 }
 
@@ -150,35 +209,49 @@ mod tests {
         Timestamp::from_nanos(1_000_000_000_000 + milliseconds * 1_000_000)
     }
 
-    /// 8.4 s: beats of 1.2 s, relayed within 2.1 s, leases of 7 s.
-    fn evidence(opened: Option<Timestamp>) -> Evidence {
-        Evidence::new(Terms::new(Duration::from_millis(8400), DEFAULT_MARGIN), opened)
+    const TIMEOUT: Duration = Duration::from_millis(8400);
+
+    /// 8.4 s: beats of 1.2 s, relayed within 2.1 s, closing windows of 1.05 s, leases of 7 s.
+    fn unknown() -> Evidence {
+        Evidence::unknown(TIMEOUT, DEFAULT_MARGIN)
+    }
+
+    fn created(began: u64) -> Evidence {
+        Evidence::created(TIMEOUT, DEFAULT_MARGIN, at(began))
     }
 
     #[test]
     fn nothing_heard_is_no_lease() {
-        assert_eq!(evidence(None).lease(at(0)), Lease::OVER);
-        assert_eq!(evidence(Some(at(5))).lease(at(4)), Lease::OVER);
+        assert_eq!(unknown().lease(at(0)), Lease::OVER);
     }
 
     #[test]
     fn a_session_that_was_just_opened_was_heard_of() {
-        assert_eq!(evidence(Some(at(100))).lease(at(150)), Lease::until(at(7100)));
+        assert_eq!(created(100).lease(at(150)), Lease::until(at(7100)));
     }
 
     #[test]
     fn an_answer_counts_when_it_has_been_relayed() {
-        let mut evidence = evidence(None);
+        let mut evidence = created(0);
+        evidence.answered(at(1000), at(1010));
+        assert_eq!(evidence.lease(at(3109)), Lease::until(at(7000)));
+        assert_eq!(evidence.lease(at(3110)), Lease::until(at(8000)));
+    }
+
+    #[test]
+    fn of_an_unknown_session_an_answer_counts_when_the_session_cannot_be_closing_any_more() {
+        let mut evidence = unknown();
         evidence.answered(at(0), at(10));
-        assert_eq!(evidence.lease(at(2109)), Lease::OVER);
-        assert_eq!(evidence.lease(at(2110)), Lease::until(at(7000)));
+        assert_eq!(evidence.lease(at(3159)), Lease::OVER);
+        assert_eq!(evidence.lease(at(3160)), Lease::until(at(7000)));
     }
 
     #[test]
     fn with_a_steady_beat_a_lease_lasts_a_bit_longer_than_half_the_session_timeout() {
-        let mut evidence = evidence(None);
+        let mut evidence = created(0);
         for beat in 0..=10 {
             evidence.answered(at(1200 * beat), at(1200 * beat + 50));
+            evidence.lease(at(1200 * beat));
         }
         // The beat before the last: 0.548 of the session timeout are left.
         assert_eq!(evidence.lease(at(12_000)), Lease::until(at(9600 + 7000)));
@@ -187,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_pause_before_the_proof_counts_against_it() {
-        let mut evidence = evidence(Some(at(0)));
+        let mut evidence = created(0);
         evidence.answered(at(100), at(101));
         // Stopped for most of the session timeout: the ensemble is about to expire the session.
         let lease = evidence.lease(at(8000));
@@ -196,18 +269,67 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_is_taken_up_in_time_was_heard_of() {
+        let mut evidence = created(0);
+        evidence.taken_up(at(8300), at(8399));
+        assert_eq!(evidence.lease(at(8399)), Lease::until(at(8300 + 7000)));
+    }
+
+    /// `SessionTrackerImpl.run` takes a whole tick's sessions at a time, and expires those that it hears of meanwhile
+    /// all the same.
+    #[test]
+    fn a_session_that_may_be_expiring_was_not_heard_of_when_it_is_taken_up() {
+        let mut evidence = created(0);
+        evidence.taken_up(at(8300), at(8400));
+        assert_eq!(evidence.lease(at(8400 + 3149)), Lease::until(at(7000)));
+        assert_eq!(evidence.lease(at(8400 + 3150)), Lease::until(at(8300 + 7000)));
+    }
+
+    #[test]
+    fn what_another_connection_was_answered_does_not_count_after_a_move() {
+        let mut evidence = created(0);
+        evidence.answered(at(1000), at(1010));
+        evidence.answered(at(7000), at(7010));
+        // By a server that was cut off, perhaps. When the client has moved, nobody has heard of it in time.
+        evidence.moved(at(9000));
+        assert_eq!(evidence.lease(at(9200)), Lease::until(at(7000)));
+        // The client moved after the last answer that the other server gave.
+        assert_eq!(evidence.lease(at(9000 + 3150)), Lease::until(at(7000 + 7000)));
+    }
+
+    #[test]
+    fn a_move_in_time_is_worth_the_last_answer() {
+        let mut evidence = created(0);
+        evidence.answered(at(1000), at(1010));
+        evidence.moved(at(3000));
+        assert_eq!(evidence.lease(at(3000)), Lease::until(at(1000 + 7000)));
+    }
+
+    #[test]
+    fn the_least_timeout_counts() {
+        let mut evidence = created(0);
+        evidence.lease(at(10));
+        evidence.shorten(2 * TIMEOUT);
+        assert_eq!(evidence.longest(), Lease::until(at(7000)));
+        evidence.shorten(TIMEOUT / 2);
+        assert_eq!(evidence.longest(), Lease::until(at(3500)));
+        assert_eq!(evidence.terms().session_timeout(), TIMEOUT / 2);
+    }
+
+    #[test]
     fn who_waits_for_a_week_remembers_the_last_moments() {
-        let mut evidence = evidence(None);
+        let mut evidence = unknown();
         for beat in 0..500_000 {
             evidence.answered(at(1200 * beat), at(1200 * beat + 50));
             assert!(evidence.answered.len() < 32);
         }
-        assert_eq!(evidence.lease(at(1200 * 500_000)), Lease::until(at(1200 * 499_998 + 7000)));
+        // The one before the last is not known to have come in time.
+        assert_eq!(evidence.lease(at(1200 * 500_000)), Lease::until(at(1200 * 499_997 + 7000)));
     }
 
     #[test]
     fn requests_in_quick_succession_take_no_space() {
-        let mut evidence = evidence(None);
+        let mut evidence = created(0);
         for i in 0..100_000 {
             evidence.answered(at(i), at(i + 1));
             if i % 1200 == 0 {

@@ -52,5 +52,5 @@ pub use self::error::{BoxError, Error, Lost, MAX_IDENTITY_BYTES, ParseModeError}
 pub use self::guarded::{GuardedError, GuardedWrite, MAX_GUARDED_BYTES};
 pub use self::leadership::Leadership;
 pub use self::observer::LeaderWatch;
-pub use self::session::{Connect, ConnectError, Session, SessionBuilder};
+pub use self::session::{Connect, ConnectError, Resume, Session, SessionBuilder};
 pub use self::types::{Contender, FencingToken, Mode, Sequence, SessionId, Standing};

@@ -3,7 +3,9 @@
 //! Target `zookeeper_election`; the fields `session`, `path`, `identity`, `node`, `token` keep their meaning
 //! throughout.
 
-use tracing::{debug, info, warn};
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
 
 use crate::error::{Error, Lost};
 use crate::session::ConnectError;
@@ -17,6 +19,14 @@ pub(crate) fn connected(session: SessionId, connection: u64) {
 
 pub(crate) fn suspended(session: SessionId) {
     warn!(target: TARGET, %session, "connection to the ensemble lost");
+}
+
+pub(crate) fn timeout_differs(session: SessionId, before: Duration, now: Duration) {
+    warn!(
+        target: TARGET, %session, ?before, ?now,
+        "another server gives the session another timeout; leases are measured with the least: give all servers the \
+         same minSessionTimeout and maxSessionTimeout"
+    );
 }
 
 pub(crate) fn session_lost(session: SessionId) {
@@ -81,6 +91,10 @@ pub(crate) fn campaign_ended(error: &Error) {
     }
 }
 
+pub(crate) fn contender_failed(reason: &str, led: bool) {
+    error!(target: TARGET, reason, led, "the contender's task panicked; its znode is looked for and removed");
+}
+
 pub(crate) fn removal_failed(error: &Error) {
     warn!(target: TARGET, "the contender's znode was not removed: {error}");
 }
@@ -93,16 +107,20 @@ pub(crate) fn proof_failed(reason: &str) {
     debug!(target: TARGET, reason, "the session could not be proven");
 }
 
-pub(crate) fn work_goes_on(grace: std::time::Duration) {
+pub(crate) fn work_goes_on(grace: Duration) {
     warn!(target: TARGET, ?grace, "the leader's work has not ended in time; its znode is removed all the same");
 }
 
-pub(crate) fn task_panicked(panic: &str, pause: std::time::Duration) {
+pub(crate) fn task_panicked(panic: &str, pause: Duration) {
     warn!(target: TARGET, panic, ?pause, "the leader's task panicked; campaigning again after a pause");
 }
 
-pub(crate) fn task_failed(error: &(dyn std::error::Error + Send + Sync), pause: std::time::Duration) {
+pub(crate) fn task_failed(error: &(dyn std::error::Error + Send + Sync), pause: Duration) {
     warn!(target: TARGET, %error, ?pause, "the leader's task failed; campaigning again after a pause");
+}
+
+pub(crate) fn guarded_write(token: FencingToken) {
+    debug!(target: TARGET, %token, "sending a guarded write");
 }
 
 pub(crate) fn breadcrumb_found(identity: &str, token: FencingToken, fencing: bool) {

@@ -69,13 +69,12 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// The number that ZooKeeper appended to the name of a sequential znode.
+/// The number that ZooKeeper appended to the name of a sequential znode: ten digits (`0000000001`), ordered by value.
 ///
-/// ZooKeeper counts with 32 bits per directory and prints ten digits (`0000000001`). After 2147483647 a
-/// server goes on at -2147483648, so two numbers are compared by their distance and not by their value:
-/// see [`Sequence::precedes`]. There is no `Ord`, because that relation is not transitive over distances of
-/// more than 2^31.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// ZooKeeper counts with 32 bits per directory. A server whose counter has come to its end, 2147483647, stays there
+/// and gives that name out again and again. So this number says nothing about the order any more, and campaigns in such
+/// a directory end with [`Error::SequenceExhausted`](crate::Error::SequenceExhausted).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(i32);
 
 impl Sequence {
@@ -84,20 +83,15 @@ impl Sequence {
         Self(number)
     }
 
-    /// The value, which is negative after the counter's overflow.
+    /// The value.
     pub const fn number(self) -> i32 {
         self.0
     }
 
-    /// Whether this number was given out before the other one. Right as long as the directory handed out
-    /// fewer than 2^31 numbers between the two.
-    pub const fn precedes(self, other: Self) -> bool {
-        self.distance_from(other) < 0
-    }
-
-    /// How many numbers after `other` this one was given out; negative when it was before.
-    pub(crate) const fn distance_from(self, other: Self) -> i32 {
-        self.0.wrapping_sub(other.0)
+    /// Whether a directory gives it out once only: not the last number, nor a negative one, which very old servers
+    /// have given out.
+    pub(crate) const fn is_given_out_once(self) -> bool {
+        0 <= self.0 && self.0 < i32::MAX
     }
 }
 
@@ -248,6 +242,9 @@ impl std::ops::Add<Duration> for Timestamp {
 pub(crate) struct Node {
     pub(crate) path: String,
     pub(crate) token: FencingToken,
+    /// Master mode: the version of the path's counter that the create has left, if that is known. It grows with each
+    /// master, so that a transaction that checks it means this znode and no later one at the same path.
+    pub(crate) incarnation: Option<i32>,
 }
 
 impl Node {
@@ -294,11 +291,13 @@ mod tests {
     }
 
     #[test]
-    fn sequences_are_compared_across_the_overflow() {
-        assert!(Sequence::new(1).precedes(Sequence::new(2)));
-        assert!(!Sequence::new(2).precedes(Sequence::new(2)));
-        assert!(Sequence::new(i32::MAX).precedes(Sequence::new(i32::MIN)));
-        assert!(!Sequence::new(i32::MIN).precedes(Sequence::new(i32::MAX)));
+    fn the_last_number_of_a_directory_is_given_out_again_and_again() {
+        for number in [0, 1, i32::MAX - 1] {
+            assert!(Sequence::new(number).is_given_out_once(), "{number}");
+        }
+        for number in [i32::MAX, -1, i32::MIN] {
+            assert!(!Sequence::new(number).is_given_out_once(), "{number}");
+        }
     }
 
     #[test]

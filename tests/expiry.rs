@@ -10,7 +10,7 @@ use support::{
     unique_path,
 };
 use zookeeper_election::zookeeper_client::{Client, SessionInfo, SessionState};
-use zookeeper_election::{Connect, ConnectError, Error, Lost, Mode, Session, Standing, async_trait};
+use zookeeper_election::{Connect, ConnectError, Error, Lost, Mode, Resume, Session, Standing, async_trait};
 
 on_both_servers! {
     whoever_waits_joins_again_at_the_tail;
@@ -31,10 +31,10 @@ struct Recording {
 
 #[async_trait]
 impl Connect for Recording {
-    async fn connect(&self, resume: Option<SessionInfo>) -> Result<Client, ConnectError> {
+    async fn connect(&self, resume: Option<Resume>) -> Result<Client, ConnectError> {
         let mut connector = Client::connector().with_fail_eagerly().with_session_timeout(SESSION_TIMEOUT);
-        if let Some(session) = resume {
-            connector = connector.with_session(session);
+        if let Some(resume) = resume {
+            connector = connector.with_session(resume.session);
         }
         let client = connector.connect(&self.servers).await?;
         *self.session.lock().unwrap() = Some(client.session().clone());
@@ -218,13 +218,13 @@ struct Watching {
 
 #[async_trait]
 impl Connect for Watching {
-    async fn connect(&self, resume: Option<SessionInfo>) -> Result<Client, ConnectError> {
+    async fn connect(&self, resume: Option<Resume>) -> Result<Client, ConnectError> {
         if let Some(last) = self.last.lock().unwrap().take() {
             self.stood.lock().unwrap().push(last.peek_state());
         }
         let mut connector = Client::connector().with_fail_eagerly().with_session_timeout(SESSION_TIMEOUT);
-        if let Some(session) = resume {
-            connector = connector.with_session(session);
+        if let Some(resume) = resume {
+            connector = connector.with_session(resume.session);
         }
         let client = connector.connect(&self.servers).await?;
         *self.last.lock().unwrap() = Some(client.state_watcher());

@@ -15,6 +15,7 @@ use zookeeper_election::embedded::Server;
 on_both_servers! {
     the_next_in_the_queue_leads_when_the_leader_is_killed: 3 servers;
     a_master_that_is_killed_is_replaced: 3 servers;
+    all_of_them_are_terminated_at_once_and_end_well;
 }
 
 /// What the servers tick, unless a test says otherwise.
@@ -111,6 +112,23 @@ async fn a_leader_that_is_terminated_hands_over(servers: &str) {
     assert!(queue[2].exits().await);
     let observer = connect(servers).await;
     assert!(identities(&observer.election(&path).build().unwrap()).await.is_empty());
+}
+
+async fn all_of_them_are_terminated_at_once_and_end_well(zookeeper: ZooKeeper) {
+    let rounds = std::env::var("ROUNDS").map_or(10, |rounds| rounds.parse().expect("a number of rounds"));
+    let servers = zookeeper.connect_string();
+    let mut failures = Vec::new();
+    for round in 0..rounds {
+        let path = unique_path("at-once");
+        let mut queue = start(&servers, &path, &["a", "b", "c"], "2s").await;
+        queue.iter().for_each(|process| process.signal(Signal::TERM));
+        for process in &mut queue {
+            if !process.exits().await {
+                failures.push(format!("round {round}: {}", process.id));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{rounds} rounds, ends with an error: {failures:?}");
 }
 
 async fn a_master_that_is_killed_is_replaced(zookeeper: ZooKeeper) {

@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("session", "backoff clock error lease path telemetry types work zookeeper_client"),
     ("driver", "clock error leadership lease machine path session telemetry types work zookeeper_client"),
     // Guarded writes speak of the client's own types: its ACLs, modes, results and errors.
-    ("guarded", "error leadership path session zookeeper_client"),
+    ("guarded", "error leadership machine path session telemetry zookeeper_client"),
     ("breadcrumb", "backoff error guarded leadership path session telemetry types zookeeper_client"),
     ("leadership", "breadcrumb clock driver error guarded lease session types work"),
     ("roster", "driver error machine path session types"),

@@ -26,6 +26,7 @@ on_both_servers! {
     a_directory_that_vanishes_under_those_who_campaign_is_created_again;
     withdrawing_ends_a_run_wherever_it_is;
     closing_removes_the_znodes_before_it_ends_the_session;
+    a_leader_and_the_next_who_close_at_the_same_moment_are_both_closed;
 }
 
 async fn children(client: &Client, path: &str) -> Vec<String> {
@@ -304,4 +305,24 @@ async fn closing_removes_the_znodes_before_it_ends_the_session(zookeeper: ZooKee
     let first = |op| requests.iter().position(|it| *it == op);
     let (delete, close) = (first(OpCode::DELETE), first(OpCode::CLOSE));
     assert!(delete.is_some() && delete < close, "{requests:?}");
+}
+
+async fn a_leader_and_the_next_who_close_at_the_same_moment_are_both_closed(zookeeper: ZooKeeper) {
+    const ROUNDS: u32 = 100;
+    let path = unique_path("together");
+    let servers = zookeeper.connect_string();
+    let mut failures = Vec::new();
+    for round in 0..ROUNDS {
+        let mut a = Contender::join(&servers, &path, Mode::Sequential, "a").await;
+        let b = Contender::join(&servers, &path, Mode::Sequential, "b").await;
+        let leadership = a.leads().await;
+        let (first, second) = tokio::join!(a.session.close(), b.session.close());
+        assert!(!leadership.is_valid());
+        for (id, closed) in [("a", first), ("b", second)] {
+            failures.extend(closed.err().map(|error| format!("round {round}, {id}: {error}")));
+        }
+    }
+    assert!(failures.is_empty(), "{} of {ROUNDS} rounds: {failures:#?}", failures.len());
+    let observer = connect(&servers).await;
+    assert!(identities(&observer.election(&path).build().unwrap()).await.is_empty());
 }

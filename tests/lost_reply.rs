@@ -35,7 +35,7 @@ async fn one_znode(zookeeper: ZooKeeper, mode: Mode, when: When, how: How) {
 
     let session = connect(&proxy.address()).await;
     let id = session.id();
-    proxy.arm(Fault::on_create(when, how));
+    proxy.arm(Fault::on_join(when, how));
     let mut second = Contender::join_on(session, &path, mode, "second").await;
     proxy.fired().await;
     assert_eq!(second.session.id(), id, "still the same session");
@@ -84,7 +84,7 @@ async fn a_campaign_that_is_dropped_while_the_reply_is_lost_leaves_no_znode(zook
     for how in [How::Fin, How::Reset, How::Silence] {
         let session = connect(&proxy.address()).await;
         let election = session.election(&path).identity("second").build().unwrap();
-        proxy.arm(Fault::on_create(When::After, how));
+        proxy.arm(Fault::on_join(When::After, how));
         {
             let campaign = election.campaign();
             tokio::pin!(campaign);
@@ -164,7 +164,7 @@ async fn a_namesake_on_another_session_is_not_robbed(zookeeper: ZooKeeper, mode:
     let mut first = Contender::join(&zookeeper.connect_string(), &path, mode, "twin").await;
     let leadership = first.leads().await;
     let session = connect(&proxy.address()).await;
-    proxy.arm(Fault::on_create(when, How::Fin));
+    proxy.arm(Fault::on_join(when, How::Fin));
     let mut second = Contender::join_on(session, &path, mode, "twin").await;
     proxy.fired().await;
     assert!(second.campaigns(), "two leaders on {}", leadership.node());

@@ -4,13 +4,20 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use support::{Contender, PATIENCE, ZooKeeper, eventually, identities, on_both_servers, queue, unique_path};
-use zookeeper_election::{Mode, Standing};
+use support::{
+    Contender, PATIENCE, SESSION_TIMEOUT, ZooKeeper, connect, eventually, identities, on_both_servers, queue,
+    unique_path,
+};
+use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
+use zookeeper_election::{Error, Mode, Session, Standing};
 
 on_both_servers! {
     five_contenders_form_a_queue_and_each_watches_its_predecessor_alone: 3 servers;
     a_predecessor_whose_data_is_changed_and_that_leaves_is_followed;
     foreign_children_are_ignored;
+    a_znode_that_does_not_go_by_itself_ends_the_campaign_behind_it;
+    a_directory_whose_numbers_are_used_up_ends_campaigns;
+    a_znode_of_the_own_session_that_nobody_answers_for_is_removed;
 }
 
 async fn five(zookeeper: &ZooKeeper, path: &str) -> Vec<Contender> {
@@ -138,4 +145,75 @@ async fn foreign_children_are_ignored(zookeeper: ZooKeeper) {
     let leadership = a.leads().await;
     assert_eq!(identities(&a.election).await, ["a"]);
     assert_eq!(a.election.leader().await.unwrap().unwrap().token, leadership.token());
+}
+
+/// A tool that copies znodes makes persistent ones of contenders' znodes.
+async fn a_znode_that_does_not_go_by_itself_ends_the_campaign_behind_it(zookeeper: ZooKeeper) {
+    let path = unique_path("copied");
+    let operator = Client::connect(&zookeeper.connect_string()).await.unwrap();
+    let everything = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    operator.mkdir(&path, &everything).await.unwrap();
+    let copied = format!("{path}/guid_");
+    let options = CreateMode::PersistentSequential.with_acls(Acls::anyone_all());
+    let (_, sequence) = operator.create(&copied, b"a", &options).await.unwrap();
+    let copied = format!("{copied}{sequence}");
+
+    let session = connect(&zookeeper.connect_string()).await;
+    let election = session.election(&path).identity("b").build().unwrap();
+    let campaign = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end");
+    let error = campaign.expect_err("nobody can lead");
+    assert!(matches!(&error, Error::NotEphemeral { path } if *path == copied), "{error:?}");
+    assert!(error.to_string().contains("delete it"), "{error}");
+    election.withdraw().await.unwrap();
+    assert_eq!(operator.list_children(&path).await.unwrap().len(), 1, "its own znode is gone");
+
+    operator.delete(&copied, None).await.unwrap();
+    election.campaign().await.unwrap().resign().await.unwrap();
+}
+
+/// A server whose counter has come to its end gives the last number out again and again.
+async fn a_directory_whose_numbers_are_used_up_ends_campaigns(zookeeper: ZooKeeper) {
+    let operator = Client::connect(&zookeeper.connect_string()).await.unwrap();
+    for last in ["guid_2147483647", "guid_-000000001"] {
+        let path = unique_path("exhausted");
+        operator.mkdir(&path, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
+        let options = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
+        operator.create(&format!("{path}/{last}"), b"a", &options).await.unwrap();
+        let session = connect(&zookeeper.connect_string()).await;
+        let election = session.election(&path).identity("b").build().unwrap();
+        let campaign = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end");
+        let error = campaign.expect_err("there is no order any more");
+        assert!(matches!(error, Error::SequenceExhausted { .. }), "{error:?}");
+        assert!(error.to_string().contains("another path"), "{error}");
+        election.withdraw().await.unwrap();
+        assert_eq!(operator.list_children(&path).await.unwrap(), [last]);
+    }
+}
+
+/// Such a znode would stand in everybody's way for as long as the session lives.
+async fn a_znode_of_the_own_session_that_nobody_answers_for_is_removed(zookeeper: ZooKeeper) {
+    let dir = unique_path("forgotten");
+    let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
+    let client = connector.connect(&zookeeper.connect_string()).await.unwrap();
+    client.mkdir(&dir, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
+    let master = format!("{dir}/master");
+    for (mode, path) in [(Mode::Sequential, &dir), (Mode::Master, &master)] {
+        let (options, forgotten) = match mode {
+            Mode::Master => (CreateMode::Ephemeral, master.clone()),
+            _ => (CreateMode::EphemeralSequential, format!("{dir}/guid_")),
+        };
+        client.create(&forgotten, b"x", &options.with_acls(Acls::anyone_all())).await.unwrap();
+        let session = Session::from_client(client.clone());
+        let election = session.election(path).mode(mode).identity("x").build().unwrap();
+        let campaign = tokio::time::timeout(PATIENCE, election.campaign()).await;
+        campaign.expect("an end").unwrap().resign().await.unwrap();
+        // Those of other contenders on the same session are left alone, also by another `Session`.
+        let leadership = election.campaign().await.unwrap();
+        let other = Session::from_client(client.clone());
+        let mut next = Contender::join_on(other, path, mode, "x").await;
+        tokio::time::sleep(SESSION_TIMEOUT / 4).await;
+        assert!(leadership.is_valid() && next.campaigns(), "{mode}");
+        leadership.resign().await.unwrap();
+        next.leads().await.resign().await.unwrap();
+    }
 }

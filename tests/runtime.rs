@@ -2,19 +2,25 @@
 
 mod support;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use support::{PATIENCE, ZooKeeper, connect, on_both_servers, unique_path};
+use support::{
+    Contender, PATIENCE, SESSION_TIMEOUT, ZooKeeper, connect, eventually, on_both_servers, unique_path,
+};
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::block_in_place;
+use tokio::task::{JoinHandle, block_in_place};
 use zookeeper_election::zookeeper_client::Client;
-use zookeeper_election::{BoxError, Error, LeaderTask, Leadership, Lost, Session, async_trait};
+use zookeeper_election::{BoxError, Error, LeaderTask, Leadership, Lost, Mode, Session, async_trait};
 
 on_both_servers! {
     every_future_can_be_spawned;
     a_current_thread_runtime_is_enough: #[tokio::test];
     shutting_down_the_session_s_runtime_ends_everything_on_it;
     a_leader_on_a_client_whose_runtime_is_shut_down_steps_down;
+    nobody_leads_while_a_leader_works_on_whose_session_s_runtime_was_shut_down;
+    the_application_s_client_stays_as_long_as_a_leader_works_on_whose_session_s_runtime_was_shut_down;
 }
 
 struct Nothing;
@@ -120,4 +126,108 @@ async fn a_leader_on_a_client_whose_runtime_is_shut_down_steps_down(zookeeper: Z
     let lost = tokio::time::timeout(PATIENCE, leadership.lost()).await.expect("the leadership ends");
     assert_eq!(lost, Lost::SessionExpired);
     assert!(matches!(election.campaign().await, Err(Error::SessionLost)));
+}
+
+/// Work that does not notice its end before the runtime of the session has been down for a while.
+const BLOCKED: Duration = SESSION_TIMEOUT.checked_div(2).unwrap();
+
+/// A leader who works on the test's own runtime, and somebody else who asks for the validity all the time.
+struct Working {
+    work: JoinHandle<Instant>,
+    asking: std::thread::JoinHandle<Instant>,
+    down: Arc<AtomicBool>,
+}
+
+impl Working {
+    async fn start(leadership: Leadership) -> Self {
+        let leadership = Arc::new(leadership);
+        let (begun, down) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (it, begins, is_down) = (leadership.clone(), begun.clone(), down.clone());
+        let work = tokio::spawn(async move {
+            let work = async {
+                begins.store(true, Ordering::SeqCst);
+                while !is_down.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                std::thread::sleep(BLOCKED);
+                Instant::now()
+            };
+            it.hold(work).await.expect("the work has ended before it could be dropped")
+        });
+        let asking = std::thread::spawn(move || {
+            let mut last = Instant::now();
+            while leadership.is_valid() {
+                last = Instant::now();
+            }
+            last
+        });
+        eventually("the work", PATIENCE, async || begun.load(Ordering::SeqCst).then_some(())).await;
+        Self { work, asking, down }
+    }
+
+    /// When nobody acted as the leader any more.
+    async fn ends(self) -> Instant {
+        self.down.store(true, Ordering::SeqCst);
+        let worked = self.work.await.unwrap();
+        worked.max(block_in_place(|| self.asking.join().unwrap()))
+    }
+}
+
+/// Waits for the lead, and tells when it was won.
+fn wait_for_the_lead(mut contender: Contender) -> JoinHandle<Instant> {
+    tokio::spawn(async move {
+        let leadership = contender.leads().await;
+        let since = Instant::now();
+        leadership.resign().await.unwrap();
+        since
+    })
+}
+
+async fn nobody_leads_while_a_leader_works_on_whose_session_s_runtime_was_shut_down(zookeeper: ZooKeeper) {
+    for round in 0..3 {
+        let session_s = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (path, servers) = (unique_path("works-on"), zookeeper.connect_string());
+        let campaign = session_s.spawn(async move {
+            let session = connect(&servers).await;
+            let election = session.election(&path).build().unwrap();
+            let leadership = election.campaign().await.unwrap();
+            (leadership, path)
+        });
+        let (leadership, path) = campaign.await.unwrap();
+        let b = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "b").await;
+        let b = wait_for_the_lead(b);
+        let working = Working::start(leadership).await;
+        block_in_place(|| session_s.shutdown_timeout(Duration::from_secs(5)));
+        let ended = working.ends().await;
+        let since = b.await.unwrap();
+        assert!(since > ended, "round {round}: the next led {:?} before the work ended", ended - since);
+    }
+}
+
+async fn the_application_s_client_stays_as_long_as_a_leader_works_on_whose_session_s_runtime_was_shut_down(
+    zookeeper: ZooKeeper,
+) {
+    let session_s = another_runtime();
+    let path = unique_path("works-on");
+    let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
+    // The application keeps no handle of its own.
+    let client = connector.connect(&zookeeper.connect_string()).await.unwrap();
+    let election =
+        session_s.spawn(async move { Session::from_client(client) }).await.unwrap().election(&path);
+    let election = election.build().unwrap();
+    let leadership = election.campaign().await.unwrap();
+    drop(election);
+    let b = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "b").await;
+    let b = wait_for_the_lead(b);
+    let working = Working::start(leadership).await;
+    block_in_place(|| session_s.shutdown_timeout(Duration::from_secs(5)));
+    let ended = working.ends().await;
+    // The last handle has gone with the work, and the client with it.
+    let since = b.await.unwrap();
+    assert!(since > ended, "the next led {:?} before the work ended", ended - since);
+    assert!(
+        ended.elapsed() < SESSION_TIMEOUT,
+        "the client is closed, not left to expire: {:?}",
+        ended.elapsed()
+    );
 }

@@ -9,9 +9,9 @@ use support::{
     Contender, Ensemble, PATIENCE, SESSION_TIMEOUT, ZooKeeper, connect, eventually, identities,
     on_both_servers, unique_path,
 };
-use zookeeper_election::zookeeper_client::{Client, SessionInfo};
+use zookeeper_election::zookeeper_client::Client;
 use zookeeper_election::{
-    Connect, ConnectError, Election, FencingToken, Lost, Mode, Session, Standing, async_trait,
+    Connect, ConnectError, Election, FencingToken, Lost, Mode, Resume, Session, Standing, async_trait,
 };
 
 on_both_servers! {
@@ -133,10 +133,10 @@ struct ReadOnlyWillDo(String);
 
 #[async_trait]
 impl Connect for ReadOnlyWillDo {
-    async fn connect(&self, resume: Option<SessionInfo>) -> Result<Client, ConnectError> {
+    async fn connect(&self, resume: Option<Resume>) -> Result<Client, ConnectError> {
         let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT).with_readonly(true);
         let connector = match resume {
-            Some(session) => connector.with_session(session),
+            Some(resume) => connector.with_session(resume.session),
             None => connector,
         };
         Ok(connector.with_fail_eagerly().connect(&self.0).await?)

@@ -98,7 +98,7 @@ async fn a_znode_that_a_twin_has_claimed_is_not_used_by_its_creator(zookeeper: Z
 
     // The create of a (contender 2) does not reach the server, and a may not look for it yet.
     proxy.refuse(true);
-    proxy.arm(Fault::on_create(When::Before, How::Fin));
+    proxy.arm(Fault::on_join(When::Before, How::Fin));
     let it = a.clone();
     let a_campaign = tokio::spawn(async move { it.campaign().await });
     proxy.fired().await;
@@ -116,7 +116,7 @@ async fn a_znode_that_a_twin_has_claimed_is_not_used_by_its_creator(zookeeper: Z
     let it = b.clone();
     let b_campaign = tokio::spawn(async move { it.campaign().await });
     eventually("the create of b", PATIENCE, async || {
-        proxy.requests().contains(&OpCode::CREATE2).then_some(())
+        proxy.requests().contains(&OpCode::MULTI_CREATE).then_some(())
     })
     .await;
     hold(&path, 3);

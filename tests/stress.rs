@@ -55,7 +55,7 @@ async fn no_two_leaders_and_no_ghosts(zookeeper: ZooKeeper, mode: Mode) {
         .map(|election| tokio::spawn(contend(election.clone(), tokens.clone(), until)))
         .collect();
     const OPERATIONS: &[&[OpCode]] =
-        &[&[OpCode::CREATE2], &[OpCode::DELETE], &[OpCode::GET_DATA], &[OpCode::GET_CHILDREN]];
+        &[&[OpCode::MULTI_CREATE], &[OpCode::DELETE], &[OpCode::GET_DATA], &[OpCode::GET_CHILDREN]];
     while Instant::now() < until {
         let when = if random().is_multiple_of(3) { When::Before } else { When::After };
         let how = if random().is_multiple_of(2) { How::Fin } else { How::Reset };

@@ -10,11 +10,14 @@ use support::{
     Contender, PATIENCE, SESSION_TIMEOUT, ZooKeeper, connect, eventually, on_both_servers, unique_path,
 };
 use tokio::task::JoinHandle;
-use zookeeper_election::{BoxError, Election, Error, LeaderTask, Leadership, Lost, Mode, async_trait};
+use zookeeper_election::{
+    BoxError, Election, Error, LeaderTask, Leadership, Lost, Mode, Session, async_trait,
+};
 
 on_both_servers! {
     the_next_one_leads_when_the_work_has_ended;
     after_the_grace_period_the_znode_goes_all_the_same;
+    spans_without_end_are_waited_for_without_end;
     closing_leaves_a_session_whose_leader_works_on_to_expire;
     a_task_that_panics_gives_the_lead_to_the_next_and_campaigns_again;
 }
@@ -91,6 +94,32 @@ async fn after_the_grace_period_the_znode_goes_all_the_same(zookeeper: ZooKeeper
     assert!(!held.is_finished());
     work.end();
     held.await.unwrap().unwrap_err();
+}
+
+async fn spans_without_end_are_waited_for_without_end(zookeeper: ZooKeeper) {
+    // The longest that there are, and ones that a clock can just not express.
+    for endless in [Duration::MAX, Duration::from_secs(u64::MAX / 2), Duration::from_secs(u64::MAX / 4)] {
+        let path = unique_path("endless");
+        let builder = Session::builder()
+            .session_timeout(Duration::from_millis(i32::MAX as u64))
+            .connect_timeout(endless)
+            .request_timeout(endless);
+        let session = builder.connect(&zookeeper.connect_string()).await.unwrap();
+        let a = session.election(&path).identity("a").grace(endless).build().unwrap();
+        let leadership = a.campaign().await.unwrap();
+        let mut b = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "b").await;
+        let work = Blocking::default();
+        let held = work.start(leadership);
+        work.has_begun().await;
+        let withdrawal = tokio::spawn(async move { a.withdraw().await });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(b.campaigns() && !withdrawal.is_finished(), "the work goes on");
+        work.end();
+        assert_eq!(held.await.unwrap(), Err(Lost::Resigned));
+        tokio::time::timeout(PATIENCE, withdrawal).await.expect("an end").unwrap().unwrap();
+        b.leads().await.resign().await.unwrap();
+        session.close().await.unwrap();
+    }
 }
 
 async fn closing_leaves_a_session_whose_leader_works_on_to_expire(zookeeper: ZooKeeper) {

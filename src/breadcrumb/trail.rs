@@ -69,8 +69,8 @@ impl Trail {
         let path = self.path.as_str();
         let over = || Failure::Rejected("the session is over".into());
         let live = leadership.footing().live().await.ok_or_else(over)?;
-        // What an earlier attempt has sent shows after this, or will never.
-        live.sync(path).await?;
+        // What an earlier attempt has sent shows after this, or fails when this attempt's version is written.
+        live.flush().await?;
         let found = live.read(path).await?;
         let text = own.to_string();
         let writing = leadership.guarded();

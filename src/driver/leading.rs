@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::Driver;
 use crate::clock;
@@ -80,6 +80,13 @@ impl Driver {
         }
     }
 
+    /// Leadership lasts no longer than this.
+    pub(super) fn shorten(&mut self, lease: Lease) {
+        if let Some(leading) = &self.leading {
+            leading.lease.shorten(lease);
+        }
+    }
+
     /// Leadership ends, for this reason.
     pub(super) fn step_down(&mut self, reason: Lost) {
         if let Some(leading) = self.leading.take() {
@@ -105,7 +112,7 @@ impl Leaving {
         if self.work.ended().now_or_never().is_some() {
             return false;
         }
-        if timeout_at(self.since + self.grace, self.work.ended()).await.is_err()
+        if timeout(self.grace.saturating_sub(self.since.elapsed()), self.work.ended()).await.is_err()
             && !self.overran.swap(true, Ordering::AcqRel)
         {
             telemetry::work_goes_on(self.grace);

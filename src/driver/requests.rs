@@ -1,91 +1,172 @@
 //! The machine's requests, in the words of the session.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Contest;
 use crate::error::Failure;
 use crate::lease::Lease;
-use crate::machine::{Plan, Reply, Request, Seen, naming, sight};
+use crate::machine::{Plan, Reply, Request, Seen, Ticket, naming, sight};
 use crate::path::{join, split};
-use crate::session::{Creation, Live, Watch};
+use crate::session::{Created, Creation, Glance, Live, NotCreated, Watch};
 use crate::telemetry;
-use crate::types::{Mode, Node, Origin};
+use crate::types::{Mode, Node};
 
 /// The answer to a request, with the watch that it left.
 pub(super) enum Outcome {
     Reply(Reply),
     Own(Result<(Seen, Option<Watch>), Failure>),
     Ahead(Result<(Seen, Option<Watch>), Failure>),
-    /// Master mode: the answer to the create, and a glance at the znode from right behind it.
-    Tried(Result<(Node, Lease), Failure>, Option<Glance>),
+    /// The answer to a create, and what was asked right behind it.
+    Tried(Result<(Node, Lease), Failure>, Preview),
 }
 
-/// A look at a znode that has left a watch.
-pub(super) type Glance = Option<(Origin, Watch)>;
+/// Answers that are there before the machine asks.
+#[derive(Default)]
+pub(super) struct Preview {
+    /// The znode that was to be created, or in its place the master's.
+    glance: Option<Option<Glance>>,
+    /// The directory.
+    children: Option<Vec<String>>,
+}
 
 /// Sends one request of the machine.
-pub(super) async fn send(contest: &Contest, live: Arc<Live>, request: Request) -> Outcome {
-    let Plan { mode, path, prefix } = &contest.plan;
+pub(super) async fn send(contest: &Contest, live: Arc<Live>, ticket: Ticket, request: Request) -> Outcome {
+    let Plan { mode, path, .. } = &contest.plan;
     let dir = match mode {
         Mode::Sequential => path.as_str(),
         Mode::Master => split(path).0,
     };
-    let data = contest.identity.as_bytes();
     match request {
-        Request::Create => match mode {
-            Mode::Sequential => {
-                let path = &join(path, prefix);
-                let creation = Creation { path, sequential: true, data, acl: &contest.acl };
-                Outcome::Reply(Reply::Created(log(live.create(creation).await)))
-            }
-            Mode::Master => {
-                // Whoever wins, the next request is for a watch on this znode: it is sent along, and saves
-                // waiting for one answer after the other. The create has to be the first, and `join` polls in
-                // this order.
-                let creation = Creation { path, sequential: false, data, acl: &contest.acl };
-                let (created, glance) =
-                    futures_util::future::join(live.create(creation), live.read_and_watch(path)).await;
-                Outcome::Tried(log(created), glance.ok())
-            }
-        },
+        Request::Create => {
+            let (created, preview) = create(contest, &live, ticket).await;
+            Outcome::Tried(log(created), preview)
+        }
         Request::CreateParents => {
             let created = live.create_parents(dir, contest.container_parents, &contest.acl).await;
             Outcome::Reply(Reply::ParentsCreated(log(created)))
         }
-        Request::FindOwn => Outcome::Reply(Reply::Found(log(find_own(contest, &live).await))),
+        Request::FindOwn(create) => Outcome::Reply(Reply::Found(log(find_own(contest, &live, create).await))),
         Request::List => Outcome::Reply(Reply::Listed(log(live.list(dir).await))),
         Request::WatchOwn(node) => {
             Outcome::Own(log(live.read_and_watch(&node.path).await).map(|glance| sight::own(&node, glance)))
         }
-        Request::WatchAhead(path) => Outcome::Ahead(log(live.read_and_watch(&path).await).map(sight::ahead)),
+        Request::WatchAhead(path) => Outcome::Ahead(log(watch_ahead(contest, &live, &path).await)),
         Request::Remove { node, verify } => {
-            Outcome::Reply(Reply::Removed(log(live.remove(&node, verify).await)))
+            let removed = live.remove(&node, contest.counter.as_ref(), verify).await;
+            Outcome::Reply(Reply::Removed(log(removed)))
         }
     }
 }
 
-/// Answers a request from a glance that is there already, if there is one and the request is for one.
-pub(super) fn recall(request: &Request, glance: &mut Option<Glance>) -> Option<Outcome> {
+/// Answers a request from a preview, if there is one and the request is for what it shows.
+pub(super) fn recall(live: &Live, request: &Request, preview: &mut Preview) -> Option<Outcome> {
     match request {
-        Request::WatchOwn(node) => glance.take().map(|glance| Outcome::Own(Ok(sight::own(node, glance)))),
-        Request::WatchAhead(_) => glance.take().map(|glance| Outcome::Ahead(Ok(sight::ahead(glance)))),
+        Request::WatchOwn(node) => {
+            preview.glance.take().map(|glance| Outcome::Own(Ok(sight::own(node, glance))))
+        }
+        Request::WatchAhead(path) => {
+            preview.glance.take().map(|glance| Outcome::Ahead(ahead(live, path, glance)))
+        }
+        Request::List => preview.children.take().map(|children| Outcome::Reply(Reply::Listed(Ok(children)))),
         _ => None,
     }
 }
 
-/// Finds the znodes that an earlier create of this contender may have left.
-async fn find_own(contest: &Contest, live: &Arc<Live>) -> Result<Vec<Node>, Failure> {
+/// Creates the contender's znode, once if that is possible at all.
+async fn create(
+    contest: &Contest,
+    live: &Arc<Live>,
+    ticket: Ticket,
+) -> (Result<(Node, Lease), Failure>, Preview) {
     let Plan { mode, path, prefix } = &contest.plan;
-    live.sync(path).await?;
-    let paths = match mode {
-        Mode::Master => vec![path.clone()],
-        Mode::Sequential => match live.list(path).await {
-            Ok(children) => naming::contenders(prefix, &children).map(|(_, name)| join(path, name)).collect(),
-            Err(Failure::NoNode) => Vec::new(),
-            Err(failure) => return Err(failure),
-        },
+    let node = match mode {
+        Mode::Sequential => join(path, prefix),
+        Mode::Master => path.clone(),
     };
-    live.claim_own(paths, contest.identity.as_bytes()).await
+    loop {
+        let guard = &guard(contest, ticket);
+        let data = contest.identity.as_bytes();
+        let counter = contest.counter.as_ref();
+        let outcome = live.create(Creation { path: &node, guard, counter, data, acl: &contest.acl }).await;
+        return match outcome {
+            Ok(Created { node, lease, glance, children }) => {
+                (Ok((node, lease)), Preview { glance: Some(Some(glance)), children })
+            }
+            Err(NotCreated::Failed(failure, glance)) => (Err(failure), Preview { glance, children: None }),
+            // Who may not create anything beside the directory may be allowed to in it.
+            Err(NotCreated::GuardRefused(_))
+                if *mode == Mode::Sequential && !contest.guards_inside.swap(true, Ordering::Relaxed) =>
+            {
+                continue;
+            }
+            Err(NotCreated::GuardRefused(failure)) => (Err(failure), Preview::default()),
+        };
+    }
+}
+
+/// The guard of the create with this ticket. It is beside the election's directory, as each create in there raises the
+/// number of the next contender and may be seen by other clients; unless only contenders' znodes may be created.
+fn guard(contest: &Contest, ticket: Ticket) -> String {
+    let path = &contest.plan.path;
+    let name = naming::guard(contest.number, ticket.0);
+    if contest.guards_inside.load(Ordering::Relaxed) { join(path, &name) } else { format!("{path}{name}") }
+}
+
+/// Finds the znodes that the create with this ticket may have left, which cannot be carried out any more.
+async fn find_own(contest: &Contest, live: &Arc<Live>, create: Ticket) -> Result<Vec<Node>, Failure> {
+    let Plan { path, prefix, .. } = &contest.plan;
+    let guard = guard(contest, create);
+    live.settle(&guard, &contest.acl).await?;
+    let identity = contest.identity.as_bytes();
+    let found = match &contest.counter {
+        Some(counter) => {
+            // Before the look at the znode: see `Live::remove`.
+            let version = live.count(counter).await?;
+            let mut found = live.claim_own([path.clone()], identity).await?;
+            found.iter_mut().for_each(|node| node.incarnation = Some(version));
+            found
+        }
+        None => {
+            let children = match live.list(path).await {
+                Ok(children) => children,
+                Err(Failure::NoNode) => Vec::new(),
+                Err(failure) => return Err(failure),
+            };
+            let paths = naming::contenders(prefix, &children).map(|(_, name)| join(path, name));
+            live.claim_own(paths.collect::<Vec<_>>(), identity).await?
+        }
+    };
+    live.settled(&guard);
+    Ok(found)
+}
+
+async fn watch_ahead(
+    contest: &Contest,
+    live: &Arc<Live>,
+    path: &str,
+) -> Result<(Seen, Option<Watch>), Failure> {
+    let glance = match &contest.counter {
+        None => live.read_and_watch(path).await?,
+        Some(counter) => {
+            // Whoever waits knows the counter when its turn comes.
+            let (glance, counted) =
+                futures_util::future::join(live.read_and_watch(path), live.count(counter)).await;
+            counted?;
+            glance?
+        }
+    };
+    ahead(live, path, glance)
+}
+
+/// What a look at the znode ahead has shown.
+fn ahead(live: &Live, path: &str, glance: Option<Glance>) -> Result<(Seen, Option<Watch>), Failure> {
+    if let Some(glance) = &glance
+        && let Some(node) = live.claim_forgotten(path, glance)?
+    {
+        return Ok((Seen::Forgotten(node), None));
+    }
+    Ok(sight::ahead(glance))
 }
 
 fn log<T>(outcome: Result<T, Failure>) -> Result<T, Failure> {

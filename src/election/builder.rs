@@ -1,6 +1,7 @@
 //! The configuration of a contender, checked before anything is sent.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use zookeeper_client::{Acl, Acls};
@@ -9,9 +10,9 @@ use super::Election;
 use crate::breadcrumb::{Fence, Trail};
 use crate::driver::Contest;
 use crate::error::{Error, MAX_IDENTITY_BYTES};
-use crate::machine::Plan;
+use crate::machine::{Plan, naming};
 use crate::path;
-use crate::session::{Session, Shared};
+use crate::session::{Counter, Session, Shared};
 use crate::types::Mode;
 
 const DEFAULT_PREFIX: &str = "guid_";
@@ -71,6 +72,10 @@ impl ElectionBuilder {
     }
 
     /// How the leader is found. Default: [`Mode::Sequential`]. All contenders must use the same.
+    ///
+    /// In master mode a persistent znode stands beside the path, `<path>..counter`. Its version grows with each master, so
+    /// that what an older one has sent late is refused. It stays, counts against quotas, and keeps a
+    /// [container](Parents::Container) from being deleted. Do not change or delete it while somebody campaigns.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
@@ -83,11 +88,17 @@ impl ElectionBuilder {
         self
     }
 
-    /// Who may do what with the contender's znode and with the parents that are created. Default: anyone may
-    /// do anything, `Acls::anyone_all()`. Contenders need READ and CREATE on the directory, and DELETE to
-    /// leave it. Contenders and observers need READ on the znodes, their own included: a server tells nobody
-    /// that a znode has gone whom its ACL does not let read it. A campaign to which it is refused ends with
+    /// Who may do what with the contender's znode, with the parents that are created, and in master mode with the
+    /// counter beside the path. Default: anyone may do anything, `Acls::anyone_all()`.
+    ///
+    /// Contenders need READ, CREATE and DELETE on the directory; in master mode that is the path's parent. They need READ
+    /// and WRITE on the counter. Contenders and observers need READ on the znodes, their own included: a server
+    /// sends no event of a znode to a client that may not read it. A campaign to which it is refused ends with
     /// [`Error::NotAuthorized`].
+    ///
+    /// In sequential mode a guard against late creates appears for a moment beside the directory, or, where its parent
+    /// does not permit that, in it; after a lost answer it stays as long as the session. Its name is `..`, 16
+    /// hexadecimal digits and a number, behind the path.
     pub fn acl(mut self, acl: &[Acl]) -> Self {
         self.acl = acl.to_vec();
         self
@@ -177,11 +188,15 @@ impl ElectionBuilder {
         }
         let trail =
             breadcrumb.map(|path| Trail { path, identity: identity.clone(), acl: acl.clone(), fence });
+        let counter = (mode == Mode::Master).then(|| Counter::new(naming::counter(&path), &acl));
         let contest = Contest {
             plan: Plan { mode, path, prefix },
             identity,
             acl,
             container_parents: parents == Parents::Container,
+            number: fastrand::u64(..),
+            counter,
+            guards_inside: AtomicBool::new(false),
             grace,
         };
         Ok(Election::new(contest, trail, shared))

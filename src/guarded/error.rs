@@ -19,15 +19,15 @@ pub enum GuardedError {
         reason: Lost,
     },
 
-    /// The breadcrumb is not as this leadership has left it: a later leader has written it, or somebody has deleted it.
-    /// Campaign again to write again.
+    /// The breadcrumb, or the counter of a master's path, is not as this leadership has left it: a later leader has
+    /// written it, or somebody has changed or deleted it. Campaign again to write again.
     #[error(
-        "nothing was written, the leadership is lost: the breadcrumb {breadcrumb} was written by a later leader or \
-         deleted by hand; campaign again"
+        "nothing was written, the leadership is lost: {path} was written by a later leader, or changed or deleted by \
+         hand; campaign again"
     )]
     Superseded {
-        /// The path of the breadcrumb.
-        breadcrumb: String,
+        /// The path of the breadcrumb, or of the counter.
+        path: String,
     },
 
     /// ZooKeeper refused one of the operations. The leadership goes on.
@@ -43,10 +43,11 @@ pub enum GuardedError {
         source: ClientError,
     },
 
-    /// The connection broke, or no answer came in time. All of it was written or nothing, now or a little later.
-    /// Read before trying again.
+    /// The connection broke, or no answer came in time. All of it was written or nothing, now or later, as long as the
+    /// znode of this leadership stands. See [`commit`](super::GuardedWrite::commit) on trying again.
     #[error(
-        "nobody knows whether it was written: {reason}; read the znodes on this session before trying again"
+        "nobody knows whether it was written, or will be: {reason}; send it again if it fails where it was carried out \
+         already (a create, or the version that was read before)"
     )]
     Unknown {
         /// What happened.

@@ -23,6 +23,8 @@ pub(crate) enum Event {
     /// A transaction of the session has committed that was sent at `sent` or later, and grants this lease. To be
     /// told after all events of watches that came before its answer.
     Proven { sent: Timestamp, lease: Lease },
+    /// No lease is valid for longer than this one: the session timeout is shorter than was known.
+    Shortened(Lease),
     /// The watch on the own znode fired; `deleted` if the event says so beyond doubt.
     OwnChanged { deleted: bool },
     /// The watch on the znode ahead fired, with whatever event.
@@ -43,6 +45,10 @@ pub(crate) enum Action {
     Lead(Node, Lease),
     /// Leadership lasts longer: for this lease.
     Extend(Lease),
+    /// Leadership lasts no longer than this lease.
+    Shorten(Lease),
+    /// This znode is gone for certain: its name is not to be touched any more.
+    Forget(Node),
     /// Leadership ends. To be carried out before anything else.
     StepDown(Lost),
     /// The campaign ends with this error. The znode, if there is one, is being removed.
@@ -73,16 +79,17 @@ pub(crate) enum Request {
     Create,
     /// Create the missing parents of the znode. Answer: [`Reply::ParentsCreated`].
     CreateParents,
-    /// Find the znodes that an earlier create of unknown outcome left. Answer: [`Reply::Found`].
-    FindOwn,
+    /// Find the znodes that an earlier create of unknown outcome left, once it cannot be carried out any more: the
+    /// one with this ticket. Answer: [`Reply::Found`].
+    FindOwn(Ticket),
     /// List the directory. Answer: [`Reply::Listed`].
     List,
     /// Look at the own znode and leave a watch, which replaces the former. Answer: [`Reply::Watched`].
     WatchOwn(Node),
     /// Look at the znode ahead and leave a watch, which replaces the former. Answer: [`Reply::Watched`].
     WatchAhead(String),
-    /// Delete the own znode. With `verify`, only after having seen that it is still the same and ours.
-    /// Answer: [`Reply::Removed`].
+    /// Delete the own znode. With `verify`, only after having seen that it is still the same and ours; in master mode
+    /// the delete itself sees to that. Answer: [`Reply::Removed`].
     Remove { node: Node, verify: bool },
 }
 
@@ -99,7 +106,7 @@ pub(crate) enum Reply {
 }
 
 /// What a watched znode is at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// No such znode. No watch was left.
     Nothing,
@@ -108,4 +115,7 @@ pub(crate) enum Seen {
     /// Something else has the name. Asked for the own znode: another one. Asked for the one ahead: a znode that
     /// is not ephemeral.
     Other,
+    /// Asked for the one ahead: a znode of this very session that nobody in this process answered for, and that was
+    /// claimed now.
+    Forgotten(Node),
 }

@@ -1,6 +1,7 @@
 //! The decision of master mode, made from a look at the one znode and nothing else.
 
 use super::event::Seen;
+use crate::types::Node;
 
 /// What a look at the master's znode says to a contender that could not create it.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub(crate) enum Verdict {
     Taken,
     /// A znode that never goes by itself stands there: nobody can become master.
     Occupied,
+    /// A znode of our own session stands there that nobody has answered for.
+    Forgotten(Node),
 }
 
 /// Decides what to do after a create was answered with "exists".
@@ -19,5 +22,6 @@ pub(crate) fn judge(seen: Seen) -> Verdict {
         Seen::Nothing => Verdict::Free,
         Seen::Standing => Verdict::Taken,
         Seen::Other => Verdict::Occupied,
+        Seen::Forgotten(node) => Verdict::Forgotten(node),
     }
 }

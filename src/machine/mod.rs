@@ -69,6 +69,8 @@ pub(crate) struct Machine {
     /// The request under way, but for looks at the own znode, which run beside it.
     pending: Option<Pending>,
     tickets: u64,
+    /// The last create. Those before have been settled.
+    create: Ticket,
     failures: u32,
     retry_at: Option<Timestamp>,
     /// Why the last place was lost, until there is another.
@@ -95,12 +97,19 @@ impl Machine {
             stale: VecDeque::new(),
             pending: None,
             tickets: 0,
+            create: Ticket(0),
             failures: 0,
             retry_at: None,
             after: None,
             reported: Standing::Idle,
             actions: VecDeque::new(),
         }
+    }
+
+    /// A machine that begins where this one has failed: there may be a znode, which is to be found and removed.
+    pub(crate) fn recovering(&self, seed: u64) -> Self {
+        let &Self { tickets, create, .. } = self;
+        Self { place: Place::Unsure, tickets, create, ..Self::new(self.plan.clone(), seed) }
     }
 
     /// Takes in what happened at `now`.
@@ -116,6 +125,7 @@ impl Machine {
             Event::OwnChanged { deleted } => self.on_own_changed(now, deleted),
             Event::AheadChanged => self.on_ahead_changed(),
             Event::Proven { sent, lease } => self.on_proven(sent, lease),
+            Event::Shortened(lease) => self.on_shortened(now, lease),
             Event::Tick => {}
         }
         self.lead(now);
@@ -198,7 +208,7 @@ impl Machine {
             return;
         }
         if let Place::Unsure = self.place {
-            return self.ask(Request::FindOwn);
+            return self.ask(Request::FindOwn(self.create));
         }
         if let Some(Removal { node, verify }) = self.stale.front() {
             let request = Request::Remove { node: node.clone(), verify: *verify };
@@ -240,7 +250,11 @@ impl Machine {
     fn ask(&mut self, request: Request) {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.pending = Some(Pending { ticket, creates: matches!(request, Request::Create) });
+        let creates = matches!(request, Request::Create);
+        if creates {
+            self.create = ticket;
+        }
+        self.pending = Some(Pending { ticket, creates });
         self.actions.push_back(Action::Ask(ticket, request));
     }
 
@@ -256,13 +270,11 @@ impl Machine {
                 if held.leading {
                     self.step_down(reason);
                 }
-                // While its watch is set and has not fired, the znode can be deleted by name: in a directory the
-                // name is not given out twice. In master mode the next master's znode has the same name, and
-                // the event may still be on its way. So it may be when a lease has run out, as with a process that
-                // stood still, and the directory may have been created anew in the meantime.
+                // While its watch is set and has not fired, the znode can be deleted by name without another look.
+                // When a lease has run out, as with a process that stood still, the event may still be on its
+                // way, and the directory may have been created anew in the meantime.
                 let heard = self.connected && reason != Lost::LeaseExpired;
-                let watched = heard && matches!(held.own, OwnWatch::Set);
-                let verify = !watched || self.plan.mode == Mode::Master;
+                let verify = !(heard && matches!(held.own, OwnWatch::Set));
                 self.stale.push_back(Removal { node: held.node, verify });
                 self.retry_at = None;
             }
@@ -285,14 +297,20 @@ impl Machine {
         }
     }
 
-    /// The own znode is gone: somebody deleted it.
-    fn on_own_gone(&mut self, now: Timestamp) {
+    /// The own znode is gone: somebody deleted it. An event says so for `certain`; what a server shows may be old,
+    /// and then the znode is removed like any other that is given up.
+    fn on_own_gone(&mut self, now: Timestamp, certain: bool) {
         if let Place::Held(held) = std::mem::replace(&mut self.place, Place::Nowhere) {
             if held.leading {
                 self.step_down(Lost::NodeDeleted);
             } else {
                 self.after = Some(Lost::NodeDeleted);
                 self.pause(now);
+            }
+            if certain {
+                self.actions.push_back(Action::Forget(held.node));
+            } else {
+                self.stale.push_back(Removal { node: held.node, verify: true });
             }
         }
     }
@@ -347,11 +365,23 @@ impl Machine {
         }
     }
 
+    /// What is known of the lease was measured with too long a session timeout.
+    fn on_shortened(&mut self, now: Timestamp, lease: Lease) {
+        if let Place::Held(held) = &mut self.place {
+            held.proven = held.proven.min(lease);
+            if held.leading && lease < held.lease {
+                held.lease = lease;
+                self.actions.push_back(Action::Shorten(lease));
+                self.expire(now);
+            }
+        }
+    }
+
     fn on_own_changed(&mut self, now: Timestamp, deleted: bool) {
         if let Place::Held(held) = &mut self.place {
             held.own = OwnWatch::Off;
             if deleted {
-                self.on_own_gone(now);
+                self.on_own_gone(now, true);
             }
         }
     }

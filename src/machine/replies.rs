@@ -2,10 +2,11 @@
 
 use super::event::{Action, Reply, Seen, Ticket};
 use super::state::{Ahead, Held, OwnWatch, Place, Removal};
-use super::{Machine, master, sequential};
+use super::{Machine, master, naming, sequential};
 use crate::error::{Error, Failure};
 use crate::lease::Lease;
-use crate::types::{Mode, Node, Timestamp};
+use crate::path::join;
+use crate::types::{Mode, Node, Sequence, Timestamp};
 
 impl Machine {
     pub(super) fn on_reply(&mut self, now: Timestamp, ticket: Ticket, reply: Reply) {
@@ -56,13 +57,20 @@ impl Machine {
 
     /// The own znode stands: to be used, or to be removed if nobody wants it any more.
     fn hold(&mut self, now: Timestamp, node: Node, proven: Lease) {
-        if self.wanted {
+        if self.wanted && self.plan.mode == Mode::Sequential && !self.is_given_out_once(&node) {
+            self.place = Place::Nowhere;
+            self.stale.push_back(Removal { node, verify: true });
+            self.give_up(Error::SequenceExhausted { path: self.plan.path.clone() });
+        } else if self.wanted {
             self.place = Place::Held(Held::new(node, self.plan.mode, now, proven));
         } else {
             self.place = Place::Nowhere;
-            let verify = self.plan.mode == Mode::Master || !self.connected;
-            self.stale.push_back(Removal { node, verify });
+            self.stale.push_back(Removal { node, verify: !self.connected });
         }
+    }
+
+    fn is_given_out_once(&self, node: &Node) -> bool {
+        naming::parse(&self.plan.prefix, node.name()).is_some_and(Sequence::is_given_out_once)
     }
 
     fn on_found(&mut self, now: Timestamp, outcome: Result<Vec<Node>, Failure>) {
@@ -91,14 +99,17 @@ impl Machine {
         };
         match outcome {
             Ok(children) => match sequential::judge(&self.plan.prefix, &children, held.node.name()) {
-                sequential::Verdict::Gone => self.on_own_gone(now),
+                sequential::Verdict::Gone => self.on_own_gone(now, false),
                 sequential::Verdict::Lowest => held.ahead = Ahead::Nobody,
+                sequential::Verdict::Exhausted => {
+                    self.give_up(Error::SequenceExhausted { path: self.plan.path.clone() });
+                }
                 sequential::Verdict::Behind { name, next } => {
                     held.ahead = Ahead::Chosen(name);
                     held.next = next;
                 }
             },
-            Err(Failure::NoNode) => self.on_own_gone(now),
+            Err(Failure::NoNode) => self.on_own_gone(now, false),
             Err(failure) => self.failed(now, failure),
         }
     }
@@ -108,8 +119,13 @@ impl Machine {
             return;
         };
         match outcome {
-            Ok(Seen::Standing) => held.own = OwnWatch::Set,
-            Ok(Seen::Nothing | Seen::Other) => self.on_own_gone(now),
+            Ok(Seen::Standing) => {
+                held.own = OwnWatch::Set;
+                if held.leading {
+                    self.failures = 0;
+                }
+            }
+            Ok(Seen::Nothing | Seen::Other | Seen::Forgotten(_)) => self.on_own_gone(now, false),
             Err(failure) => {
                 held.own = OwnWatch::Off;
                 if held.leading {
@@ -129,11 +145,19 @@ impl Machine {
         match &mut self.place {
             Place::Held(held) => {
                 if let Ahead::Chosen(name) = &mut held.ahead {
+                    self.failures = 0;
                     held.ahead = match seen {
                         Seen::Nothing => Ahead::Unknown,
-                        Seen::Standing | Seen::Other => Ahead::Watched(std::mem::take(name)),
+                        Seen::Standing => Ahead::Watched(std::mem::take(name)),
+                        Seen::Other => {
+                            let path = join(&self.plan.path, name);
+                            return self.give_up(Error::NotEphemeral { path });
+                        }
+                        Seen::Forgotten(node) => {
+                            self.stale.push_back(Removal { node, verify: true });
+                            Ahead::Unknown
+                        }
                     };
-                    self.failures = 0;
                 }
             }
             Place::Blocked { watched } => match master::judge(seen) {
@@ -144,6 +168,10 @@ impl Machine {
                 }
                 master::Verdict::Occupied => {
                     self.give_up(Error::PathOccupied { path: self.plan.path.clone() })
+                }
+                master::Verdict::Forgotten(node) => {
+                    self.stale.push_back(Removal { node, verify: true });
+                    self.place = Place::Nowhere;
                 }
             },
             _ => {}

@@ -9,6 +9,8 @@ pub(crate) enum Verdict {
     Gone,
     /// No lower number is left.
     Lowest,
+    /// The directory has come to the end of its numbers: the order says nothing any more.
+    Exhausted,
     /// This sibling is the next lower one; `next` if it is the lowest, so that it is our turn when it goes.
     Behind { name: String, next: bool },
 }
@@ -20,6 +22,9 @@ pub(crate) fn judge(prefix: &str, children: &[String], own: &str) -> Verdict {
     else {
         return Verdict::Gone;
     };
+    if !naming::contenders(prefix, children).all(|(sequence, _)| sequence.is_given_out_once()) {
+        return Verdict::Exhausted;
+    }
     match naming::predecessor(prefix, children, sequence) {
         Some(name) => {
             let next = naming::lowest(prefix, children) == Some(name);
@@ -43,5 +48,14 @@ mod tests {
         assert_eq!(judge("guid_0000000004"), behind("guid_0000000002", true));
         assert_eq!(judge("guid_0000000007"), behind("guid_0000000004", false));
         assert_eq!(judge("guid_0000000003"), Verdict::Gone);
+    }
+
+    #[test]
+    fn numbers_that_are_given_out_twice_are_no_order() {
+        for last in ["guid_2147483647", "guid_-2147483648", "guid_-000000001"] {
+            let children: Vec<String> = ["guid_0000000004", last].map(str::to_owned).into();
+            assert_eq!(judge("guid_", &children, "guid_0000000004"), Verdict::Exhausted, "{last}");
+            assert_eq!(judge("guid_", &children, last), Verdict::Exhausted, "{last}");
+        }
     }
 }

@@ -10,7 +10,7 @@ pub(super) enum Place {
     Nowhere,
     /// There is none, for want of a parent.
     NoParent,
-    /// A create's answer was lost: there may be one.
+    /// A create's answer was lost: there may be one, now or later.
     Unsure,
     /// Master mode: there is none, because somebody else's stands.
     Blocked { watched: bool },

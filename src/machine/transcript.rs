@@ -92,6 +92,7 @@ impl Stage {
         let node = |name: &str, token: &str| Node {
             path: if name == "master" { self.path.into() } else { format!("{}/{name}", self.path) },
             token: FencingToken::from_zxid(token.parse().unwrap()),
+            incarnation: None,
         };
         let failure = |word: &str| match word {
             "no-node" => Failure::NoNode,
@@ -101,11 +102,13 @@ impl Stage {
             "refused" => Failure::Refused(Error::NotAuthorized { operation: "create", path: "/app".into() }),
             other => panic!("no failure {other:?}"),
         };
-        let seen = |word: &str| match word {
-            "standing" => Ok(Seen::Standing),
-            "nothing" => Ok(Seen::Nothing),
-            "other" => Ok(Seen::Other),
-            word => Err(failure(word)),
+        let seen = |words: &[&str]| match *words {
+            ["standing"] => Ok(Seen::Standing),
+            ["nothing"] => Ok(Seen::Nothing),
+            ["other"] => Ok(Seen::Other),
+            ["forgotten", name, token] => Ok(Seen::Forgotten(node(name, token))),
+            [word] => Err(failure(word)),
+            _ => panic!("nothing seen: {words:?}"),
         };
         let done = |word: &str| if word == "ok" { Ok(()) } else { Err(failure(word)) };
         let reply = match words[..] {
@@ -129,11 +132,14 @@ impl Stage {
                 self.now = self.machine.leading().expect("a leadership").lease.end();
                 return Event::Tick;
             }
+            ["the", "session", "timeout", "shrinks"] => {
+                return Event::Shortened(Lease::until(self.now + Duration::from_millis(10)));
+            }
             ["proven"] => return Event::Proven { sent: self.now, lease: self.lease() },
             ["proven", "before", "it", "was", "created"] => {
                 return Event::Proven { sent: Timestamp::from_nanos(0), lease: self.lease() };
             }
-            ["own", "is", word] => return Event::Reply(self.own, Reply::Watched(seen(word))),
+            ["own", "is", ref words @ ..] => return Event::Reply(self.own, Reply::Watched(seen(words))),
             ["created", name, token] => Reply::Created(Ok((node(name, token), self.lease()))),
             ["created", name, token, "without", "a", "lease"] => {
                 Reply::Created(Ok((node(name, token), Lease::OVER)))
@@ -149,7 +155,7 @@ impl Stage {
             ["listed", ref names @ ..] => {
                 Reply::Listed(Ok(names.iter().map(|name| name.to_string()).collect()))
             }
-            ["ahead", "is", word] => Reply::Watched(seen(word)),
+            ["ahead", "is", ref words @ ..] => Reply::Watched(seen(words)),
             ["parents", word] => Reply::ParentsCreated(done(word)),
             ["removed", word] => Reply::Removed(done(word)),
             _ => panic!("no event {line:?}"),
@@ -172,7 +178,7 @@ impl Stage {
                 match request {
                     Request::Create => "create".into(),
                     Request::CreateParents => "create parents".into(),
-                    Request::FindOwn => "find own".into(),
+                    Request::FindOwn(_) => "find own".into(),
                     Request::List => "list".into(),
                     Request::WatchOwn(node) => format!("watch own {}", node.path),
                     Request::WatchAhead(path) => format!("watch ahead {path}"),
@@ -183,6 +189,8 @@ impl Stage {
             Action::Unwatch => "unwatch".into(),
             Action::Lead(node, _) => format!("LEAD on {} with {}", node.path, node.token),
             Action::Extend(_) => "EXTEND".into(),
+            Action::Shorten(_) => "SHORTEN".into(),
+            Action::Forget(node) => format!("forget {}", node.path),
             Action::StepDown(lost) => format!("STEP DOWN: {lost}"),
             Action::GiveUp(error) => format!("give up: {}", short(&error)),
             Action::RemovalFailed(error) => format!("removal failed: {}", short(&error)),

@@ -22,19 +22,19 @@ use crate::types::Timestamp;
 /// [`SessionBuilder::connect_with`](crate::SessionBuilder::connect_with).
 ///
 /// ```
-/// use zookeeper_election::zookeeper_client::{Client, SessionInfo};
-/// use zookeeper_election::{Connect, ConnectError, async_trait};
+/// use zookeeper_election::zookeeper_client::Client;
+/// use zookeeper_election::{Connect, ConnectError, Resume, async_trait};
 ///
 /// struct WithFreshSecret;
 ///
 /// # fn read_secret() -> std::io::Result<Vec<u8>> { Ok(b"user:secret".to_vec()) }
 /// #[async_trait]
 /// impl Connect for WithFreshSecret {
-///     async fn connect(&self, resume: Option<SessionInfo>) -> Result<Client, ConnectError> {
+///     async fn connect(&self, resume: Option<Resume>) -> Result<Client, ConnectError> {
 ///         let secret = read_secret().map_err(|error| ConnectError::Retry(error.into()))?;
 ///         let mut connector = Client::connector().with_fail_eagerly().with_auth("digest", &secret);
-///         if let Some(session) = resume {
-///             connector = connector.with_session(session);
+///         if let Some(resume) = resume {
+///             connector = connector.with_session(resume.session).with_session_timeout(resume.timeout);
 ///         }
 ///         Ok(connector.connect("zk1:2181,zk2:2181,zk3:2181").await?)
 ///     }
@@ -42,15 +42,25 @@ use crate::types::Timestamp;
 /// ```
 #[async_trait]
 pub trait Connect: Send + Sync + 'static {
-    /// Opens a session, or takes up the one in `resume` again, in which case the implementation must hand it
-    /// to [`Connector::with_session`](zk::Connector::with_session). Each call is one attempt: it should fail
+    /// Opens a session, or takes up the one in `resume` again: see [`Resume`]. Each call is one attempt: it should fail
     /// when no server answers ([`with_fail_eagerly`](zk::Connector::with_fail_eagerly)) rather than wait, and
     /// is repeated with increasing pauses.
     ///
     /// Await `Client::connect` or a `Connector` right here, do not spawn it, and keep no clone of the client: the
     /// session ends when this crate drops the client, and this crate aborts the task that serves it. Return no
     /// client that was connected before: leases count from the call.
-    async fn connect(&self, resume: Option<zk::SessionInfo>) -> Result<zk::Client, ConnectError>;
+    async fn connect(&self, resume: Option<Resume>) -> Result<zk::Client, ConnectError>;
+}
+
+/// A session that is to be taken up again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Resume {
+    /// What [`Connector::with_session`](zk::Connector::with_session) must be given.
+    pub session: zk::SessionInfo,
+    /// What [`Connector::with_session_timeout`](zk::Connector::with_session_timeout) should be given: the least timeout
+    /// that this session has had. Leases are measured with the least, so that a longer one gains nothing.
+    pub timeout: Duration,
 }
 
 /// Why a [`Connect`] did not open a session.
@@ -130,12 +140,12 @@ impl Servers {
 
 #[async_trait]
 impl Connect for Servers {
-    async fn connect(&self, resume: Option<zk::SessionInfo>) -> Result<zk::Client, ConnectError> {
+    async fn connect(&self, resume: Option<Resume>) -> Result<zk::Client, ConnectError> {
         let mut connector = self.connector.clone();
         // While a session is to be saved, there is no time for explanations.
         let explain = resume.is_none();
-        if let Some(session) = resume {
-            connector = connector.with_session(session);
+        if let Some(Resume { session, timeout }) = resume {
+            connector = connector.with_session(session).with_session_timeout(timeout);
         }
         let outcome = match self.tls {
             #[cfg(feature = "tls")]
@@ -160,19 +170,33 @@ impl Connect for Servers {
 pub(super) struct Opened {
     pub(super) client: zk::Client,
     tasks: Vec<JoinHandle<()>>,
-    /// When the connect began that created the session or took it up.
-    began: Option<Timestamp>,
+    attach: Option<Attach>,
+}
+
+/// When the connect began that created a session or took it up, and when it was answered at the latest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attach {
+    pub(super) began: Timestamp,
+    pub(super) answered: Timestamp,
 }
 
 impl Opened {
     /// A client whose task is the application's.
     pub(super) fn foreign(client: zk::Client) -> Self {
-        Self { client, tasks: Vec::new(), began: None }
+        Self { client, tasks: Vec::new(), attach: None }
     }
 
-    /// The client, the tasks that serve it, and when the connect began, if that is known.
-    pub(super) fn into_parts(self) -> (zk::Client, Vec<JoinHandle<()>>, Option<Timestamp>) {
-        (self.client, self.tasks, self.began)
+    /// The same, with a connect that may have begun then.
+    pub(super) fn since(mut self, began: Timestamp) -> Self {
+        if let Some(attach) = &mut self.attach {
+            attach.began = attach.began.min(began);
+        }
+        self
+    }
+
+    /// The client, the tasks that serve it, and what is known of its connect.
+    pub(super) fn into_parts(self) -> (zk::Client, Vec<JoinHandle<()>>, Option<Attach>) {
+        (self.client, self.tasks, self.attach)
     }
 }
 
@@ -180,7 +204,7 @@ impl Opened {
 /// it is reconnecting.
 pub(super) async fn open(
     connect: &dyn Connect,
-    resume: Option<zk::SessionInfo>,
+    resume: Option<Resume>,
     session_timeout: Duration,
 ) -> Result<Opened, ConnectError> {
     let spawner = Spawner { runtime: tokio::runtime::Handle::current(), tasks: Mutex::default() };
@@ -198,8 +222,9 @@ pub(super) async fn open(
     let tasks = spawner.tasks.into_inner().unwrap();
     let client = outcome?;
     // A read-only server asks nobody.
-    let began = (client.state() == zk::SessionState::SyncConnected).then_some(began);
-    Ok(Opened { client, tasks, began })
+    let asked = client.state() == zk::SessionState::SyncConnected;
+    let attach = asked.then(|| Attach { began, answered: clock::now() });
+    Ok(Opened { client, tasks, attach })
 }
 
 struct Spawner {

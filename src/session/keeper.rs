@@ -12,8 +12,7 @@
 //! a session outlives any outage of the whole ensemble. So the client is replaced before it gives up, and
 //! the session is over when a server says so.
 
-use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,13 +20,19 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use zookeeper_client::{Client, Error as ClientError, SessionState, StateWatcher};
 
-use super::connect::{Connect, ConnectError, Opened, open, pause};
-use super::live::{Claims, Live};
+use super::connect::Attach;
+use super::connect::{Connect, ConnectError, Opened, Resume, open, pause};
+use super::live::Live;
+use super::znodes::Claims;
+use crate::clock;
 use crate::error::Error;
-use crate::lease::{Evidence, Terms};
+use crate::lease::Evidence;
 use crate::telemetry;
 use crate::types::SessionId;
 use crate::work::Works;
+
+/// How long those who have no znode take to leave.
+const TIME_TO_LEAVE: Duration = Duration::from_millis(100);
 
 /// The state of a session, for those who send requests on it.
 #[derive(Clone)]
@@ -46,8 +51,26 @@ pub(crate) enum Link {
     Lost,
 }
 
-/// Held by whoever has znodes on the session; closing waits until all are dropped.
-pub(crate) type Guard = mpsc::Sender<Infallible>;
+/// Held by those who have znodes on the session; closing waits until all are dropped.
+#[derive(Clone)]
+pub(crate) struct Guard(mpsc::Sender<Unconfirmed>);
+
+/// Somebody has dropped a guard, and may have left a znode.
+pub(super) struct Unconfirmed;
+
+impl Guard {
+    /// The origin of all guards of a session, and where the keeper hears of them.
+    pub(super) fn new() -> (Self, mpsc::Receiver<Unconfirmed>) {
+        let (sender, receiver) = mpsc::channel(1);
+        (Self(sender), receiver)
+    }
+
+    /// To be called before this is dropped, unless no znode is left for certain.
+    pub(crate) fn removal_unconfirmed(&self) {
+        // Where one of these waits to be read, it stands for all.
+        let _ = self.0.try_send(Unconfirmed);
+    }
+}
 
 /// A request to close, and where to report to.
 pub(super) type Close = oneshot::Sender<Result<(), Error>>;
@@ -62,10 +85,15 @@ pub(super) struct Keeper {
     pub(super) lease_margin: f64,
     /// Closed when the last handle is dropped, which closes the session as well.
     pub(super) commands: mpsc::UnboundedReceiver<Close>,
-    pub(super) guards: mpsc::Receiver<Infallible>,
+    pub(super) guards: mpsc::Receiver<Unconfirmed>,
     pub(super) works: Works,
-    /// The client in use.
+    /// The client in use, and the tasks that serve it.
     pub(super) live: Option<Arc<Live>>,
+    pub(super) tasks: Vec<JoinHandle<()>>,
+    /// Where the client is left when this ends in midstream.
+    pub(super) left: Arc<Mutex<Option<LetGo>>>,
+    /// The least session timeout that the ensemble has given: an attempt that was not answered may have set it.
+    pub(super) least_timeout: Duration,
     pub(super) connections: u64,
 }
 
@@ -80,28 +108,52 @@ enum Served {
 impl Keeper {
     pub(super) async fn run(mut self, mut opened: Opened) {
         loop {
-            let (client, tasks, began) = opened.into_parts();
+            let (client, tasks, attach) = opened.into_parts();
             let info = client.session().clone();
-            let timeout = client.session_timeout();
             let mut states = client.state_watcher();
-            let evidence = Evidence::new(Terms::new(timeout, self.lease_margin), began);
+            let evidence = self.evidence(&client, attach);
+            let timeout = evidence.lock().unwrap().terms().session_timeout();
             let request_timeout = self.request_timeout.unwrap_or(timeout);
             let live = Live::new(client, request_timeout, self.claims.clone(), evidence);
-            self.live = Some(live.clone());
+            (self.live, self.tasks) = (Some(live.clone()), tasks);
             let served = self.serve(&live, &mut states, timeout).await;
             if let Served::Close(reply) = served {
-                return self.close(reply, &live, &mut states, timeout, tasks).await;
+                return self.close(reply, &live, &mut states, timeout).await;
             }
-            abandon(&live, tasks).await;
+            self.abandon(&live).await;
             let Some(connect) = self.connect.clone() else {
                 telemetry::session_lost(live.session());
                 return drop(self.link.send_replace(Link::Lost));
             };
             opened = match self.reopen(&*connect, info, timeout).await {
                 Ok(opened) => opened,
-                Err(close) => return self.report_closed(close, Err(Error::RemovalUnconfirmed)),
+                Err(close) => return self.close_without_client(close).await,
             };
         }
+    }
+
+    /// What is known of the session of a new client.
+    fn evidence(&mut self, client: &Client, attach: Option<Attach>) -> Arc<Mutex<Evidence>> {
+        let timeout = client.session_timeout();
+        self.least_timeout = self.least_timeout.min(timeout);
+        let session = SessionId::from_raw(client.session_id().0);
+        let evidence = match (attach, &self.live) {
+            (Some(attach), Some(former)) if former.session() == session => {
+                let evidence = former.evidence().clone();
+                let mut known = evidence.lock().unwrap();
+                let before = known.terms().session_timeout();
+                if timeout != before {
+                    telemetry::timeout_differs(session, before, timeout);
+                }
+                known.shorten(timeout);
+                known.taken_up(attach.began, attach.answered);
+                drop(known);
+                return evidence;
+            }
+            (Some(attach), _) => Evidence::created(timeout, self.lease_margin, attach.began),
+            (None, _) => Evidence::unknown(timeout, self.lease_margin),
+        };
+        Arc::new(Mutex::new(evidence))
     }
 
     /// Follows the state of the client until it is of no use any more.
@@ -154,9 +206,14 @@ impl Keeper {
         session: zookeeper_client::SessionInfo,
         session_timeout: Duration,
     ) -> Result<Opened, Option<Close>> {
+        // Each attempt asks for the least timeout. One that is not answered may have set what its server gives.
+        if let Some(live) = &self.live {
+            live.evidence().lock().unwrap().shorten(self.least_timeout);
+        }
         self.link.send_replace(Link::Suspended);
         let id = session.id();
-        let mut resume = Some(session);
+        let began = clock::now();
+        let mut resume = Some(Resume { session, timeout: session_timeout.min(self.least_timeout) });
         let mut failures = telemetry::Attempts::default();
         for attempts in 0.. {
             let attempt = async {
@@ -172,11 +229,15 @@ impl Keeper {
                 close = self.commands.recv() => return Err(close),
             };
             match outcome {
+                // An earlier attempt that was not answered may be what this answer is to.
+                Ok(opened) if resume.is_some() => return Ok(opened.since(began)),
                 Ok(opened) => return Ok(opened),
                 Err(ConnectError::SessionExpired) if resume.is_some() => {
                     telemetry::session_lost(SessionId::from_raw(id.0));
                     resume = None;
-                    self.claims.lock().unwrap().clear();
+                    self.claims.clear();
+                    // What has been left behind so far has gone with the session.
+                    while self.guards.try_recv().is_ok() {}
                     self.link.send_replace(Link::Connecting);
                 }
                 Err(error) => failures.failed(&error),
@@ -205,7 +266,6 @@ impl Keeper {
         live: &Arc<Live>,
         states: &mut StateWatcher,
         session_timeout: Duration,
-        tasks: Vec<JoinHandle<()>>,
     ) {
         let started = Instant::now();
         let deadline = started + session_timeout;
@@ -214,14 +274,16 @@ impl Keeper {
         let told = matches!(self.link.send_replace(Link::Closing), Link::Connected(_)) == connected;
         let result = if self.connect.is_some() {
             // Ending the session removes the znodes as well: half of the time is kept for that.
-            let _ = timeout_at(started + session_timeout / 2, self.clean_up(live, states, told)).await;
+            let cleaned = timeout_at(started + session_timeout / 2, self.clean_up(live, states, told)).await;
             if self.works.have_ended() {
                 drop(live.end());
                 let closed = until_closed(states, deadline).await;
-                tasks.iter().for_each(JoinHandle::abort);
-                closed
+                self.tasks.iter().for_each(JoinHandle::abort);
+                // The client may send something behind the request to close. It is told then that the session has
+                // expired, which is no news where each znode was removed before.
+                if cleaned == Ok(true) { Ok(()) } else { closed }
             } else {
-                abandon(live, tasks).await;
+                self.abandon(live).await;
                 Err(Error::WorkContinues { waited: started.elapsed() })
             }
         } else {
@@ -234,21 +296,58 @@ impl Keeper {
             // The application's session lives on, and so would the znodes: they are removed, however late.
             self.clean_up(live, states, true).await;
         }
+        drop(live.end());
     }
 
-    /// Waits until nobody has a znode on the session any more, or the session is over: `false`. `told`: whether
-    /// everybody knows the present state.
+    /// Lets go of a client and its session, without closing the session.
+    async fn abandon(&mut self, live: &Live) {
+        let ended = tokio::spawn(LetGo::new(live, std::mem::take(&mut self.tasks)).ended());
+        // A task that does not yield for so long ends when it does.
+        let _ = timeout(Duration::from_secs(1), ended).await;
+    }
+
+    /// Waits until everybody has left or the session is over, and tells whether all znodes were removed for certain.
+    /// `told`: whether everybody knows the present state.
     async fn clean_up(&mut self, live: &Arc<Live>, states: &mut StateWatcher, told: bool) -> bool {
         if !told {
             self.publish(live, states.peek_state());
         }
-        while !states.peek_state().is_terminated() {
+        let mut confirmed = true;
+        loop {
+            let over = states.peek_state().is_terminated();
             tokio::select! {
-                guard = self.guards.recv() => if guard.is_none() { return true },
-                state = states.changed() => if !state.is_terminated() { self.publish(live, state) },
+                biased;
+                left = self.guards.recv() => match left {
+                    None => return confirmed,
+                    Some(Unconfirmed) => confirmed = false,
+                },
+                state = states.changed(), if !over => if !state.is_terminated() { self.publish(live, state) },
+                () = std::future::ready(()), if over => return false,
             }
         }
-        false
+    }
+
+    /// Closes while there is no client, and so no way to remove a znode.
+    async fn close_without_client(&mut self, reply: Option<Close>) {
+        let started = Instant::now();
+        let over = matches!(*self.link.borrow(), Link::Connecting);
+        self.link.send_replace(Link::Closing);
+        let mut confirmed = true;
+        // Those who have no znode leave at once.
+        let all_leave = async {
+            while self.guards.recv().await.is_some() {
+                confirmed = false
+            }
+        };
+        let left = timeout(TIME_TO_LEAVE, all_leave).await.is_ok();
+        let result = if !self.works.have_ended() {
+            Err(Error::WorkContinues { waited: started.elapsed() })
+        } else if over || (left && confirmed) {
+            Ok(())
+        } else {
+            Err(Error::RemovalUnconfirmed)
+        };
+        self.report_closed(reply, result);
     }
 
     /// Tells everybody who asked for closing what came of it. Nobody can ask after that.
@@ -263,10 +362,12 @@ impl Keeper {
 }
 
 impl Drop for Keeper {
-    /// The task may be dropped at any time, with its runtime.
+    /// The task may be dropped at any time, with its runtime. There may be leaders then who do not know yet, or whose
+    /// work goes on elsewhere: the session is not closed.
     fn drop(&mut self) {
         if let Some(live) = self.live.take() {
-            drop(live.end());
+            // As long as there is a handle of the session, and with it whatever may act as the leader.
+            *self.left.lock().unwrap() = Some(LetGo::new(&live, std::mem::take(&mut self.tasks)));
         }
         if !matches!(*self.link.borrow(), Link::Lost) {
             self.link.send_replace(Link::Closed);
@@ -274,25 +375,42 @@ impl Drop for Keeper {
     }
 }
 
-/// Lets go of a client and its session, without closing the session.
-async fn abandon(live: &Live, tasks: Vec<JoinHandle<()>>) {
-    let client = live.end();
-    tasks.iter().for_each(JoinHandle::abort);
-    let ended = tokio::spawn(async move {
-        for task in tasks {
-            let _ = task.await;
-        }
-        // Dropped before its task has ended, the client would have the session closed.
-        drop(client);
-    });
-    // A task that does not yield for so long ends when it does.
-    let _ = timeout(Duration::from_secs(1), ended).await;
+/// A client that is let go of. Its session is left to expire, unless the tasks that serve it are the application's:
+/// these close it when there is no other handle.
+pub(super) struct LetGo {
+    client: Option<Client>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
-/// Waits until the server has caught up with the ensemble.
+impl LetGo {
+    fn new(live: &Live, tasks: Vec<JoinHandle<()>>) -> Self {
+        let client = live.end();
+        tasks.iter().for_each(JoinHandle::abort);
+        Self { client, tasks }
+    }
+
+    /// Waits until the client is of no effect any more.
+    async fn ended(mut self) {
+        for task in &mut self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        if !self.tasks.iter().all(JoinHandle::is_finished) {
+            // A living task whose last handle is dropped has the session closed, and this one may be in the middle of a
+            // step. So the handle, some hundred bytes, is never dropped.
+            std::mem::forget(self.client.take());
+        }
+    }
+}
+
+/// Waits until the server has caught up with the ensemble: a new client is taken by servers that lag behind, too.
 async fn catch_up(live: &Live) {
     for attempts in 0.. {
-        if live.sync("/").await.is_ok() {
+        if live.flush().await.is_ok() {
             return;
         }
         sleep(pause(attempts)).await;
@@ -313,7 +431,7 @@ async fn until_closed(states: &mut StateWatcher, deadline: Instant) -> Result<()
 }
 
 /// Whether the client's task has ended without telling, as it does with its runtime: then every request
-/// fails at once, and always the same way.
+/// fails at once, and always the same way. Whatever a server answers says that it has not, so that `sync` will do.
 async fn is_gone(live: &Live) -> bool {
     let Some(client): Option<Client> = live.client() else {
         return true;

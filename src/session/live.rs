@@ -1,24 +1,20 @@
 //! Requests on one ZooKeeper client, each with a timeout and an error that says what follows from it.
 
-use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::future::{join, try_join_all};
+use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 use zookeeper_client as zk;
 
 use super::transaction::{Aborted, Write};
+use super::znodes::Claims;
 use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::{Evidence, Lease, Terms};
 use crate::path::split;
-use crate::types::{FencingToken, Node, Origin, SessionId, Timestamp};
-
-/// The contender znodes of one session that somebody in this process answers for. They tell a znode that a
-/// create with a lost reply left from those of other contenders with the same identity.
-pub(crate) type Claims = Mutex<HashSet<FencingToken>>;
+use crate::types::{FencingToken, Origin, SessionId, Timestamp};
 
 /// A ZooKeeper client for as long as it is of use.
 pub(crate) struct Live {
@@ -28,8 +24,11 @@ pub(crate) struct Live {
     request_timeout: Duration,
     pub(super) ended: watch::Sender<bool>,
     pub(super) watched_bytes: AtomicUsize,
-    claims: Arc<Claims>,
-    evidence: Mutex<Evidence>,
+    pub(super) claims: Arc<Claims>,
+    /// Shared by all clients of one session.
+    evidence: Arc<Mutex<Evidence>>,
+    /// The states that the client has been in since its evidence was looked at.
+    states: Mutex<zk::StateWatcher>,
     /// Notified when the client answers as if its task were gone.
     pub(super) suspect: Notify,
 }
@@ -43,31 +42,23 @@ pub(crate) struct Proof {
     pub(crate) lease: Lease,
 }
 
-/// How a contender's znode is to be created.
-pub(crate) struct Creation<'a> {
-    /// The znode's path, or in sequential mode what the digits are appended to.
-    pub(crate) path: &'a str,
-    pub(crate) sequential: bool,
-    pub(crate) data: &'a [u8],
-    pub(crate) acl: &'a [zk::Acl],
-}
-
 impl Live {
     pub(super) fn new(
         client: zk::Client,
         request_timeout: Duration,
         claims: Arc<Claims>,
-        evidence: Evidence,
+        evidence: Arc<Mutex<Evidence>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             session: SessionId::from_raw(client.session_id().0),
             chroot: client.path().to_owned(),
+            states: Mutex::new(client.state_watcher()),
             client: Mutex::new(Some(client)),
             request_timeout,
             ended: watch::Sender::new(false),
             watched_bytes: AtomicUsize::new(0),
             claims,
-            evidence: Mutex::new(evidence),
+            evidence,
             suspect: Notify::new(),
         })
     }
@@ -85,6 +76,10 @@ impl Live {
         self.request_timeout
     }
 
+    pub(super) fn evidence(&self) -> &Arc<Mutex<Evidence>> {
+        &self.evidence
+    }
+
     /// What leases on this session are measured with.
     pub(crate) fn terms(&self) -> Terms {
         self.evidence.lock().unwrap().terms()
@@ -99,27 +94,6 @@ impl Live {
 
     pub(super) fn client(&self) -> Option<zk::Client> {
         self.client.lock().unwrap().clone()
-    }
-
-    /// Creates a contender's znode, and returns the lease that this grants. After `Failure::Unknown` there may be
-    /// one: [`Live::claim_own`] tells.
-    pub(crate) async fn create(&self, creation: Creation<'_>) -> Result<(Node, Lease), Failure> {
-        let sent = clock::now();
-        let Creation { path, sequential, data, acl } = creation;
-        let mode = if sequential { zk::CreateMode::EphemeralSequential } else { zk::CreateMode::Ephemeral };
-        let options = mode.with_acls(zk::Acls::new(acl));
-        let request = self.run("create", path, async |client| client.create(path, data, &options).await);
-        let (stat, sequence) = request.await?;
-        if stat.is_invalid() {
-            return Err(Failure::Unknown("the server returned no stat of the new znode".into()));
-        }
-        let path = if sequential { format!("{path}{sequence}") } else { path.to_owned() };
-        let token = FencingToken::from_zxid(stat.czxid);
-        if !self.claims.lock().unwrap().insert(token) {
-            // One of the same identity on this session was looking for its own, and took ours.
-            return Err(Failure::Unknown("another contender of this session took the znode".into()));
-        }
-        Ok((Node { path, token }, self.lease(sent)))
     }
 
     /// Proves by a transaction that changes nothing that the ensemble keeps the session. The znode should be one of
@@ -142,8 +116,23 @@ impl Live {
         let _ = self.run_within(self.terms().session_timeout(), "read", "/", request).await;
     }
 
-    fn lease(&self, sent: Timestamp) -> Lease {
+    /// The lease that a transaction grants which was sent then, or later, and has just committed.
+    pub(super) fn lease(&self, sent: Timestamp) -> Lease {
+        self.note_moves();
         self.evidence.lock().unwrap().lease(sent)
+    }
+
+    /// The lease that was granted last, and for how long it is good by what is known of the session timeout now.
+    pub(crate) fn longest_lease(&self) -> Lease {
+        self.evidence.lock().unwrap().longest()
+    }
+
+    /// Takes note of it if the client has connected anew by itself. Its task says so before it passes on what it has
+    /// received on the new connection.
+    fn note_moves(&self) {
+        if self.states.lock().unwrap().changed().now_or_never().is_some() {
+            self.evidence.lock().unwrap().moved(clock::now());
+        }
     }
 
     /// Creates a directory and its missing parents.
@@ -171,76 +160,11 @@ impl Live {
         }
     }
 
-    /// Finds those of the znodes that this session created with this data and nobody answers for, oldest
-    /// first, and claims them.
-    pub(crate) async fn claim_own(
-        &self,
-        paths: impl IntoIterator<Item = String>,
-        data: &[u8],
-    ) -> Result<Vec<Node>, Failure> {
-        let mut found = Vec::new();
-        // A stat needs no permission, and tells most of them apart.
-        let stats = paths.into_iter().map(|path| async {
-            let origin = self.stat(&path).await?;
-            Ok::<_, Failure>((path, origin))
-        });
-        for (path, origin) in try_join_all(stats).await? {
-            let Some(origin) = origin.filter(|it| it.is_of(self.session)) else { continue };
-            let same = match self.read(&path).await {
-                Ok(read) => read.is_some_and(|(content, it)| content == data && it.token == origin.token),
-                // Our own ACL may forbid us to read.
-                Err(Failure::Refused(Error::NotAuthorized { .. })) => true,
-                Err(failure) => return Err(failure),
-            };
-            if same {
-                found.push(Node { path, token: origin.token });
-            }
-        }
-        found.sort_by_key(|node| node.token);
-        let mut claims = self.claims.lock().unwrap();
-        found.retain(|node| claims.insert(node.token));
-        Ok(found)
-    }
-
-    /// Has the server catch up with the ensemble: what is read afterwards shows the outcome of everything
-    /// that was sent before.
-    pub(crate) async fn sync(&self, path: &str) -> Result<(), Failure> {
-        self.run("read", path, async |client| client.sync(path).await).await
-    }
-
-    /// Deletes a znode of ours. With `verify`, looks first whether it still is: the name may have been given
-    /// to somebody else's after the directory was created again.
-    pub(crate) async fn remove(&self, node: &Node, verify: bool) -> Result<(), Failure> {
-        let path = node.path.as_str();
-        if verify {
-            // An earlier delete whose answer was lost may not have been carried out yet, and somebody else's create
-            // may follow it: only what is seen after a sync tells.
-            let (synced, origin) = join(self.sync(path), self.stat(path)).await;
-            synced?;
-            if !origin?.is_some_and(|it| it.is_still(node, self.session)) {
-                self.release(node);
-                return Ok(());
-            }
-        }
-        match self.run("delete", path, async |client| client.delete(path, None).await).await {
-            Ok(()) | Err(Failure::NoNode) => {
-                self.release(node);
-                Ok(())
-            }
-            failed => failed,
-        }
-    }
-
-    /// Answers for the znode no longer.
-    fn release(&self, node: &Node) {
-        self.claims.lock().unwrap().remove(&node.token);
-    }
-
     pub(crate) async fn list(&self, dir: &str) -> Result<Vec<String>, Failure> {
         self.run("list", dir, async |client| client.list_children(dir).await).await
     }
 
-    async fn stat(&self, path: &str) -> Result<Option<Origin>, Failure> {
+    pub(super) async fn stat(&self, path: &str) -> Result<Option<Origin>, Failure> {
         let stat = self.run("read", path, async |client| client.check_stat(path).await).await?;
         Ok(stat.as_ref().map(Origin::from))
     }
@@ -281,6 +205,7 @@ impl Live {
             outcome = tokio::time::timeout(limit, request(&client)) => outcome,
         };
         if outcome.as_ref().is_ok_and(|outcome| outcome.as_ref().err().is_none_or(is_answer)) {
+            self.note_moves();
             self.evidence.lock().unwrap().answered(sent, clock::now());
         }
         match outcome {

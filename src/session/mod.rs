@@ -8,6 +8,7 @@ mod probe;
 mod prover;
 mod transaction;
 mod watching;
+mod znodes;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -17,16 +18,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use zookeeper_client as zk;
 
-pub use self::connect::{Connect, ConnectError};
+pub use self::connect::{Connect, ConnectError, Resume};
 use self::connect::{Opened, Servers, open, pause};
 pub(crate) use self::footing::Footing;
-use self::keeper::{Close, Keeper};
+use self::keeper::{Close, Keeper, LetGo};
 pub(crate) use self::keeper::{Guard, Link};
-pub(crate) use self::live::{Creation, Live, Proof};
+pub(crate) use self::live::{Live, Proof};
 pub(crate) use self::prover::{Prover, Proving};
 use self::transaction::request_bytes;
 pub(crate) use self::transaction::{Aborted, Write, failure_of};
-pub(crate) use self::watching::{Fired, Watch};
+pub(crate) use self::watching::{Fired, Glance, Watch};
+use self::znodes::Claims;
+pub(crate) use self::znodes::{Counter, Created, Creation, NotCreated};
 use crate::error::{Error, Failure};
 use crate::lease;
 use crate::telemetry;
@@ -48,7 +51,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(6);
 /// wait for; [`Session::close`] waits.
 ///
 /// The tasks run on the tokio runtime that is current when the session is made. Shutting that runtime down
-/// ends all leaderships at once, and leaves the znodes to the session timeout.
+/// ends all leaderships at once, and leaves the znodes to the session timeout: the next leader does not begin
+/// while the work of this one comes to its end elsewhere. [`Session::from_client`] says what becomes of an
+/// application's own client.
 #[derive(Clone)]
 pub struct Session {
     pub(crate) shared: Arc<Shared>,
@@ -63,6 +68,9 @@ pub(crate) struct Shared {
     prover: Arc<Prover>,
     works: Works,
     runtime: tokio::runtime::Handle,
+    /// The client of a keeper that has ended in midstream. Whatever may act as a leader holds a handle, and while there
+    /// is one the session is not closed.
+    _left: Arc<Mutex<Option<LetGo>>>,
 }
 
 impl Session {
@@ -95,10 +103,15 @@ impl Session {
     /// Nothing can be opened again when that session is over, which is when a server or the client itself says
     /// so (after 1.4 session timeouts without a server): then campaigns end with [`Error::SessionLost`],
     /// leaderships have ended before with their leases, and the application makes a new client.
-    /// Nothing is known of when the ensemble has heard of that session before: the first leadership on it begins a
-    /// quarter of the session timeout after the call at the earliest, see [`guarantees`](crate::guarantees).
+    /// Nothing is known of when the ensemble has heard of that session before: the first leadership on it begins three
+    /// eighths of the session timeout after the call at the earliest, see [`guarantees`](crate::guarantees).
     /// [`Session::close`] removes the contenders' znodes and leaves the session open. Use one `Session` for
     /// one client: clone the `Session`, not the client.
+    ///
+    /// When the runtime of the `Session`'s tasks is shut down, nothing removes the znodes any more: they stand as
+    /// long as the client's session. The `Session` holds its client until its last handle, the last
+    /// election and the last leadership have been dropped; where the application keeps none, the client ends then, and
+    /// closes its session. An application that keeps one drops it when no leader's work goes on any more.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -128,6 +141,8 @@ impl Session {
     /// [`Error::SessionClosed`], their znodes are removed, and (unless the client is the application's) the
     /// ZooKeeper session is ended. For all clones of this handle. Closing again does nothing.
     ///
+    /// `Ok` says that no znode of a contender is left.
+    ///
     /// # Errors
     /// [`Error::RemovalUnconfirmed`] if the ensemble could not be reached: what is left goes when the session
     /// expires, or, on the application's own client, is removed as soon as there is a connection.
@@ -154,18 +169,26 @@ impl Session {
     ) -> Self {
         let (link_tx, link) = watch::channel(Link::Connecting);
         let (commands, commands_rx) = mpsc::unbounded_channel();
-        let (guard, guards) = mpsc::channel(1);
+        let (guard, guards) = Guard::new();
         let works = Works::default();
+        let claims = match connect {
+            Some(_) => Arc::default(),
+            None => Claims::on(SessionId::from_raw(opened.client.session_id().0)),
+        };
+        let left = Arc::<Mutex<Option<LetGo>>>::default();
         let keeper = Keeper {
             connect,
             link: link_tx,
-            claims: Arc::default(),
+            claims,
             request_timeout,
             lease_margin,
             commands: commands_rx,
             guards,
             works: works.clone(),
             live: None,
+            least_timeout: Duration::MAX,
+            tasks: Vec::new(),
+            left: left.clone(),
             connections: 0,
         };
         let runtime = tokio::runtime::Handle::current();
@@ -173,7 +196,7 @@ impl Session {
         let prover = Prover::new();
         runtime.spawn(prover.clone().run(link.clone()));
         let guard = Mutex::new(Some(guard));
-        Self { shared: Arc::new(Shared { link, commands, guard, prover, works, runtime }) }
+        Self { shared: Arc::new(Shared { link, commands, guard, prover, works, runtime, _left: left }) }
     }
 }
 

@@ -26,6 +26,9 @@ pub(crate) struct Watch {
     budget: Budget,
 }
 
+/// A look at a znode that has left a watch.
+pub(crate) type Glance = (Origin, Watch);
+
 /// What became of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fired {
@@ -55,10 +58,7 @@ impl Live {
     ///
     /// Servers with the fix of CVE-2024-23944 tell nobody of a znode whom its ACL does not let read it, and some of
     /// them let a watch be left all the same. Reading is refused to whoever would wait in vain.
-    pub(crate) async fn read_and_watch(
-        self: &Arc<Self>,
-        path: &str,
-    ) -> Result<Option<(Origin, Watch)>, Failure> {
+    pub(crate) async fn read_and_watch(self: &Arc<Self>, path: &str) -> Result<Option<Glance>, Failure> {
         let budget = self.reserve(path)?;
         match self.run("read", path, async |client| client.get_and_watch_data(path).await).await {
             Ok((_, stat, watcher)) => Ok(Some((Origin::from(&stat), self.watch_of(watcher, budget)))),

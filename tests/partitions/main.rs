@@ -20,54 +20,9 @@ mod soak;
 mod stage;
 
 use std::env;
-use std::io::Write as _;
-use std::panic::resume_unwind;
-use std::thread;
 use std::time::Duration;
 
-use support::network::{Host, Network};
-
-/// Where a test runs: the network, and the host of its own threads.
-struct Place {
-    network: Network,
-    observer: Host,
-}
-
-impl Place {
-    fn new() -> Result<Self, String> {
-        let mut network = Network::new()?;
-        let observer = network.host()?;
-        Ok(Self { network, observer })
-    }
-}
-
-/// Runs a test in a network of its own. Where there can be none it says so, and fails if `CI` is `true`.
-fn on_a_network<F: Future<Output = ()>>(test: impl FnOnce(Network) -> F + Send + 'static) {
-    let name = thread::current().name().unwrap_or("a test").to_owned();
-    let Place { network, observer } = match Place::new() {
-        Ok(place) => place,
-        Err(reason) => {
-            let in_ci = env::var("CI").is_ok_and(|value| value == "true");
-            assert!(!in_ci, "NOT RUN: {name} needs root, ip and nft: {reason}");
-            // Not `eprintln`: the test framework shows that only of tests that fail.
-            let _ = writeln!(std::io::stderr(), "NOT RUN: {name} needs root, ip and nft: {reason}");
-            return;
-        }
-    };
-    // Threads of their own, as a thread that has entered a namespace stays there.
-    let run = move || {
-        observer.namespace.enter();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .on_thread_start(move || observer.namespace.enter())
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        runtime.block_on(test(network));
-    };
-    let thread = thread::Builder::new().name(name).spawn(run).expect("a thread");
-    thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-}
+use support::network::on_a_network;
 
 /// How often a test does what it does.
 fn rounds() -> usize {

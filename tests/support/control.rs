@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::frames::OpCode;
-use super::proxy::{Direction, Fault, How};
+use super::frames::{OpCode, does, op_code};
+use super::proxy::{Direction, Fault, How, On};
 
 /// What the proxy's owner has set, and what its connections have seen.
 #[derive(Debug)]
@@ -79,6 +79,16 @@ impl Control {
         let _ = self.shapings.subscribe().wait_for(|shapings| !shapings[way as usize].swallow).await;
     }
 
+    /// Sets whether to hold.
+    pub fn set_hold(&self, direction: Direction, yes: bool) {
+        self.shape(direction, |shaping| shaping.hold = yes);
+    }
+
+    /// Waits until bytes that go this way are not held.
+    pub async fn not_holding(&self, way: Way) {
+        let _ = self.shapings.subscribe().wait_for(|shapings| !shapings[way as usize].hold).await;
+    }
+
     /// Sets by how much to delay.
     pub fn set_delay(&self, direction: Direction, by: Duration) {
         self.shape(direction, |shaping| shaping.delay = by);
@@ -98,10 +108,13 @@ impl Control {
     }
 
     /// Takes the armed fault if this request sets it off.
-    pub fn claim(&self, request: OpCode) -> Option<Claim> {
+    pub fn claim(&self, request: &[u8]) -> Option<Claim> {
         let mut claim = None;
         self.faults.send_if_modified(|faults| {
-            let fault = faults.armed.take_if(|fault| fault.on.contains(&request));
+            let fault = faults.armed.take_if(|fault| match fault.on {
+                On::OpCodes(op_codes) => op_code(request).is_some_and(|it| op_codes.contains(&it)),
+                On::Path(op_codes, path) => op_codes.iter().any(|it| does(request, *it, path)),
+            });
             claim = fault.map(|fault| Claim { fault, number: faults.last_armed });
             claim.is_some()
         });
@@ -146,6 +159,7 @@ impl Control {
 #[derive(Clone, Copy, Debug, Default)]
 struct Shaping {
     swallow: bool,
+    hold: bool,
     delay: Duration,
 }
 

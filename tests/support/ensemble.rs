@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::install::READ_ONLY;
+use super::install::PROPERTIES;
 use super::member::Member;
 use super::network::Host;
 use super::ports::Ports;
@@ -39,7 +39,8 @@ pub struct EnsembleBuilder {
     servers: usize,
     tick: Duration,
     config: Vec<String>,
-    read_only: bool,
+    config_of: Vec<(usize, String)>,
+    properties: Vec<String>,
     hosts: Vec<Arc<Host>>,
 }
 
@@ -57,7 +58,14 @@ impl Ensemble {
     pub fn builder(servers: usize) -> EnsembleBuilder {
         assert!(matches!(servers, 1 | 3 | 5), "1, 3 or 5 servers, not {servers}");
         let tick = Duration::from_millis(500);
-        EnsembleBuilder { servers, tick, config: Vec::new(), read_only: false, hosts: Vec::new() }
+        EnsembleBuilder {
+            servers,
+            tick,
+            config: Vec::new(),
+            config_of: Vec::new(),
+            properties: Vec::new(),
+            hosts: Vec::new(),
+        }
     }
 
     /// The addresses of all servers, running or not, as a client takes them: `127.0.0.1:p1,127.0.0.1:p2,…`.
@@ -183,11 +191,24 @@ impl EnsembleBuilder {
         self
     }
 
+    /// Adds a line to the `zoo.cfg` of the server with this index, from 0; it overrides what all have.
+    #[must_use]
+    pub fn config_of(mut self, server: usize, line: impl Into<String>) -> Self {
+        self.config_of.push((server, line.into()));
+        self
+    }
+
+    /// Sets a system property, `name=value`, of every server's virtual machine.
+    #[must_use]
+    pub fn property(mut self, property: impl Into<String>) -> Self {
+        self.properties.push(property.into());
+        self
+    }
+
     /// Lets servers that have no quorum go on in read-only mode.
     #[must_use]
-    pub fn read_only_mode(mut self) -> Self {
-        self.read_only = true;
-        self
+    pub fn read_only_mode(self) -> Self {
+        self.property("readonlymode.enabled=true")
     }
 
     /// Runs each server on a host of its own. Who asks them something must be in a namespace of the same network.
@@ -229,10 +250,10 @@ impl EnsembleBuilder {
         let mut servers = Vec::new();
         for (i, member) in members.iter().enumerate() {
             let home = home.join(format!("server-{}", i + 1));
-            member.write_files(&home, i + 1, &members, self.tick, &self.config);
-            if self.read_only {
-                fs::write(home.join(READ_ONLY), "").expect("a file beside zoo.cfg");
-            }
+            let own = self.config_of.iter().filter(|(server, _)| *server == i).map(|(_, line)| line);
+            let config: Vec<String> = self.config.iter().chain(own).cloned().collect();
+            member.write_files(&home, i + 1, &members, self.tick, &config);
+            fs::write(home.join(PROPERTIES), self.properties.join("\n")).expect("a file beside zoo.cfg");
             servers.push(Server::new(member, home));
         }
         let mut ensemble = Ensemble { servers, home, ports, reported: AtomicBool::new(false) };

@@ -55,6 +55,7 @@ op_codes! {
     SET_WATCHES2 = 105,
     ADD_WATCH = 106,
     WHO_AM_I = 107,
+    MULTI_CREATE = 1014,
     CLOSE = -11,
 }
 
@@ -63,9 +64,32 @@ pub fn xid(frame: &[u8]) -> Option<i32> {
     int(frame, 4)
 }
 
-/// The op code of a request other than the connect request.
+/// The op code of a request other than the connect request. A transaction that begins with a create has one of its own,
+/// `MULTI_CREATE`, which ZooKeeper does not know.
 pub fn op_code(frame: &[u8]) -> Option<OpCode> {
-    int(frame, 8).map(OpCode)
+    let code = int(frame, 8).map(OpCode)?;
+    let creates = matches!(int(frame, 12).map(OpCode), Some(OpCode::CREATE | OpCode::CREATE2));
+    Some(if code == OpCode::MULTI && creates { OpCode::MULTI_CREATE } else { code })
+}
+
+/// Whether a request does this at this path or below it, by itself or as a part of a transaction.
+pub fn does(frame: &[u8], what: OpCode, path: &str) -> bool {
+    let at_path = |rest: &[u8]| {
+        let length = int(rest, 0).and_then(|length| usize::try_from(length).ok());
+        let given = length.and_then(|length| rest.get(4..4 + length));
+        let below = given.and_then(|given| given.strip_prefix(path.as_bytes()));
+        below.is_some_and(|below| below.is_empty() || below[0] == b'/')
+    };
+    match op_code(frame) {
+        // Each part begins with its op code, `false`, and -1.
+        Some(OpCode::MULTI) => {
+            let header = [what.0.to_be_bytes().as_slice(), &[0], &(-1_i32).to_be_bytes()].concat();
+            let parts = frame.windows(header.len()).enumerate().filter(|(_, bytes)| *bytes == header);
+            parts.into_iter().any(|(start, _)| at_path(&frame[start + header.len()..]))
+        }
+        Some(op_code) => op_code == what && at_path(&frame[12..]),
+        None => false,
+    }
 }
 
 /// Cuts a stream of bytes into frames.

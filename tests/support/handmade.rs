@@ -22,10 +22,16 @@ pub struct Client(TcpStream);
 impl Client {
     /// Connects and exchanges the connect frames.
     pub async fn connect(address: &str) -> Self {
+        Self::connect_for(address, Duration::from_secs(10)).await
+    }
+
+    /// Opens a session with this timeout. Dropping the client closes the connection and not the session.
+    pub async fn connect_for(address: &str, session_timeout: Duration) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         let mut client = Self(stream);
+        let milliseconds = i32::try_from(session_timeout.as_millis()).expect("a session timeout");
         // Protocol version, last zxid, session time-out in ms, session id, password, read-only.
-        let mut connect = [[0; 12].as_slice(), &10_000_i32.to_be_bytes(), &[0; 8]].concat();
+        let mut connect = [[0; 12].as_slice(), &milliseconds.to_be_bytes(), &[0; 8]].concat();
         connect.extend(prefixed(&[0; 16]));
         connect.push(0);
         client.0.write_all(&prefixed(&connect)).await.expect("a connect request");

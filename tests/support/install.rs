@@ -1,6 +1,7 @@
 //! The installed Java and ZooKeeper: the commands that run a server and its command line client.
 
 use std::env;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,9 +13,8 @@ use super::process::dying_with_us;
 /// that is set, otherwise from the `PATH`.
 pub fn server_command(config: &Path) -> Command {
     let mut command = dying_with_us(&of_java("java"));
-    if config.with_file_name(READ_ONLY).exists() {
-        command.arg("-Dreadonlymode.enabled=true");
-    }
+    let properties = fs::read_to_string(config.with_file_name(PROPERTIES)).unwrap_or_default();
+    command.args(properties.lines().map(|property| format!("-D{property}")));
     command.args(JVM_OPTIONS).args(["-cp", &class_path()]).arg(MAIN_CLASS).arg(config);
     command
 }
@@ -38,8 +38,8 @@ pub fn of_java(program: &str) -> String {
 /// Runs an ensemble's server, or a standalone one if the configuration names no servers.
 const MAIN_CLASS: &str = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
 
-/// A file beside a server's `zoo.cfg`: without a quorum, the server is to go on in read-only mode.
-pub const READ_ONLY: &str = "read-only";
+/// A file beside a server's `zoo.cfg`, with a system property of its virtual machine on each line.
+pub const PROPERTIES: &str = "properties";
 
 /// Quick to start, small, and without waiting for disks.
 const JVM_OPTIONS: &[&str] = &[

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::control::{Claim, Control, Way};
 use super::frames::{Frames, OpCode, op_code, xid};
-use super::proxy::{How, When};
+use super::proxy::{Direction, How, When};
 
 /// Forwards between `client` and the control's upstream, until a side closes or a cut or a fault ends it.
 pub async fn run(mut client: TcpStream, control: Arc<Control>, mut cuts: watch::Receiver<How>) {
@@ -87,6 +87,7 @@ impl<'a> Link<'a> {
                 Err(_) => Some(How::Reset),
             };
             if let Some(how) = how {
+                self.control.not_holding(way).await;
                 self.until_closing_passes(way).await;
                 return End { how, claim: None };
             }
@@ -99,6 +100,7 @@ impl<'a> Link<'a> {
                 let verdict = if plain { self.plain(way) } else { self.examine(way, &frame) };
                 match verdict {
                     Verdict::Forward => {
+                        self.control.not_holding(way).await;
                         if to.write_all(&frame).await.is_err() {
                             return End { how: How::Reset, claim: None };
                         }
@@ -137,8 +139,14 @@ impl<'a> Link<'a> {
         let (Some(xid), Some(op_code)) = (xid(frame), op_code(frame)) else {
             return Verdict::Forward;
         };
-        if let Some(claim) = self.control.claim(op_code) {
+        if let Some(claim) = self.control.claim(frame) {
             match claim.fault.when {
+                when if claim.fault.how == How::Hold => {
+                    let direction =
+                        if when == When::Before { Direction::ToServer } else { Direction::ToClient };
+                    self.control.set_hold(direction, true);
+                    self.control.has_fired(claim);
+                }
                 When::Before => return Verdict::Fire(claim),
                 When::After => *self.awaited() = Some((xid, claim)),
             }

@@ -32,7 +32,7 @@ pub use contender::{
 };
 pub use ensemble::{Ensemble, EnsembleBuilder};
 pub use frames::OpCode;
-pub use proxy::{Direction, Fault, How, Proxy, When};
+pub use proxy::{Direction, Fault, How, On, Proxy, When};
 pub use server::{Mode, Server};
 pub use zookeeper::ZooKeeper;
 pub(crate) use zookeeper::on_both_servers;

@@ -25,11 +25,20 @@ pub struct Proxy {
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
     /// The requests that set it off.
-    pub on: &'static [OpCode],
+    pub on: On,
     /// Whether the server gets the request.
     pub when: When,
     /// What becomes of the connection.
     pub how: How,
+}
+
+/// Which requests set a fault off.
+#[derive(Clone, Copy, Debug)]
+pub enum On {
+    /// Those with one of these op codes.
+    OpCodes(&'static [OpCode]),
+    /// Those that do one of these at this path or below it, by themselves or in a transaction.
+    Path(&'static [OpCode], &'static str),
 }
 
 /// When a fault fires, relative to the server's work on the request.
@@ -51,6 +60,9 @@ pub enum How {
     Reset,
     /// Both sides stay open, and nothing passes in either direction any more, not even the end of a side.
     Silence,
+    /// Both sides stay open, and nothing is lost: [`Proxy::hold`] begins at once, [`When::Before`] with the request
+    /// itself on the way to the server, [`When::After`] with its reply on the way to the client.
+    Hold,
 }
 
 /// A direction of traffic.
@@ -123,6 +135,12 @@ impl Proxy {
         self.control.set_swallow(direction, yes);
     }
 
+    /// While `yes`, holds back what goes in this direction on all connections, present and later, the end of a side
+    /// included. It goes on when this ends, on the connections that are still open.
+    pub fn hold(&self, direction: Direction, yes: bool) {
+        self.control.set_hold(direction, yes);
+    }
+
     /// Delays every chunk of bytes in this direction, on all connections; zero ends that.
     pub fn delay(&self, direction: Direction, by: Duration) {
         self.control.set_delay(direction, by);
@@ -154,7 +172,17 @@ impl Drop for Proxy {
 impl Fault {
     /// At any of the requests `on`.
     pub fn new(on: &'static [OpCode], when: When, how: How) -> Self {
-        Self { on, when, how }
+        Self { on: On::OpCodes(on), when, how }
+    }
+
+    /// At a request that does one of these at this path or below it, by itself or in a transaction.
+    pub fn at(path: &'static str, on: &'static [OpCode], when: When, how: How) -> Self {
+        Self { on: On::Path(on, path), when, how }
+    }
+
+    /// At a request that creates a contender's znode.
+    pub fn on_join(when: When, how: How) -> Self {
+        Self::new(&[OpCode::MULTI_CREATE], when, how)
     }
 
     /// At a request that creates a node (not a container).

@@ -1,6 +1,7 @@
 //! One ZooKeeper server of an ensemble.
 
 use std::fs::{self, File};
+use std::io::{PipeReader, pipe};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -114,14 +115,26 @@ impl Server {
     ///
     /// When its process exists already.
     pub fn start(&mut self) {
-        assert!(!self.process.as_ref().is_some_and(Process::is_alive), "{} runs already", self.address());
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the log file");
+        self.spawn(log.try_clone().expect("a file handle").into(), log.into());
+    }
+
+    /// As [`Server::start`], but what it says goes to a pipe. Those of its threads that have something to say wait when
+    /// nobody reads.
+    pub fn start_with_log(&mut self) -> PipeReader {
+        let (reader, writer) = pipe().expect("a pipe");
+        self.spawn(writer.try_clone().expect("a pipe").into(), writer.into());
+        reader
+    }
+
+    fn spawn(&mut self, stdout: Stdio, stderr: Stdio) {
+        assert!(!self.process.as_ref().is_some_and(Process::is_alive), "{} runs already", self.address());
         let mut command = server_command(&self.home.join("zoo.cfg"));
         if let Some(host) = &self.host {
             command = host.namespace.inside(&command);
         }
         command.current_dir(&self.home).stdin(Stdio::null());
-        command.stdout(log.try_clone().expect("a file handle")).stderr(log);
+        command.stdout(stdout).stderr(stderr);
         self.process = Some(Process::spawn(command).expect("setpriv (of util-linux) to run java"));
         self.stopped = false;
     }
@@ -134,14 +147,18 @@ impl Server {
     pub async fn restart(&mut self) {
         self.kill();
         self.start();
+        self.serves().await;
+    }
+
+    /// Waits until it serves.
+    ///
+    /// # Panics
+    ///
+    /// With the end of its log, when it does not within a minute.
+    pub async fn serves(&self) {
         let end = Instant::now() + Duration::from_secs(60);
         while probe(self.socket_address()).await.is_none() {
-            assert!(
-                Instant::now() < end,
-                "{} does not serve after a restart\n{}",
-                self.address(),
-                self.log_tail()
-            );
+            assert!(Instant::now() < end, "{} does not serve\n{}", self.address(), self.log_tail());
             sleep(Duration::from_millis(30)).await;
         }
     }
