@@ -39,6 +39,8 @@ pub(super) struct Settings {
     pub(super) twins: bool,
     /// Whether all contenders call themselves the same.
     pub(super) same_identity: bool,
+    /// Whether operators delete directories. Where they do, no request is stuck at a server meanwhile, as is assumed.
+    pub(super) drops_directories: bool,
     /// Whether most faults are conspiracies: several at the worst moments.
     pub(super) conspiring: bool,
     /// Faults strike at about this interval.
@@ -84,10 +86,17 @@ impl Settings {
             elections,
             twins: rng.u8(..4) == 0,
             same_identity: rng.u8(..3) == 0,
+            drops_directories: rng.u8(..3) == 0,
             conspiring: rng.u8(..3) == 0,
             fault_interval: timeout.mul_f64([0.2, 0.5, 1.0, 2.0][rng.usize(..4)]),
             faults_until: timeout * rng.u32(10..=20),
         }
+    }
+
+    /// Whether servers grant different session timeouts.
+    pub(super) fn is_uneven(&self) -> bool {
+        let timeouts = self.bounds.map(|it| it.negotiate(self.timeout));
+        timeouts.iter().any(|it| *it != timeouts[0])
     }
 
     /// The least session timeout that a session may have.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::super::mutation::Mutation;
 use super::desk::Desk;
-use super::requests::Proof;
+use super::wire::Proof;
 use crate::error::Failure;
 use crate::types::Timestamp;
 

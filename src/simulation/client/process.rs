@@ -15,10 +15,11 @@ use super::desk::Desk;
 use super::heart::Heart;
 use super::requests::Contest;
 use super::session::{Notice, Session};
+use super::znodes::Counter;
 use crate::embedded::replica::ConnectionId;
 use crate::lease::DEFAULT_MARGIN;
-use crate::machine::Plan;
-use crate::types::SessionId;
+use crate::machine::{Plan, naming};
+use crate::types::{Mode, SessionId};
 
 pub(in super::super) struct Process {
     number: usize,
@@ -86,7 +87,7 @@ impl Process {
         let margin = if mutation == Some(Mutation::NoMargin) { 0.0 } else { DEFAULT_MARGIN };
         let desk = Rc::new(Desk::new(mutation));
         let now = self.clock.reading(stage.now);
-        let session = Session::new(self.number, margin, wish, desk.clone(), now);
+        let session = Session::new(self.number, margin, wish, &stage.settings, desk.clone(), now);
         let contenders = self.contenders(&stage.settings.clone(), &mut stage.rng);
         for contender in 0..contenders.len() {
             self.act_later(stage, contender, true);
@@ -103,8 +104,11 @@ impl Process {
         let contender = |(contender, (election, mode))| {
             let who = Who { process: self.number, life: self.life, contender };
             let identity = if settings.same_identity { "same".into() } else { format!("{}", self.number) };
-            let plan = Plan { mode, path: path_of(election, mode), prefix: "guid_".into() };
-            Contender::new(who, election, Contest { plan, identity }, rng.u64(..))
+            let path = path_of(election, mode);
+            let counter = (mode == Mode::Master).then(|| Counter::new(naming::counter(&path)));
+            let plan = Plan { mode, path, prefix: "guid_".into() };
+            let contest = Contest { plan, identity, number: rng.u64(..), counter };
+            Contender::new(who, election, contest, rng.u64(..))
         };
         numbered.map(contender).collect()
     }
@@ -294,7 +298,7 @@ impl Running<'_> {
                 self.0.heart.on_connected(now);
                 self.each(stage, |contender, around| contender.on_connected(around));
             }
-            Notice::Suspended => {
+            Notice::Suspended | Notice::Reopening => {
                 self.0.heart.on_disconnected();
                 self.each(stage, |contender, around| contender.on_suspended(around));
             }

@@ -3,7 +3,8 @@
 //! Everything may happen at any time, but for what the lease assumes: the pings of the leader server reach the servers
 //! that follow it at least every quarter of the session timeout, or not at all any more. So a path between
 //! servers stands still only for what that leaves (`Settings::longest_stall`); what lasts longer cuts it. And closing the
-//! sessions that expire together takes an eighth of the session timeout at most (`Settings::longest_closing`).
+//! sessions that expire together takes an eighth of the session timeout at most (`Settings::longest_closing`). Directories
+//! are deleted in runs in which no request is stuck at a server (`Settings::drops_directories`).
 
 mod clients;
 mod operator;
@@ -58,6 +59,7 @@ impl World {
                 let until = self.until(self.stage.now, 0.05, 3.0);
                 self.kill_server(server, silently, until);
             }
+            21..24 if self.stage.settings.drops_directories => self.operate(process),
             21..23 => {
                 let duration = self.duration(0.02, 2.0);
                 self.stand_still(server, duration);

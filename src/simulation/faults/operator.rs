@@ -19,7 +19,7 @@ impl World {
         let delete = |path: String| Write { path: Some(path), action: Action::Delete { version: -1 } };
         let writes: Vec<Write> = match mode {
             Mode::Master => vec![delete(path)],
-            Mode::Sequential if self.stage.rng.u8(..4) == 0 => {
+            Mode::Sequential if self.stage.settings.drops_directories && self.stage.rng.u8(..3) == 0 => {
                 let children = children.iter().map(|name| join(&path, name));
                 children.chain([path.clone()]).map(delete).collect()
             }

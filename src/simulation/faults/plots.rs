@@ -14,11 +14,12 @@ impl World {
     pub(super) fn plot(&mut self, process: usize) {
         match self.stage.rng.u8(..10) {
             0..3 => self.conspire(process),
-            3..5 => self.depose(process),
-            5..7 => self.detour(process),
+            3..5 if !self.stage.settings.drops_directories => self.depose(process),
+            5..7 if !self.stage.settings.drops_directories => self.detour(process),
             7 => self.silence(process),
             8 => self.mislead(process),
-            _ => self.shorten(process),
+            9 => self.shorten(process),
+            _ => self.conspire(process),
         }
     }
 
