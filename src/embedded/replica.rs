@@ -2,7 +2,7 @@
 //! applied. Which sessions there are is part of the data here; when they expire is the ensemble's business, and so
 //! is everything that has to do with time, links and clients. For the simulation of ensembles.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) use super::acl::Asked;
@@ -21,7 +21,8 @@ pub(crate) type Told = (ConnectionId, Event);
 /// What an ensemble agrees on.
 #[derive(Clone, Debug)]
 pub(crate) enum Transaction {
-    Open(SessionId),
+    /// With the session timeout that was negotiated.
+    Open(SessionId, Duration),
     Close(SessionId),
     Write(SessionId, Write),
     Multi(SessionId, Vec<Write>),
@@ -32,14 +33,15 @@ pub(crate) enum Transaction {
 #[derive(Clone, Debug)]
 pub(crate) struct Replica {
     engine: Engine,
-    alive: BTreeSet<i64>,
+    /// The sessions that are alive, with the session timeouts of their creation.
+    alive: BTreeMap<i64, Duration>,
 }
 
 impl Replica {
     /// The data of a new ensemble.
     pub(crate) fn new() -> Self {
         let engine = Engine::new(Duration::from_secs(1), 0, SessionId::from_raw(1), 0);
-        Self { engine, alive: BTreeSet::new() }
+        Self { engine, alive: BTreeMap::new() }
     }
 
     /// The last transaction that was applied.
@@ -58,9 +60,9 @@ impl Replica {
         let nobody = ConnectionId::new(0);
         let mut out = Vec::new();
         let result = match transaction {
-            Transaction::Open(session) => {
+            Transaction::Open(session, timeout) => {
                 self.engine.next_stamp(at);
-                self.alive.insert(session.raw());
+                self.alive.insert(session.raw(), *timeout);
                 Ok(Body::Empty)
             }
             Transaction::Close(session) => {
@@ -108,12 +110,12 @@ impl Replica {
 
     /// Whether a session has been opened and not closed, as far as this replica knows.
     pub(crate) fn is_alive(&self, session: SessionId) -> bool {
-        self.alive.contains(&session.raw())
+        self.alive.contains_key(&session.raw())
     }
 
-    /// The sessions that are alive.
-    pub(crate) fn alive(&self) -> impl Iterator<Item = SessionId> {
-        self.alive.iter().map(|id| SessionId::from_raw(*id))
+    /// The sessions that are alive, with the session timeouts of their creation.
+    pub(crate) fn alive(&self) -> impl Iterator<Item = (SessionId, Duration)> {
+        self.alive.iter().map(|(id, timeout)| (SessionId::from_raw(*id), *timeout))
     }
 
     /// The znode at a path, if there is one.

@@ -8,6 +8,7 @@
 //!   ├─ ensemble    servers: the leader's order, majorities, lagging replicas, the expiry of sessions
 //!   ├─ network     connections between them
 //!   ├─ faults      what goes wrong, and when
+//!   ├─ traps       what waits for its moment in the life of a process
 //!   └─ invariants  what must hold all the same, one file each
 //!   settings     what is drawn from the seed
 //!   stage        what all share: the time, the agenda, chance, the transcript
@@ -16,6 +17,7 @@
 //!
 //! ```text
 //! SIMULATION_SEEDS=1000000 cargo test --lib simulation     as many seeds
+//! SIMULATION_ALL=1 cargo test --lib simulation             every seed that fails, and not only the first
 //! SIMULATION_SEED=42 cargo test --lib simulation           one seed, with the end of its transcript
 //! SIMULATION_LINES=100000, SIMULATION_MISTAKE=NoOwnWatch   more of the transcript; with a mistake
 //! ```
@@ -31,6 +33,7 @@ mod settings;
 mod stage;
 mod time;
 mod transcript;
+mod traps;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -96,13 +99,17 @@ fn no_seed_violates_an_invariant() {
         return;
     }
     let seeds = std::env::var("SIMULATION_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("a number"));
+    let all = std::env::var("SIMULATION_ALL").is_ok();
     let started = Instant::now();
     let total = Mutex::new(Verdict::default());
     let failed = Mutex::new(None);
     run_all(seeds, None, |seed, verdict| {
         if let Some(violation) = &verdict.violation {
+            if all {
+                println!("seed {seed}: {violation}");
+            }
             failed.lock().unwrap().get_or_insert((seed, violation.clone()));
-            return false;
+            return all;
         }
         total.lock().unwrap().add(&verdict);
         true

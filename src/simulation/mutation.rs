@@ -26,14 +26,24 @@ pub(super) enum Mutation {
     ProofBySync,
     /// After a lost answer, whatever znode has the right name and data is taken for the own one.
     NoOwnerCheck,
-    /// After a lost answer, what the server shows is taken for the present.
-    NoSyncBeforeSearch,
+    /// After a lost answer, a look tells what became of the create, though it may yet be carried out.
+    NoTombstone,
     /// After a lost answer, the create is repeated.
     NoSearch,
     /// A znode is deleted by its name, whosever it has become.
     RemovesUnseen,
     /// Before a znode is deleted, what the server shows is taken for the present.
-    NoSyncBeforeRemoval,
+    NoFlushBeforeRemoval,
+    /// A master's znode is deleted by its name, after a look.
+    UnboundRemoval,
+    /// A session that was taken up was heard of, though it may be closing.
+    NoClosingWindow,
+    /// What an earlier connection was answered counts as evidence.
+    OlderConnectionCounts,
+    /// Leases are measured with the session timeout that was negotiated last, and not with the least.
+    NewestTimeout,
+    /// When the session timeout shrinks, leases that run do not.
+    NotShortened,
     /// The own znode is not watched.
     NoOwnWatch,
     /// When the znode ahead has gone, it is our turn.
@@ -47,7 +57,7 @@ pub(super) enum Mutation {
 }
 
 impl Mutation {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 24] = [
         Self::WholeTimeout,
         Self::NoMargin,
         Self::NoRelay,
@@ -58,10 +68,15 @@ impl Mutation {
         Self::ProofByReading,
         Self::ProofBySync,
         Self::NoOwnerCheck,
-        Self::NoSyncBeforeSearch,
+        Self::NoTombstone,
         Self::NoSearch,
         Self::RemovesUnseen,
-        Self::NoSyncBeforeRemoval,
+        Self::NoFlushBeforeRemoval,
+        Self::UnboundRemoval,
+        Self::NoClosingWindow,
+        Self::OlderConnectionCounts,
+        Self::NewestTimeout,
+        Self::NotShortened,
         Self::NoOwnWatch,
         Self::LeadsWithoutLooking,
         Self::WatchesTheFirst,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::settings::SERVERS;
 use super::time::Instant;
+use super::traps::{Moment, Trap, Traps};
 use crate::embedded::replica::{Body, Code, ConnectionId, Event, Request};
 use crate::types::SessionId;
 
@@ -15,6 +16,8 @@ pub(super) enum Up {
     Connect {
         session: Option<SessionId>,
         seen: i64,
+        /// The session timeout that the client wishes for.
+        timeout: Duration,
     },
     Request {
         xid: i32,
@@ -27,7 +30,8 @@ pub(super) enum Up {
 /// What servers send.
 #[derive(Debug)]
 pub(super) enum Down {
-    Connected(SessionId),
+    /// With the session timeout that was negotiated.
+    Connected(SessionId, Duration),
     /// There is no such session any more.
     Expired,
     Reply {
@@ -50,8 +54,9 @@ pub(super) struct Network {
     opened: u64,
     /// Until when nothing passes, for each process and server, in each direction. It passes then: TCP is patient.
     blocked_until: Vec<[[Instant; 2]; SERVERS]>,
-    /// The traps of each process.
-    traps: Vec<Vec<Trap>>,
+    /// Until when everything is lost that a process sends over a new connection.
+    lost_until: Vec<Instant>,
+    traps: Vec<Traps>,
 }
 
 #[derive(Debug)]
@@ -63,44 +68,23 @@ struct Connection {
     broken: bool,
 }
 
-/// A mishap that waits for its moment in the life of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trap {
-    /// The connection breaks before the next create reaches the server.
-    LoseCreate,
-    /// The connection breaks when the next create is answered.
-    LoseAnswerToCreate,
-    /// The connection breaks when the next request is answered.
-    LoseAnswer,
-    /// The process stands still from the moment in which its next request reaches the server.
-    PauseOnceAsked(Duration),
-    /// The server is cut off from the others from the moment in which it answers the next transaction.
-    CutOffOnceCommitted,
-}
-
-/// A moment in which a trap may spring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
-    Asked { create: bool },
-    Answered { transaction: bool },
-}
-
 impl Network {
     pub(super) fn new(processes: usize) -> Self {
         Self {
             connections: BTreeMap::new(),
             opened: 0,
             blocked_until: vec![[[Instant::ZERO; 2]; SERVERS]; processes],
-            traps: vec![Vec::new(); processes],
+            lost_until: vec![Instant::ZERO; processes],
+            traps: (0..processes).map(|_| Traps::default()).collect(),
         }
     }
 
     /// A new connection.
-    pub(super) fn open(&mut self, process: usize, server: usize) -> ConnectionId {
+    pub(super) fn open(&mut self, process: usize, server: usize, now: Instant) -> ConnectionId {
         self.opened += 1;
         let connection = ConnectionId::new(self.opened);
-        let last = [Instant::ZERO; 2];
-        self.connections.insert(connection, Connection { process, server, last, broken: false });
+        let (last, broken) = ([Instant::ZERO; 2], now < self.lost_until[process]);
+        self.connections.insert(connection, Connection { process, server, last, broken });
         connection
     }
 
@@ -162,6 +146,16 @@ impl Network {
         *blocked = until.max(*blocked);
     }
 
+    /// Lets pass what is sent from now on.
+    pub(super) fn unblock(&mut self, process: usize, server: usize, direction: usize, now: Instant) {
+        self.blocked_until[process][server][direction] = now;
+    }
+
+    /// Lets no connection come about before then; nobody is told.
+    pub(super) fn lose(&mut self, process: usize, until: Instant) {
+        self.lost_until[process] = until.max(self.lost_until[process]);
+    }
+
     /// Breaks a connection, and tells whether it was whole.
     pub(super) fn break_off(&mut self, connection: ConnectionId) -> bool {
         self.connections
@@ -171,27 +165,12 @@ impl Network {
 
     /// Sets a trap.
     pub(super) fn set_trap(&mut self, process: usize, trap: Trap) {
-        self.traps[process].push(trap);
+        self.traps[process].set(trap);
     }
 
     /// The trap that springs at this moment of the process's connection, if any.
     pub(super) fn spring(&mut self, connection: ConnectionId, moment: Moment) -> Option<Trap> {
         let process = self.connections.get(&connection).filter(|connection| !connection.broken)?.process;
-        let traps = &mut self.traps[process];
-        if let Moment::Asked { create: true } = moment
-            && let Some(trap) = traps.iter_mut().find(|trap| **trap == Trap::LoseAnswerToCreate)
-        {
-            // Whatever is asked next waits for this answer.
-            *trap = Trap::LoseAnswer;
-        }
-        let springs = |trap: &Trap| match trap {
-            Trap::LoseCreate => moment == Moment::Asked { create: true },
-            Trap::LoseAnswerToCreate => false,
-            Trap::LoseAnswer => matches!(moment, Moment::Answered { .. }),
-            Trap::PauseOnceAsked(_) => matches!(moment, Moment::Asked { .. }),
-            Trap::CutOffOnceCommitted => moment == Moment::Answered { transaction: true },
-        };
-        let at = traps.iter().position(springs)?;
-        Some(traps.swap_remove(at))
+        self.traps[process].spring(moment)
     }
 }

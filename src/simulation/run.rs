@@ -7,12 +7,13 @@ use super::client::Process;
 use super::ensemble::Ensemble;
 use super::invariants::{Referee, no_ghosts, somebody_leads};
 use super::mutation::Mutation;
-use super::network::{Moment, Network, Trap, Up};
+use super::network::{Network, Up};
 use super::settings::Settings;
 use super::stage::{Happening, Stage, note};
 use super::time::{Agenda, Instant};
 use super::transcript::Transcript;
-use crate::embedded::replica::{Action, ConnectionId, Request};
+use super::traps::{Errand, Moment, Trap};
+use crate::embedded::replica::ConnectionId;
 
 /// Everything there is.
 pub(super) struct World {
@@ -154,6 +155,10 @@ impl World {
                 ensemble.hear(stage, from, to, sent, message);
             }
             Some(Happening::HalfTick { server, life }) => ensemble.half_tick(stage, server, life),
+            Some(Happening::Read { server, life, connection }) => {
+                ensemble.read(stage, server, life, connection);
+            }
+            Some(Happening::Unstuck { server }) => ensemble.unstick(stage, server),
             Some(Happening::Act { process, life, contender, again }) => {
                 processes[process].act(stage, life, contender, again);
             }
@@ -175,6 +180,17 @@ impl World {
                     self.cut_off(server, Duration::ZERO);
                 }
             }
+            Some(Happening::Break(connection)) => stage.break_connection(connection),
+            Some(Happening::Exile(connection, exile)) => {
+                if let Some(process) = stage.network.process(connection) {
+                    self.banish(process, exile);
+                }
+            }
+            Some(Happening::Strand(connection, duration)) => self.strand(connection, duration),
+            Some(Happening::Bereave(connection)) => self.bereave(connection),
+            Some(Happening::LastMoment { process }) => self.last_moment(process),
+            Some(Happening::Flee { process, server }) => self.flee(process, server),
+            Some(Happening::Resign { process }) => processes[process].resign(stage),
             Some(Happening::Pause { process, duration }) => self.pause(process, duration),
             Some(Happening::Trap { process, trap }) => {
                 note!(stage, "FAULT: {trap:?} waits for process {process}");
@@ -192,15 +208,17 @@ impl World {
         if !closed && self.stage.network.is_broken(connection) {
             return;
         }
-        let create = matches!(&packet, Up::Request { request: Request::Write(write), .. }
-            if matches!(write.action, Action::Create { .. }));
-        let asked = matches!(packet, Up::Request { .. }).then_some(Moment::Asked { create });
+        let asked = match &packet {
+            Up::Request { request, .. } => Some(Moment::Asked(Errand::of(request))),
+            Up::Connect { .. } | Up::Close => None,
+        };
         match asked.and_then(|moment| self.stage.network.spring(connection, moment)) {
             Some(Trap::PauseOnceAsked(duration)) => {
                 if let Some(process) = self.stage.network.process(connection) {
                     self.stage.later(Duration::ZERO, Happening::Pause { process, duration });
                 }
             }
+            Some(Trap::StandStillAt(_, duration)) => self.detain(connection, duration),
             Some(_) => {
                 note!(self.stage, "connection {connection}: the request is lost");
                 return self.stage.break_connection(connection);

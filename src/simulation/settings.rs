@@ -16,14 +16,18 @@ pub(super) const LATEST_PING: f64 = 0.02;
 pub(super) struct Settings {
     /// A mistake that everybody makes.
     pub(super) mutation: Option<Mutation>,
-    /// The session timeout that every session negotiates.
+    /// The session timeout that every client wishes for.
     pub(super) timeout: Duration,
-    /// The servers' tick: at most half of the session timeout.
+    /// What each server makes of that: mostly the same.
+    pub(super) bounds: [Bounds; SERVERS],
+    /// The servers' tick: at most half of each session timeout.
     pub(super) tick: Duration,
     /// After how many ticks of silence servers give each other up.
     pub(super) sync_limit: u32,
     /// Whether sessions expire at the earliest legal moment. As ZooKeeper does it, they last until the end of a tick.
     pub(super) expires_exactly: bool,
+    /// How long it takes at most until the last of the sessions is closed that expire at one instant.
+    pub(super) longest_closing: Duration,
     /// How long a message takes, at most, while nothing is wrong.
     pub(super) latency: Duration,
     /// How long the path between two servers may stand still and then go on as if nothing had been. This is what the
@@ -35,6 +39,8 @@ pub(super) struct Settings {
     pub(super) twins: bool,
     /// Whether all contenders call themselves the same.
     pub(super) same_identity: bool,
+    /// Whether operators delete directories. Where they do, no request is stuck at a server meanwhile, as is assumed.
+    pub(super) drops_directories: bool,
     /// Whether most faults are conspiracies: several at the worst moments.
     pub(super) conspiring: bool,
     /// Faults strike at about this interval.
@@ -43,36 +49,92 @@ pub(super) struct Settings {
     pub(super) faults_until: Duration,
 }
 
+/// The session timeouts that a server grants.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    least: Duration,
+    most: Duration,
+}
+
+impl Bounds {
+    /// The session timeout that is negotiated with a client that wishes for this one.
+    pub(super) fn negotiate(&self, wish: Duration) -> Duration {
+        wish.clamp(self.least, self.most)
+    }
+}
+
 impl Settings {
     pub(super) fn draw(rng: &mut fastrand::Rng, mutation: Option<Mutation>) -> Self {
         let timeout = Duration::from_secs(4);
-        let tick = timeout / [2, 2, 3, 5, 10][rng.usize(..5)];
+        let bounds = bounds(rng, timeout);
+        let least = least_timeout(&bounds, timeout);
+        let tick = least / [2, 2, 3, 5, 10][rng.usize(..5)];
         let latency = Duration::from_micros([300, 3_000, 20_000, 80_000][rng.usize(..4)]);
-        let modes = [Mode::Sequential, Mode::Sequential, Mode::Master];
-        let elections = (0..rng.usize(1..=3)).map(|_| modes[rng.usize(..3)]).collect();
+        let modes = [Mode::Sequential, Mode::Master];
+        let elections = (0..rng.usize(1..=3)).map(|_| modes[rng.usize(..2)]).collect();
         Self {
             mutation,
             timeout,
+            bounds,
             tick,
-            sync_limit: rng.u32(2..=5),
+            sync_limit: sync_limit(rng, timeout, tick),
             expires_exactly: rng.u8(..3) > 0,
+            longest_closing: least / 8 * [0, 0, 1, 1][rng.usize(..4)],
             latency,
-            longest_stall: longest_stall(timeout, tick, latency),
+            longest_stall: longest_stall(least, tick, latency),
             processes: rng.usize(2..=4),
             elections,
             twins: rng.u8(..4) == 0,
             same_identity: rng.u8(..3) == 0,
-            conspiring: rng.u8(..4) == 0,
+            drops_directories: rng.u8(..3) == 0,
+            conspiring: rng.u8(..3) == 0,
             fault_interval: timeout.mul_f64([0.2, 0.5, 1.0, 2.0][rng.usize(..4)]),
             faults_until: timeout * rng.u32(10..=20),
         }
     }
+
+    /// Whether servers grant different session timeouts.
+    pub(super) fn is_uneven(&self) -> bool {
+        let timeouts = self.bounds.map(|it| it.negotiate(self.timeout));
+        timeouts.iter().any(|it| *it != timeouts[0])
+    }
+
+    /// The least session timeout that a session may have.
+    pub(super) fn least_timeout(&self) -> Duration {
+        least_timeout(&self.bounds, self.timeout)
+    }
+}
+
+fn least_timeout(bounds: &[Bounds], wish: Duration) -> Duration {
+    bounds.iter().map(|it| it.negotiate(wish)).min().unwrap_or(wish)
+}
+
+/// Mostly the same for all servers; otherwise one server or two have a maximum that is lower, or a minimum that is
+/// higher, than what clients wish for.
+fn bounds(rng: &mut fastrand::Rng, timeout: Duration) -> [Bounds; SERVERS] {
+    let usual = Bounds { least: timeout / 2, most: timeout * 2 };
+    let mut bounds = [usual; SERVERS];
+    if rng.u8(..6) == 0 {
+        let other = match rng.bool() {
+            true => Bounds { most: timeout / 2, ..usual },
+            false => Bounds { least: timeout * 3 / 2, ..usual },
+        };
+        let first = rng.usize(..SERVERS);
+        (0..rng.usize(1..SERVERS)).for_each(|it| bounds[(first + it) % SERVERS] = other);
+    }
+    bounds
+}
+
+/// Some servers are patient: one that was deposed may take itself for the leader for long.
+fn sync_limit(rng: &mut fastrand::Rng, timeout: Duration, tick: Duration) -> u32 {
+    let most = (timeout * 5 / 2).as_nanos() / tick.as_nanos();
+    [2, 3, 4, 5, 10, 20][rng.usize(..6)].min(most.try_into().unwrap_or(u32::MAX))
 }
 
 /// The lease assumes that a server which the leader server counts as its own hears a ping every quarter of the session
 /// timeout. The leader server pings every half tick, a little late. What is left may be lost to stalls.
-fn longest_stall(timeout: Duration, tick: Duration, latency: Duration) -> Duration {
-    (timeout / 4).saturating_sub((tick / 2).mul_f64(1.0 + LATEST_PING) + latency)
+fn longest_stall(least: Duration, tick: Duration, latency: Duration) -> Duration {
+    (least / 4).saturating_sub((tick / 2).mul_f64(1.0 + LATEST_PING) + latency)
 }
 
 /// Where an election is held.

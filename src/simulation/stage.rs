@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::ensemble::Message;
 use super::faults::Ailment;
 use super::invariants::Referee;
-use super::network::{Down, Moment, Network, Trap, Up};
+use super::network::{Down, Network, Up};
 use super::settings::Settings;
 use super::time::{Agenda, Instant};
 use super::transcript::Transcript;
-use crate::embedded::replica::{Body, ConnectionId};
+use super::traps::{Exile, Moment, Trap};
+use crate::embedded::replica::ConnectionId;
 
 /// Something that is going to happen.
 #[derive(Debug)]
@@ -22,6 +23,10 @@ pub(super) enum Happening {
     Between { from: usize, to: usize, sent: Instant, message: Message },
     /// Half a tick of a server is over.
     HalfTick { server: usize, life: u32 },
+    /// A server reads what a client has sent while it stood still.
+    Read { server: usize, life: u32, connection: ConnectionId },
+    /// The requests at a server may be passed on again.
+    Unstuck { server: usize },
     /// An application makes up its mind. The number of the process's life tells old decisions from new ones.
     Act { process: usize, life: u32, contender: usize, again: bool },
     /// Something goes wrong.
@@ -30,6 +35,20 @@ pub(super) enum Happening {
     Cut { from: usize, to: usize },
     /// The server at the end of this connection is cut off from the others.
     CutOff(ConnectionId),
+    /// A connection breaks.
+    Break(ConnectionId),
+    /// The process at the end of this connection reaches one server only.
+    Exile(ConnectionId, Exile),
+    /// The process at the end of this connection stands still with the answer, and the connection ends.
+    Strand(ConnectionId, Duration),
+    /// The leader server dies, and the process at the end of this connection reaches nobody.
+    Bereave(ConnectionId),
+    /// What a process sends is to arrive in the last moment of its session.
+    LastMoment { process: usize },
+    /// A process reaches this server no more.
+    Flee { process: usize, server: usize },
+    /// The applications of a process do not want to lead, or wait, any more.
+    Resign { process: usize },
     /// A process stands still.
     Pause { process: usize, duration: Duration },
     /// A trap is set for a process.
@@ -95,16 +114,32 @@ impl Stage {
     /// Sends a packet from a server to a client.
     pub(super) fn send_down(&mut self, connection: ConnectionId, packet: Down) {
         if let Down::Reply { result, .. } = &packet {
-            let moment = Moment::Answered { transaction: matches!(result, Ok(Body::Multi(_))) };
-            match self.network.spring(connection, moment) {
-                Some(Trap::CutOffOnceCommitted) => self.later(Duration::ZERO, Happening::CutOff(connection)),
-                Some(_) => {
+            let consequence = match self.network.spring(connection, Moment::of(result)) {
+                Some(Trap::CutOffOnceCommitted) => Some(Happening::CutOff(connection)),
+                Some(Trap::BereaveOnceCommitted) => Some(Happening::Bereave(connection)),
+                Some(Trap::StrandOnceShown(duration)) => Some(Happening::Strand(connection, duration)),
+                Some(trap) => {
                     note!(self, "connection {connection}: the answer is lost");
+                    if let Trap::Exile(exile) = trap {
+                        self.later(Duration::ZERO, Happening::Exile(connection, exile));
+                    }
                     return self.break_connection(connection);
                 }
-                None => {}
+                None => None,
+            };
+            let ends = matches!(consequence, Some(Happening::Strand(..)));
+            consequence.into_iter().for_each(|consequence| self.later(Duration::ZERO, consequence));
+            self.pass_down(connection, packet);
+            if ends {
+                self.pass_down(connection, Down::Closed);
+                self.later(Duration::ZERO, Happening::AtServer(connection, Up::Close));
             }
+            return;
         }
+        self.pass_down(connection, packet);
+    }
+
+    fn pass_down(&mut self, connection: ConnectionId, packet: Down) {
         let latency = self.latency();
         if let Some(arrival) = self.network.down(connection, self.now, latency) {
             self.agenda.enter(arrival, Happening::AtClient(connection, packet));

@@ -2,15 +2,17 @@
 //! the evidence for leases. Stands in for the ZooKeeper client.
 
 use std::cell::{RefCell, RefMut};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::super::mutation::Mutation;
+use super::znodes::Claims;
 use crate::embedded::replica::{Body, Code, Request};
 use crate::error::Failure;
-use crate::lease::{Evidence, Lease};
-use crate::types::{FencingToken, SessionId, Timestamp};
+use crate::lease::{DEFAULT_MARGIN, Evidence, Lease, Terms};
+use crate::types::{SessionId, Timestamp};
 
 /// A request's number.
 pub(super) type Slot = u64;
@@ -30,7 +32,11 @@ pub(super) struct State {
     pub(super) now: Timestamp,
     pub(super) session: Option<SessionId>,
     pub(super) evidence: Option<Evidence>,
-    pub(super) claims: BTreeSet<FencingToken>,
+    /// The client has connected anew by itself since the last answer.
+    pub(super) moved: bool,
+    /// The session timeout that was negotiated last.
+    pub(super) newest_timeout: Duration,
+    pub(super) claims: Claims,
     /// Requests to be sent.
     pub(super) outgoing: VecDeque<(Slot, Request)>,
     /// The requests that wait for an answer, and when they were made.
@@ -50,7 +56,9 @@ impl Desk {
                 now: Timestamp::MIN,
                 session: None,
                 evidence: None,
-                claims: BTreeSet::new(),
+                moved: false,
+                newest_timeout: Duration::ZERO,
+                claims: Claims::default(),
                 outgoing: VecDeque::new(),
                 waiting: BTreeMap::new(),
                 answers: BTreeMap::new(),
@@ -85,10 +93,18 @@ impl Desk {
         self.state().now
     }
 
+    /// What leases are measured with.
+    pub(super) fn terms(&self) -> Terms {
+        let state = self.state();
+        let evidence = state.evidence.as_ref().expect("whoever beats is connected");
+        evidence.terms()
+    }
+
     /// The lease that a transaction grants which was sent at `sent` or later and has committed just now.
     pub(super) fn lease(&self, sent: Timestamp) -> Lease {
         let mut state = self.state();
-        let now = state.now;
+        state.note_moves();
+        let (now, newest) = (state.now, state.newest_timeout);
         let Some(evidence) = &mut state.evidence else {
             return Lease::OVER;
         };
@@ -98,8 +114,18 @@ impl Desk {
             Some(Mutation::WholeTimeout) => Lease::until(sent + timeout),
             Some(Mutation::NoEvidence) => Lease::until(sent + timeout / 2),
             Some(Mutation::EndlessLease) => Lease::until(sent + timeout * 1000),
+            Some(Mutation::NewestTimeout) => {
+                let (known, taken) = (evidence.terms(), Terms::new(newest, DEFAULT_MARGIN));
+                let more = taken.session_timeout().saturating_sub(known.session_timeout());
+                Lease::until(evidence.lease(sent).end() + more.mul_f64(1.0 - DEFAULT_MARGIN))
+            }
             _ => evidence.lease(sent),
         }
+    }
+
+    /// The lease that is granted without another transaction.
+    pub(super) fn longest_lease(&self) -> Lease {
+        self.state().evidence.as_ref().map_or(Lease::OVER, Evidence::longest)
     }
 
     /// A watch was left on a znode.
@@ -124,6 +150,7 @@ impl State {
     /// A server has answered.
     pub(super) fn answer(&mut self, slot: Slot, result: Result<Body, Code>) {
         if let Some(sent) = self.waiting.remove(&slot) {
+            self.note_moves();
             if let Some(evidence) = &mut self.evidence {
                 let relay = evidence.terms().session_timeout() / 4;
                 match self.mutation {
@@ -133,6 +160,16 @@ impl State {
                 }
             }
             self.answers.insert(slot, result.map_err(classify));
+        }
+    }
+
+    /// Takes note of it if the client has connected anew by itself.
+    fn note_moves(&mut self) {
+        if std::mem::take(&mut self.moved)
+            && self.mutation != Some(Mutation::OlderConnectionCounts)
+            && let Some(evidence) = &mut self.evidence
+        {
+            evidence.moved(self.now);
         }
     }
 

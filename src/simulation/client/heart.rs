@@ -7,9 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::super::mutation::Mutation;
 use super::desk::Desk;
-use super::requests::Proof;
+use super::wire::Proof;
 use crate::error::Failure;
-use crate::lease::Terms;
 use crate::types::Timestamp;
 
 /// How many beats may wait for their answers at a time.
@@ -18,7 +17,6 @@ const MOST_UNDER_WAY: usize = 8;
 type Beat = Pin<Box<dyn Future<Output = Option<Result<Proof, Failure>>>>>;
 
 pub(super) struct Heart {
-    terms: Terms,
     /// When to beat next; never, while there is no connection.
     due: Option<Timestamp>,
     under_way: Vec<Beat>,
@@ -32,9 +30,9 @@ pub(super) struct Heart {
 }
 
 impl Heart {
-    pub(super) fn new(terms: Terms) -> Self {
+    pub(super) fn new() -> Self {
         let (wanted, under_way) = (BTreeMap::new(), Vec::new());
-        Self { terms, due: None, under_way, wanted, numbers: 0, last: 0, newest: None }
+        Self { due: None, under_way, wanted, numbers: 0, last: 0, newest: None }
     }
 
     /// Asks for proofs from now on, and `at_once` for the first; returns a number to take this back.
@@ -68,7 +66,7 @@ impl Heart {
             return false;
         }
         let pace = if desk.errs(Mutation::BeatsTooOften) { 2 } else { 1 };
-        self.due = Some(now + self.terms.beat() / pace);
+        self.due = Some(now + desk.terms().beat() / pace);
         let (path, desk) = (self.next_path(), desk.clone());
         self.under_way.push(match path {
             Some(path) => Box::pin(async move { Some(desk.prove(&path).await) }),

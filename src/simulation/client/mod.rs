@@ -2,7 +2,7 @@
 //! applications.
 //!
 //! ```text
-//!   application ──▶ contender (driver, Machine) ──▶ requests ──▶ desk ──▶ session ──▶ network
+//!   application ──▶ contender (driver, Machine) ──▶ requests, znodes ──▶ desk ──▶ session ──▶ network
 //!                        ▲                                                   │
 //!                        └── proofs ◀── heart (prover, Evidence) ◀───────────┘
 //! ```
@@ -13,5 +13,7 @@ mod heart;
 mod process;
 mod requests;
 mod session;
+mod wire;
+mod znodes;
 
 pub(super) use self::process::Process;

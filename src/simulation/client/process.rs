@@ -15,10 +15,11 @@ use super::desk::Desk;
 use super::heart::Heart;
 use super::requests::Contest;
 use super::session::{Notice, Session};
+use super::znodes::Counter;
 use crate::embedded::replica::ConnectionId;
-use crate::lease::{DEFAULT_MARGIN, Terms};
-use crate::machine::Plan;
-use crate::types::SessionId;
+use crate::lease::DEFAULT_MARGIN;
+use crate::machine::{Plan, naming};
+use crate::types::{Mode, SessionId};
 
 pub(in super::super) struct Process {
     number: usize,
@@ -81,18 +82,17 @@ impl Process {
         }
         note!(stage, "process {} starts", self.number);
         self.life += 1;
-        let timeout = stage.settings.timeout;
+        let wish = stage.settings.timeout;
         let mutation = stage.settings.mutation;
         let margin = if mutation == Some(Mutation::NoMargin) { 0.0 } else { DEFAULT_MARGIN };
-        let terms = Terms::new(timeout, margin);
         let desk = Rc::new(Desk::new(mutation));
         let now = self.clock.reading(stage.now);
-        let session = Session::new(self.number, terms, timeout, desk.clone(), now);
+        let session = Session::new(self.number, margin, wish, &stage.settings, desk.clone(), now);
         let contenders = self.contenders(&stage.settings.clone(), &mut stage.rng);
         for contender in 0..contenders.len() {
             self.act_later(stage, contender, true);
         }
-        self.inside = Some(Inside { desk, session, heart: Heart::new(terms), contenders });
+        self.inside = Some(Inside { desk, session, heart: Heart::new(), contenders });
         self.inbox.clear();
         self.step(stage, |_, _| {});
     }
@@ -104,8 +104,11 @@ impl Process {
         let contender = |(contender, (election, mode))| {
             let who = Who { process: self.number, life: self.life, contender };
             let identity = if settings.same_identity { "same".into() } else { format!("{}", self.number) };
-            let plan = Plan { mode, path: path_of(election, mode), prefix: "guid_".into() };
-            Contender::new(who, election, Contest { plan, identity }, rng.u64(..))
+            let path = path_of(election, mode);
+            let counter = (mode == Mode::Master).then(|| Counter::new(naming::counter(&path)));
+            let plan = Plan { mode, path, prefix: "guid_".into() };
+            let contest = Contest { plan, identity, number: rng.u64(..), counter };
+            Contender::new(who, election, contest, rng.u64(..))
         };
         numbered.map(contender).collect()
     }
@@ -144,8 +147,17 @@ impl Process {
         if stage.rng.bool() {
             self.step(stage, |inside, stage| inside.tick(stage));
         }
-        for (connection, packet) in std::mem::take(&mut self.inbox) {
-            self.receive(stage, connection, packet);
+        while let Some(packet) = self.inbox.pop_front() {
+            // The client may have read the end of the connection before anybody makes use of the last answer.
+            let ended = |(connection, next): &(ConnectionId, Down)| {
+                *connection == packet.0 && matches!(next, Down::Closed)
+            };
+            let end = self.inbox.pop_front_if(|next| ended(next) && stage.rng.bool());
+            self.step(stage, |inside, stage| {
+                for (connection, packet) in [packet].into_iter().chain(end) {
+                    inside.0.session.receive(stage, connection, packet);
+                }
+            });
         }
         self.tick(stage);
     }
@@ -176,6 +188,15 @@ impl Process {
         }
         if again && !stage.calm {
             self.act_later(stage, contender, true);
+        }
+    }
+
+    /// Applications that lead or wait change their minds.
+    pub(in super::super) fn resign(&mut self, stage: &mut Stage) {
+        if self.paused == 0 {
+            self.step(stage, |inside, stage| {
+                inside.each(stage, |contender, around| contender.resign(around))
+            });
         }
     }
 
@@ -277,7 +298,7 @@ impl Running<'_> {
                 self.0.heart.on_connected(now);
                 self.each(stage, |contender, around| contender.on_connected(around));
             }
-            Notice::Suspended => {
+            Notice::Suspended | Notice::Reopening => {
                 self.0.heart.on_disconnected();
                 self.each(stage, |contender, around| contender.on_suspended(around));
             }

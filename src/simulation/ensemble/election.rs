@@ -11,7 +11,7 @@ impl Ensemble {
     pub(super) fn look(&mut self, stage: &mut Stage, server: usize) {
         let near: Vec<usize> = (0..SERVERS)
             .filter(|other| *other == server || self.talk(stage, server, *other))
-            .filter(|other| self.servers[*other].running)
+            .filter(|other| self.servers[*other].running && !self.servers[*other].sockets.stands_still())
             .collect();
         if let Some(leader) = near.iter().find(|other| self.servers[**other].leads_majority()) {
             return self.join(stage, *leader, server);
@@ -40,7 +40,7 @@ impl Ensemble {
     }
 
     /// Makes a server the leader: whatever it has in its log is committed, which may or may not have been
-    /// promised to clients, and each session has its whole timeout again.
+    /// promised to clients, and each session has the whole timeout again that it was created with.
     fn lead(&mut self, stage: &mut Stage, leader: usize) {
         note!(stage, "server {leader} leads");
         let epoch = 1 + self.servers.iter().map(|server| server.epoch).max().unwrap_or(0);
@@ -48,10 +48,11 @@ impl Ensemble {
         let length = self.servers[leader].log.len();
         self.apply(stage, leader, length);
         let tick = Some(stage.settings.tick).filter(|_| !stage.settings.expires_exactly);
-        let mut tracker = Tracker::new(stage.settings.timeout, tick);
-        let sessions = self.servers[leader].replica.alive().filter(|session| *session != super::OPERATOR);
-        sessions.for_each(|session| tracker.track(session, None, stage.now));
+        let mut tracker = Tracker::new(tick, stage.settings.longest_closing);
+        let sessions = self.servers[leader].replica.alive().filter(|(it, _)| *it != super::OPERATOR);
+        sessions.for_each(|(session, timeout)| tracker.track(session, timeout, None, stage.now));
         self.servers[leader].role = Role::Leading(Leading::new(tracker));
+        self.attend(stage, leader);
     }
 
     /// Brings a server up to date, and makes it a follower.

@@ -44,9 +44,10 @@ impl Ensemble {
             return;
         };
         match word {
-            Word::Petition(petition) => self.on_petition(stage, leader, petition),
+            Word::Petition(petition) => self.process(stage, leader, petition),
             Word::Heard(sessions) => {
-                sessions.into_iter().for_each(|session| leading.tracker.touch(session, stage.now));
+                let touch = |(session, timeout)| leading.tracker.touch(session, timeout, stage.now);
+                sessions.into_iter().for_each(touch);
             }
             Word::Ack(length) => {
                 if let Some(member) = &mut leading.members[from] {
@@ -64,14 +65,15 @@ impl Ensemble {
             return;
         };
         match wish {
-            Wish::Open => {
+            Wish::Open(timeout) => {
                 self.sessions += 1;
                 let session = SessionId::from_raw(self.sessions);
-                leading.tracker.track(session, Some(origin.server), stage.now);
-                self.propose(stage, leader, Some(origin), Transaction::Open(session));
+                leading.tracker.track(session, timeout, Some(origin.server), stage.now);
+                self.propose(stage, leader, Some(origin), Transaction::Open(session, timeout));
             }
-            Wish::Resume(session) => {
-                let valid = leading.tracker.take_up(session, origin.server, stage.now);
+            Wish::Resume(session, timeout) => {
+                let valid = leading.tracker.take_up(session, timeout, origin.server, stage.now);
+                note!(stage, "session {session} is at server {}: {valid}", origin.server);
                 if origin.server == leader {
                     self.servers[leader].resumed(stage, origin.connection, session, valid);
                 } else {
@@ -80,7 +82,7 @@ impl Ensemble {
             }
             Wish::Transact(transaction) => {
                 let session = session_of(&transaction);
-                if leading.tracker.is_at(session, origin.server) {
+                if leading.tracker.admits(session, origin.server) {
                     self.propose(stage, leader, Some(origin), transaction);
                 } else {
                     note!(stage, "server {leader} refuses a request of session {session}, which has moved");
@@ -176,6 +178,11 @@ impl Ensemble {
         }
     }
 
+    /// When a session expires, if there is a leader server that commits that, and it hears no more of it.
+    pub(in super::super) fn expires(&self, session: SessionId) -> Option<Instant> {
+        self.servers[self.leader()?].leading()?.tracker.expires(session)
+    }
+
     /// The next instant at which a session expires.
     pub(in super::super) fn deadline(&self) -> Option<Instant> {
         self.servers.iter().filter_map(|server| server.leading()?.tracker.next()).min()
@@ -185,9 +192,9 @@ impl Ensemble {
     pub(in super::super) fn expire(&mut self, stage: &mut Stage) {
         for server in 0..SERVERS {
             while let Role::Leading(leading) = &mut self.servers[server].role
-                && let Some(session) = leading.tracker.take_expired(stage.now)
+                && let Some(session) = leading.tracker.take_expired(stage.now, &mut stage.rng)
             {
-                note!(stage, "server {server} lets session {session} expire");
+                note!(stage, "server {server} closes session {session}, which has expired");
                 self.propose(stage, server, None, Transaction::Close(session));
             }
         }
@@ -203,8 +210,8 @@ impl Ensemble {
 
 fn session_of(transaction: &Transaction) -> SessionId {
     match transaction {
-        Transaction::Open(session)
-        | Transaction::Close(session)
+        Transaction::Close(session)
+        | Transaction::Open(session, _)
         | Transaction::Write(session, _)
         | Transaction::Multi(session, _) => *session,
     }
@@ -215,7 +222,7 @@ pub(super) fn deletions(replica: &Replica, transaction: &Transaction) -> Vec<Del
     let writes = match transaction {
         Transaction::Write(_, write) => std::slice::from_ref(write),
         Transaction::Multi(_, writes) => writes,
-        Transaction::Open(_) | Transaction::Close(_) => return Vec::new(),
+        Transaction::Open(..) | Transaction::Close(_) => return Vec::new(),
     };
     let deleting = writes.iter().filter(|write| matches!(write.action, Action::Delete { .. }));
     let deletion = |write: &Write| {

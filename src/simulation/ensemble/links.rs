@@ -30,7 +30,7 @@ impl Ensemble {
             if let Some(following) = self.servers[follower].following()
                 && following.leader == leader
             {
-                self.leave(stage, follower);
+                self.lose_leader(stage, follower);
             }
             if let Role::Leading(leading) = &mut self.servers[leader].role {
                 leading.members[follower] = None;

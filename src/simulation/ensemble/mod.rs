@@ -12,18 +12,31 @@
 //! from what it has applied. The leader server alone expires sessions; it hears of a follower's sessions when that
 //! answers its pings, every half tick, and when a client connects. Requests that a follower forwards tell it nothing.
 //! Links between servers keep the order. They stand still for a while, within what the lease assumes, or are cut; a
-//! server that is cut off serves reads until the sync limit is over, and so does a leader server without followers.
+//! server that is cut off serves reads until the sync limit is over, and so does a leader server without followers, which
+//! also answers a sync as long as it has ordered nothing.
+//!
+//! What it takes from ZooKeeper that is not to be expected, each in its own file:
+//!
+//! - [`tracker`]: a session looks alive until it is its turn in the bucket that is being closed; a session has the timeout
+//!   of the connection that it was last heard of over, and with a new leader server that of its creation.
+//! - [`processors`]: taking a session up makes the server its owner, from which requests are taken; it overtakes the
+//!   session's own requests, and happens however late, with or without a client that waits for it.
+//! - [`standstill`]: a server that stands still carries out later what it was sent.
+//! - [`server`]: reads are answered on a connection whose session has moved on.
 //!
 //! Left out: servers that lose what they had written, observers, changes of the ensemble's members. Electing a leader and
-//! bringing a server up to date takes no time once they talk. A server does not stand still as a whole;
-//! its links do.
+//! bringing a server up to date takes no time once they talk.
 
 mod election;
 mod leader;
 mod links;
+mod processors;
 mod server;
+mod standstill;
 mod tracker;
 mod words;
+
+use std::time::Duration;
 
 use self::leader::Leading;
 use self::links::Link;
@@ -68,7 +81,7 @@ struct Following {
 impl Ensemble {
     pub(super) fn new(stage: &mut Stage) -> Self {
         let mut ensemble = Self {
-            servers: std::array::from_fn(|_| Server::new()),
+            servers: stage.settings.bounds.map(Server::new),
             links: Default::default(),
             terms: 0,
             sessions: 0,
@@ -78,7 +91,7 @@ impl Ensemble {
             ensemble.start(stage, server);
         }
         ensemble.look(stage, 0);
-        ensemble.operate(stage, Transaction::Open(OPERATOR));
+        ensemble.operate(stage, Transaction::Open(OPERATOR, Duration::ZERO));
         ensemble
     }
 
@@ -101,6 +114,7 @@ impl Ensemble {
                 self.tell_everyone_to_go(stage, server);
             }
             self.retire(stage, server, silently);
+            self.close_sockets(stage, server, silently);
             self.servers[server].running = false;
         }
     }
@@ -114,10 +128,17 @@ impl Ensemble {
         sent: Instant,
         message: Message,
     ) {
-        let Message { term, body } = message;
-        if self.links[from][to].lost_until.is_some_and(|until| sent <= until) {
-            return;
+        let this = &mut self.servers[to];
+        if this.running
+            && self.links[from][to].lost_until.is_none_or(|until| sent > until)
+            && let Some(message) = this.sockets.keep_word(from, message)
+        {
+            self.listen(stage, from, to, message);
         }
+    }
+
+    fn listen(&mut self, stage: &mut Stage, from: usize, to: usize, message: Message) {
+        let Message { term, body } = message;
         match &mut self.servers[to].role {
             Role::Leading(leading) => {
                 let member = leading.members[from].as_mut().filter(|member| member.term == term);
@@ -138,7 +159,10 @@ impl Ensemble {
         match word {
             Word::Ping => {
                 let heard = std::mem::take(&mut self.servers[server].heard);
-                self.send_to_leader(stage, server, Word::Heard(heard));
+                let heard =
+                    heard.into_iter().map(|(session, timeout)| (SessionId::from_raw(session), timeout));
+                self.send_to_leader(stage, server, Word::Heard(heard.collect()));
+                self.attend(stage, server);
             }
             Word::Propose(entry) => {
                 let log = &mut self.servers[server].log;
@@ -168,8 +192,8 @@ impl Ensemble {
 
     /// Half a tick is over: leaders ping, and everybody looks who has fallen silent.
     pub(super) fn half_tick(&mut self, stage: &mut Stage, server: usize, life: u32) {
-        let this = &self.servers[server];
-        if !this.running || this.life != life {
+        let this = &mut self.servers[server];
+        if !this.running || this.life != life || this.sockets.keep_tick() {
             return;
         }
         let patience = stage.settings.tick * stage.settings.sync_limit;
@@ -198,27 +222,33 @@ impl Ensemble {
             return;
         };
         let this = &mut self.servers[server];
-        if !this.running || matches!(this.role, Role::Looking) {
+        if !this.running {
+            if !matches!(packet, Up::Close) {
+                stage.send_down(connection, Down::Closed);
+            }
+        } else if let Some(packet) = this.sockets.keep_packet(connection, packet) {
+            self.take_in(stage, server, connection, packet);
+        }
+    }
+
+    fn take_in(&mut self, stage: &mut Stage, server: usize, connection: ConnectionId, packet: Up) {
+        let this = &mut self.servers[server];
+        if let Role::Looking = this.role {
             if !matches!(packet, Up::Close) {
                 stage.send_down(connection, Down::Closed);
             }
             return;
         }
         if let Up::Request { .. } = packet
-            && let Some(session) = this.session_of(connection)
+            && let Some((session, timeout)) = this.session_of(connection)
         {
             match &mut this.role {
-                Role::Leading(leading) => leading.tracker.touch(session, stage.now),
-                _ if !this.heard.contains(&session) => this.heard.push(session),
-                _ => {}
+                Role::Leading(leading) => leading.tracker.touch(session, timeout, stage.now),
+                _ => drop(this.heard.insert(session.raw(), timeout)),
             }
         }
         if let Some(petition) = this.receive(stage, server, connection, packet) {
-            if let Role::Leading(_) = this.role {
-                self.on_petition(stage, server, petition);
-            } else {
-                self.send_to_leader(stage, server, Word::Petition(petition));
-            }
+            self.process(stage, server, petition);
         }
     }
 
@@ -239,7 +269,7 @@ impl Ensemble {
                 && origin.server == server
             {
                 match (&entry.transaction, result) {
-                    (Transaction::Open(session), _) => {
+                    (Transaction::Open(session, _), _) => {
                         self.servers[server].attach(stage, origin.connection, *session);
                     }
                     (_, result) => self.servers[server].finish(stage, origin.connection, origin.xid, result),
@@ -271,6 +301,7 @@ impl Ensemble {
         let this = &mut self.servers[server];
         this.role = Role::Looking;
         this.heard.clear();
+        this.queue.clear();
         for connection in this.drop_clients() {
             if !silently {
                 stage.send_down(connection, Down::Closed);

@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::super::network::{Down, Up};
+use super::super::settings::Bounds;
 use super::super::stage::{Stage, note};
+use super::super::time::Instant;
 use super::leader::Leading;
+use super::standstill::Sockets;
 use super::{Entry, Following, Origin, Outcome, Petition, Role, Wish};
 use crate::embedded::replica::{Action, Body, ConnectionId, Replica, Request, Told, Transaction};
 use crate::types::SessionId;
@@ -22,13 +26,20 @@ pub(super) struct Server {
     pub(super) applied: usize,
     pub(super) replica: Replica,
     /// The sessions that it has heard of since the leader's last ping.
-    pub(super) heard: Vec<SessionId>,
+    pub(super) heard: BTreeMap<i64, Duration>,
+    /// What is on its way through the server.
+    pub(super) queue: VecDeque<Petition>,
+    pub(super) stuck_until: Instant,
+    pub(super) sockets: Sockets,
+    bounds: Bounds,
     served: BTreeMap<ConnectionId, Served>,
 }
 
 /// A client, as its server knows it.
 struct Served {
     session: Option<SessionId>,
+    /// The session timeout that was negotiated over this connection.
+    timeout: Duration,
     /// Requests that have not been answered: answers keep their order.
     queue: VecDeque<Queued>,
 }
@@ -49,7 +60,7 @@ enum Queued {
 }
 
 impl Server {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             running: false,
             life: 0,
@@ -58,7 +69,11 @@ impl Server {
             log: Vec::new(),
             applied: 0,
             replica: Replica::new(),
-            heard: Vec::new(),
+            heard: BTreeMap::new(),
+            queue: VecDeque::new(),
+            stuck_until: Instant::ZERO,
+            sockets: Sockets::default(),
+            bounds,
             served: BTreeMap::new(),
         }
     }
@@ -86,8 +101,10 @@ impl Server {
         (self.epoch, self.log.len())
     }
 
-    pub(super) fn session_of(&self, connection: ConnectionId) -> Option<SessionId> {
-        self.served.get(&connection)?.session
+    /// The session of a connection, and the session timeout that counts there.
+    pub(super) fn session_of(&self, connection: ConnectionId) -> Option<(SessionId, Duration)> {
+        let served = self.served.get(&connection)?;
+        Some((served.session?, served.timeout))
     }
 
     /// Takes a packet, and returns what the leader server has to do.
@@ -108,13 +125,17 @@ impl Server {
                 stage.send_down(connection, Down::Closed);
                 None
             }
-            Up::Connect { session, .. } => {
+            Up::Connect { session, timeout, .. } => {
+                let timeout = self.bounds.negotiate(timeout);
                 // Whatever comes over another connection of the session is late.
                 if let Some(session) = session {
                     self.close_session(stage, session);
                 }
-                self.served.insert(connection, Served { session: None, queue: VecDeque::new() });
-                let wish = session.map_or(Wish::Open, Wish::Resume);
+                self.served.insert(connection, Served { session: None, timeout, queue: VecDeque::new() });
+                let wish = match session {
+                    Some(session) => Wish::Resume(session, timeout),
+                    None => Wish::Open(timeout),
+                };
                 Some(Petition { origin: Origin { server, connection, xid: 0 }, wish })
             }
             Up::Request { xid, request } => {
@@ -186,7 +207,7 @@ impl Server {
     pub(super) fn attach(&mut self, stage: &mut Stage, connection: ConnectionId, session: SessionId) {
         if let Some(served) = self.served.get_mut(&connection) {
             served.session = Some(session);
-            stage.send_down(connection, Down::Connected(session));
+            stage.send_down(connection, Down::Connected(session, served.timeout));
         }
     }
 
@@ -221,12 +242,16 @@ impl Server {
     fn forget(&mut self, connection: ConnectionId) {
         self.served.remove(&connection);
         self.replica.closed(connection);
+        self.sockets.close(connection);
     }
 
     /// Forgets all clients, and returns their connections.
     pub(super) fn drop_clients(&mut self) -> Vec<ConnectionId> {
         let connections: Vec<ConnectionId> = std::mem::take(&mut self.served).into_keys().collect();
-        connections.iter().for_each(|connection| self.replica.closed(*connection));
+        for connection in &connections {
+            self.replica.closed(*connection);
+            self.sockets.close(*connection);
+        }
         connections
     }
 }
@@ -241,7 +266,7 @@ fn tell(stage: &mut Stage, told: Vec<Told>) {
 /// A transaction and what came of it, in a few words.
 pub(super) fn describe(transaction: &Transaction, result: &Outcome) -> String {
     let what = match transaction {
-        Transaction::Open(session) => return format!("session {session} opens"),
+        Transaction::Open(session, timeout) => return format!("session {session} opens with {timeout:?}"),
         Transaction::Close(session) => return format!("session {session} ends"),
         Transaction::Write(session, write) => {
             let path = write.path.as_deref().unwrap_or_default();

@@ -1,4 +1,13 @@
 //! When sessions expire: the leader server's table.
+//!
+//! ```text
+//!   tracked ──▶ its time is over: its whole bucket is taken out ──▶ closed, one session after the other
+//!      ▲ touched, taken up         │ touched, taken up: no use
+//!      └───────────────────────────┘ and its transactions commit
+//! ```
+//!
+//! As `SessionTrackerImpl` does it, whatever expires at one instant is taken out of the table of expiries as a whole, and
+//! then closed one by one. Until its turn comes, a session looks alive in every respect.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,61 +16,109 @@ use super::super::time::Instant;
 use crate::types::SessionId;
 
 pub(super) struct Tracker {
-    timeout: Duration,
     /// Sessions expire at the end of a tick, unless they do at the earliest legal moment.
     tick: Option<Duration>,
+    /// How long it takes at most to close a bucket.
+    longest_closing: Duration,
     sessions: BTreeMap<i64, Tracked>,
+    /// Until when the last bucket is being closed.
+    busy_until: Instant,
 }
 
 struct Tracked {
     expires: Instant,
-    /// The server that its client is connected to, since the client has said so.
-    at: Option<usize>,
+    /// The server that its client is connected to, since somebody has said so.
+    owner: Option<usize>,
+    /// When it will be closed, whatever is heard of it.
+    closes: Option<Instant>,
+}
+
+impl Tracked {
+    fn due(&self, busy_until: Instant) -> Instant {
+        self.closes.unwrap_or(self.expires.max(busy_until))
+    }
 }
 
 impl Tracker {
-    pub(super) fn new(timeout: Duration, tick: Option<Duration>) -> Self {
-        Self { timeout, tick, sessions: BTreeMap::new() }
+    pub(super) fn new(tick: Option<Duration>, longest_closing: Duration) -> Self {
+        Self { tick, longest_closing, sessions: BTreeMap::new(), busy_until: Instant::ZERO }
     }
 
-    /// A session is new, or was taken up by a new leader server: it has its whole timeout.
-    pub(super) fn track(&mut self, session: SessionId, at: Option<usize>, now: Instant) {
-        self.sessions.insert(session.raw(), Tracked { expires: self.expiry(now), at });
+    /// A session is new, or was taken over by a new leader server: it has its whole timeout.
+    pub(super) fn track(
+        &mut self,
+        session: SessionId,
+        timeout: Duration,
+        owner: Option<usize>,
+        now: Instant,
+    ) {
+        let expires = self.expiry(timeout, now);
+        self.sessions.insert(session.raw(), Tracked { expires, owner, closes: None });
     }
 
-    /// A session was heard of.
-    pub(super) fn touch(&mut self, session: SessionId, now: Instant) {
-        let expires = self.expiry(now);
+    /// A session was heard of over a connection with this timeout: whether it was longer or shorter before does not
+    /// matter.
+    pub(super) fn touch(&mut self, session: SessionId, timeout: Duration, now: Instant) {
+        let expires = self.expiry(timeout, now);
         if let Some(tracked) = self.sessions.get_mut(&session.raw()) {
             tracked.expires = expires;
         }
     }
 
-    /// A client wants to go on with a session over another server; `false` if it has expired.
-    pub(super) fn take_up(&mut self, session: SessionId, at: usize, now: Instant) -> bool {
-        self.touch(session, now);
-        self.sessions.get_mut(&session.raw()).map(|tracked| tracked.at = Some(at)).is_some()
+    /// A client wants to go on with a session over another server; `false` if it has been closed.
+    pub(super) fn take_up(
+        &mut self,
+        session: SessionId,
+        timeout: Duration,
+        owner: usize,
+        now: Instant,
+    ) -> bool {
+        self.touch(session, timeout, now);
+        self.sessions.get_mut(&session.raw()).map(|tracked| tracked.owner = Some(owner)).is_some()
     }
 
     /// Whether requests of a session that come from this server are to be carried out: a session has moved on when its
-    /// client has connected to another.
-    pub(super) fn is_at(&self, session: SessionId, server: usize) -> bool {
-        self.sessions.get(&session.raw()).is_some_and(|tracked| tracked.at == Some(server))
+    /// client, or what was left of a connect that it has given up, has reached another. The first that a new leader
+    /// server hears of the session makes the owner.
+    pub(super) fn admits(&mut self, session: SessionId, server: usize) -> bool {
+        let tracked = self.sessions.get_mut(&session.raw());
+        tracked.is_some_and(|tracked| *tracked.owner.get_or_insert(server) == server)
     }
 
+    /// When a session would expire that is not heard of any more.
+    pub(super) fn expires(&self, session: SessionId) -> Option<Instant> {
+        self.sessions.get(&session.raw()).map(|tracked| tracked.expires)
+    }
+
+    /// The next instant at which there is something to do.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.sessions.values().map(|tracked| tracked.expires).min()
+        self.sessions.values().map(|tracked| tracked.due(self.busy_until)).min()
     }
 
-    /// Takes out a session that has expired.
-    pub(super) fn take_expired(&mut self, now: Instant) -> Option<SessionId> {
-        let id = *self.sessions.iter().find(|(_, tracked)| tracked.expires <= now)?.0;
+    /// Takes out a session that is to be closed now.
+    pub(super) fn take_expired(&mut self, now: Instant, rng: &mut fastrand::Rng) -> Option<SessionId> {
+        if self.busy_until <= now {
+            self.take_bucket(now, rng);
+        }
+        let due = |(_, tracked): &(&i64, &Tracked)| tracked.closes.is_some_and(|closes| closes <= now);
+        let id = *self.sessions.iter().find(due)?.0;
         self.sessions.remove(&id);
         Some(SessionId::from_raw(id))
     }
 
-    fn expiry(&self, now: Instant) -> Instant {
-        let expires = now + self.timeout;
+    /// Decides when each of those is closed whose time is over.
+    fn take_bucket(&mut self, now: Instant, rng: &mut fastrand::Rng) {
+        let bucket = self.sessions.values_mut().filter(|it| it.closes.is_none() && it.expires <= now);
+        let closing = self.longest_closing;
+        for tracked in bucket {
+            let after = if closing.is_zero() { closing } else { closing.mul_f64(rng.f64()) };
+            tracked.closes = Some(now + after);
+            self.busy_until = self.busy_until.max(now + after);
+        }
+    }
+
+    fn expiry(&self, timeout: Duration, now: Instant) -> Instant {
+        let expires = now + timeout;
         match self.tick {
             // The next one, even if this is one.
             Some(tick) => {

@@ -1,6 +1,7 @@
 //! What servers write into their logs, and what they tell each other.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::super::time::Instant;
 use crate::embedded::replica::{ConnectionId, Transaction};
@@ -31,8 +32,10 @@ pub(super) struct Petition {
 
 #[derive(Debug)]
 pub(super) enum Wish {
-    Open,
-    Resume(SessionId),
+    /// Open a session with this timeout.
+    Open(Duration),
+    /// Take a session up, with this timeout from now on.
+    Resume(SessionId, Duration),
     Transact(Transaction),
     Sync,
 }
@@ -48,7 +51,8 @@ pub(in super::super) struct Message {
 pub(super) enum Word {
     // To the leader.
     Petition(Petition),
-    Heard(Vec<SessionId>),
+    /// The sessions that a server has heard of, with the timeouts of the connections.
+    Heard(Vec<(SessionId, Duration)>),
     Ack(usize),
     // From the leader.
     Ping,

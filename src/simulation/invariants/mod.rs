@@ -88,14 +88,27 @@ impl Referee {
         self.judge(verdict);
     }
 
+    /// Somebody takes itself for the leader for a shorter time.
+    pub(super) fn shortened(&mut self, who: Who, end: Instant) {
+        self.one_leader.shortened(who, end);
+    }
+
     /// Somebody knows that it does not lead any more, or is dead.
     pub(super) fn ended(&mut self, who: Who) {
         self.one_leader.ended(who);
     }
 
-    /// Somebody is about to remove its znode.
-    pub(super) fn removes(&mut self, session: SessionId, node: &Node, verified: bool, now: Instant) {
-        self.own_znodes.removes(session, node, verified, now);
+    /// Somebody is about to remove its znode: having looked first, or in one transaction with a check of the counter.
+    pub(super) fn removes(
+        &mut self,
+        session: SessionId,
+        node: &Node,
+        (verified, bound): (bool, bool),
+        now: Instant,
+    ) {
+        if !bound {
+            self.own_znodes.removes(session, node, verified, now);
+        }
     }
 
     /// A znode has been deleted.

@@ -47,6 +47,12 @@ impl OneLeader {
         self.look(who, now, sent)
     }
 
+    pub(super) fn shortened(&mut self, who: Who, end: Instant) {
+        if let Some(claim) = self.claims.get_mut(&who) {
+            claim.end = claim.end.min(end);
+        }
+    }
+
     pub(super) fn ended(&mut self, who: Who) {
         self.claims.remove(&who);
     }

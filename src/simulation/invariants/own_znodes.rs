@@ -1,10 +1,10 @@
 //! Contenders delete no znodes but their own.
 //!
-//! ZooKeeper deletes by name, and cannot be asked to look first whose it is. So there is one exception: an operator deletes
-//! a contender's znode, and somebody else creates one with the same name (in master mode, or in a directory that was deleted
-//! as well), after the contender has looked for the last time; or before it hears of that, if it removes its znode
-//! without a look, as long as its watch has not fired. Such cases are counted, and the one whom it hits is as badly off as if
-//! the operator had deleted its znode.
+//! ZooKeeper deletes by name, and cannot be asked to look first whose it is. So there is one exception, in sequential mode: an
+//! operator deletes a contender's znode with its directory, and somebody else creates one with the same name after
+//! the contender has looked for the last time; or before it hears of that, if it removes its znode without a look, as
+//! long as its watch has not fired. Such cases are counted, and the one whom it hits is as badly off as if the operator had
+//! deleted its znode. In master mode removals are bound to one master, and there is no exception.
 
 use std::collections::BTreeMap;
 

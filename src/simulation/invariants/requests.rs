@@ -52,7 +52,7 @@ impl Requests {
 
     /// Judges what sessions have sent since then, while nothing has happened.
     pub(in super::super) fn judge_beats(&self, since: Duration, settings: &Settings) -> Result<(), String> {
-        let beat = Terms::new(settings.timeout, DEFAULT_MARGIN).beat();
+        let beat = Terms::new(settings.least_timeout(), DEFAULT_MARGIN).beat();
         // Fast clocks, and one at each end.
         let most = (since.as_secs_f64() * 1.02 / beat.as_secs_f64()) as u32 + 2;
         match self.sent.iter().find(|(_, sent)| **sent > most) {

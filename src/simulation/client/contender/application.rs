@@ -18,18 +18,9 @@ impl Contender {
     pub(in super::super) fn decide(&mut self, around: &mut Surroundings<'_>) {
         let calm = around.stage.calm;
         let dice = around.stage.rng.f64();
-        if self.leading {
-            if !self.willing || (!calm && dice < 0.3) {
-                // Nobody acts on it from the call on.
-                note!(around.stage, "{} resigns", self.who);
-                self.step_down(around);
-                self.feed(around, Event::Withdraw(Lost::Resigned));
-            }
-        } else if self.campaign {
-            if !self.willing || (!calm && dice < 0.15) {
-                note!(around.stage, "{} drops its campaign", self.who);
-                (self.campaign, self.deferred) = (false, false);
-                self.feed(around, Event::Withdraw(Lost::Resigned));
+        if self.leading || self.campaign {
+            if !self.willing || (!calm && dice < if self.leading { 0.3 } else { 0.15 }) {
+                self.resign(around);
             }
         } else if self.willing {
             note!(around.stage, "{} campaigns", self.who);
@@ -37,5 +28,20 @@ impl Contender {
             self.start_campaign(around);
         }
         self.undecided = !self.campaign && !self.leading && self.willing;
+    }
+
+    /// The application does not want to lead or wait any more, for now.
+    pub(in super::super) fn resign(&mut self, around: &mut Surroundings<'_>) {
+        if self.leading {
+            // Nobody acts on it from the call on.
+            note!(around.stage, "{} resigns", self.who);
+            self.step_down(around);
+            self.feed(around, Event::Withdraw(Lost::Resigned));
+        } else if self.campaign {
+            note!(around.stage, "{} drops its campaign", self.who);
+            (self.campaign, self.deferred) = (false, false);
+            self.undecided = true;
+            self.feed(around, Event::Withdraw(Lost::Resigned));
+        }
     }
 }

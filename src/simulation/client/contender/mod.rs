@@ -13,10 +13,11 @@ use super::super::stage::{Stage, note};
 use super::super::time::Clock;
 use super::desk::{Desk, WatchId};
 use super::heart::Heart;
-use super::requests::{Ahead, Contest, Glance, Outcome, recall, send};
+use super::requests::{Ahead, Contest, Outcome, Preview, recall, send};
 use crate::error::Lost;
 use crate::lease::Lease;
 use crate::machine::{Action, Event, Machine, Reply, Request, Ticket};
+use crate::simulation::mutation::Mutation;
 use crate::types::{FencingToken, Node, Standing, Timestamp};
 
 type Ask = Pin<Box<dyn Future<Output = Outcome>>>;
@@ -37,7 +38,8 @@ pub(in crate::simulation) struct Contender {
     proving: Option<u64>,
     /// When the newest proof was sent that the machine has heard of.
     proven: Timestamp,
-    glance: Option<Glance>,
+    /// What came with the answer to a create.
+    preview: Preview,
     /// The name of the own znode.
     created: Option<String>,
     standing: Standing,
@@ -86,7 +88,7 @@ impl Contender {
             departed: false,
             proving: None,
             proven: Timestamp::MIN,
-            glance: None,
+            preview: Preview::default(),
             created: None,
             standing: Standing::Idle,
             campaign: false,
@@ -115,12 +117,22 @@ impl Contender {
     }
 
     pub(super) fn on_connected(&mut self, around: &mut Surroundings<'_>) {
+        self.shorten(around);
         (self.own, self.ahead) = (None, None);
         self.feed(around, Event::Connected);
     }
 
     pub(super) fn on_suspended(&mut self, around: &mut Surroundings<'_>) {
+        self.shorten(around);
         self.feed(around, Event::Suspended);
+    }
+
+    /// The session timeout may have turned out to be less than was known.
+    fn shorten(&mut self, around: &mut Surroundings<'_>) {
+        if !around.desk.errs(Mutation::NotShortened) {
+            let longest = around.desk.longest_lease();
+            self.feed(around, Event::Shortened(longest));
+        }
     }
 
     pub(super) fn on_session_lost(&mut self, around: &mut Surroundings<'_>) {
@@ -182,8 +194,8 @@ impl Contender {
                 self.ahead_token = token;
                 seen
             })),
-            Outcome::Tried(created, glance) => {
-                self.glance = glance;
+            Outcome::Tried(created, preview) => {
+                self.preview = preview;
                 Reply::Created(created)
             }
         };
@@ -195,7 +207,7 @@ impl Contender {
             _ => {}
         }
         self.feed(around, Event::Reply(ticket, reply));
-        self.glance = None;
+        self.preview = Preview::default();
     }
 
     /// Tells the machine, and does what it says; returns whether that was to list the directory.
@@ -228,6 +240,12 @@ impl Contender {
                     around.stage.referee.extended(self.who, now, end, sent);
                 }
             }
+            Action::Shorten(lease) => {
+                if self.leading {
+                    around.stage.referee.shortened(self.who, around.clock.when(lease.end()));
+                }
+            }
+            Action::Forget(node) => around.desk.forget(&node),
             Action::StepDown(_) => self.step_down(around),
             Action::GiveUp(_) => {
                 (self.campaign, self.deferred) = (false, false);
@@ -241,7 +259,7 @@ impl Contender {
     fn ask(&mut self, around: &mut Surroundings<'_>, ticket: Ticket, request: Request) {
         note!(around.stage, "{} asks {request:?}", self.who);
         let guess = self.guess(around, &request);
-        let outcome = guess.or_else(|| recall(&request, &mut self.glance));
+        let outcome = guess.or_else(|| recall(around.desk, &request, &mut self.preview));
         let ask: Ask = match outcome {
             Some(outcome) => Box::pin(std::future::ready(outcome)),
             None => {
@@ -250,9 +268,10 @@ impl Contender {
                 if let (Request::Remove { node, verify }, Some(session)) =
                     (&request, around.desk.state().session)
                 {
-                    referee.removes(session, node, *verify, *now);
+                    let bound = self.contest.counter.is_some();
+                    referee.removes(session, node, (*verify, bound), *now);
                 }
-                Box::pin(send(self.contest.clone(), around.desk.clone(), request))
+                Box::pin(send(self.contest.clone(), around.desk.clone(), ticket, request))
             }
         };
         self.asks.push((ticket, ask));

@@ -1,6 +1,6 @@
 //! Proofs of the session: asked for while the machine wants them, and told to it.
 
-use super::super::requests::Proof;
+use super::super::wire::Proof;
 use super::{Contender, Surroundings};
 use crate::lease::Lease;
 use crate::machine::{Event, Proofs};

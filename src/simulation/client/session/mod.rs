@@ -14,12 +14,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::calls::Call;
+use super::super::mutation::Mutation;
 use super::super::network::{Down, Up};
-use super::super::settings::SERVERS;
+use super::super::settings::{SERVERS, Settings};
 use super::super::stage::{Stage, note};
 use super::desk::{Desk, Slot, WatchId};
+use super::wire::check;
+use super::znodes::Claims;
 use crate::embedded::replica::{Body, ConnectionId, EventKind, Request, SetWatches};
-use crate::lease::{Evidence, Terms};
+use crate::lease::Evidence;
 use crate::types::{SessionId, Timestamp};
 
 /// What the contenders of the process hear.
@@ -27,13 +30,22 @@ use crate::types::{SessionId, Timestamp};
 pub(super) enum Notice {
     Connected,
     Suspended,
+    /// Another client is to take the session up.
+    Reopening,
     SessionLost,
-    Fired { watch: WatchId, deleted: bool },
+    Fired {
+        watch: WatchId,
+        deleted: bool,
+    },
 }
 
 pub(super) struct Session {
     process: usize,
-    terms: Terms,
+    /// By which part of the session timeout leases end before the session can.
+    margin: f64,
+    /// The session timeout that is wished for.
+    wish: Duration,
+    /// The session timeout as negotiated over the present connection, or the last.
     timeout: Duration,
     desk: Rc<Desk>,
     line: Line,
@@ -46,6 +58,13 @@ pub(super) struct Session {
     seen: i64,
     /// When another client takes over.
     replace_at: Option<Timestamp>,
+    /// Since when another client has tried to take the session up.
+    reopening: Option<Timestamp>,
+    /// The least session timeout that the ensemble has given. That it has given it before is assumed: the first connect
+    /// to a server of which nobody knows that it gives less is one that a client must not lose the answer to.
+    least_timeout: Duration,
+    /// How long a client is left to connect anew by itself.
+    patience: Duration,
     attempts: u32,
     /// Requests that wait for a connection. They are sent even when nobody waits for the answer any more.
     queue: VecDeque<(Request, Call)>,
@@ -79,15 +98,18 @@ enum Herald {
 impl Session {
     pub(super) fn new(
         process: usize,
-        terms: Terms,
-        timeout: Duration,
+        margin: f64,
+        wish: Duration,
+        settings: &Settings,
         desk: Rc<Desk>,
         now: Timestamp,
     ) -> Self {
+        let uneven = settings.is_uneven();
         Self {
             process,
-            terms,
-            timeout,
+            margin,
+            wish,
+            timeout: wish,
             desk,
             line: Line::Pausing { until: now },
             link: Link::Connecting,
@@ -95,6 +117,9 @@ impl Session {
             served: false,
             seen: 0,
             replace_at: None,
+            reopening: None,
+            least_timeout: settings.least_timeout(),
+            patience: if uneven { Duration::ZERO } else { wish.mul_f64(0.6) },
             attempts: 0,
             queue: VecDeque::new(),
             calls: BTreeMap::new(),
@@ -150,10 +175,17 @@ impl Session {
     fn connect(&mut self, stage: &mut Stage) {
         let now = self.desk.now();
         let server = stage.rng.usize(..SERVERS);
-        let connection = stage.network.open(self.process, server);
+        let connection = stage.network.open(self.process, server, stage.now);
         let session = self.desk.state().session;
         note!(stage, "process {} connects to server {server} as {connection}, {session:?}", self.process);
-        stage.send_up(connection, Up::Connect { session, seen: if self.fresh { 0 } else { self.seen } });
+        let seen = if self.fresh { 0 } else { self.seen };
+        if self.fresh && session.is_some() {
+            self.reopening.get_or_insert(now);
+        }
+        // Whoever takes a session up asks for no more than the ensemble has given.
+        let least = session.is_some() && !self.desk.errs(Mutation::NewestTimeout);
+        let timeout = if least { self.wish.min(self.least_timeout) } else { self.wish };
+        stage.send_up(connection, Up::Connect { session, seen, timeout });
         self.line = Line::Trying { connection, began: now, until: now + self.timeout / 4 };
     }
 
@@ -173,7 +205,7 @@ impl Session {
         self.herald = None;
         if self.link == Link::Connected {
             self.link = Link::Suspended;
-            self.replace_at = Some(now + self.timeout.mul_f64(0.6));
+            self.replace_at = Some(now + self.patience);
             self.attempts = 0;
             self.notices.push_back(Notice::Suspended);
         }
@@ -186,9 +218,16 @@ impl Session {
     /// Another client takes over.
     fn replace(&mut self, stage: &mut Stage) {
         note!(stage, "process {} replaces its client", self.process);
+        let now = self.desk.now();
         self.replace_at = None;
         self.fresh = true;
         self.seen = 0;
+        self.reopening = Some(now);
+        if let Some(evidence) = &mut self.desk.state().evidence {
+            // Of the attempts that follow, one that is not answered may set what its server gives.
+            evidence.shorten(self.least_timeout);
+        }
+        self.notices.push_back(Notice::Reopening);
         if let Line::Pausing { .. } = self.line {
             self.on_closed(stage);
         } else {
@@ -207,9 +246,10 @@ impl Session {
             *heard = now;
         }
         match packet {
-            Down::Connected(session) => {
+            Down::Connected(session, timeout) => {
                 if let Line::Trying { began, .. } = self.line {
                     self.line = Line::Open { connection, heard: now };
+                    self.timeout = timeout;
                     self.on_session(stage, session, began);
                 }
             }
@@ -236,19 +276,19 @@ impl Session {
     }
 
     fn on_session(&mut self, stage: &mut Stage, session: SessionId, began: Timestamp) {
-        let watched = {
-            let mut desk = self.desk.state();
-            desk.session = Some(session);
-            if self.fresh {
-                // Only of a client of our own making is it known when its connect began.
-                desk.evidence = Some(Evidence::new(self.terms, Some(began)));
-            }
-            desk.watched()
-        };
+        if self.fresh {
+            // Only of a client of our own making is it known what it has negotiated, and when its connect began.
+            self.least_timeout = self.least_timeout.min(self.timeout);
+            let began = self.reopening.take().unwrap_or(began);
+            self.on_attached(session, began);
+        } else {
+            self.desk.state().moved = true;
+        }
+        let watched = self.desk.state().watched();
         self.attempts = 0;
         if self.fresh && self.served {
             // What another client has seen, this one's server may not know yet.
-            let slot = self.desk.state().enter(Request::Sync { path: Some("/".into()) });
+            let slot = self.desk.state().enter(Request::Multi(vec![check("/", -1)]));
             self.herald = Some(Herald::CatchUp(slot));
             return;
         }
@@ -262,6 +302,29 @@ impl Session {
             }
         }
         self.announce();
+    }
+
+    /// A new client has created the session, or taken it up.
+    fn on_attached(&self, session: SessionId, began: Timestamp) {
+        let mut desk = self.desk.state();
+        let known = desk.session == Some(session);
+        desk.session = Some(session);
+        desk.newest_timeout = self.timeout;
+        let now = desk.now;
+        match &mut desk.evidence {
+            Some(evidence) if known => {
+                if !self.desk.errs(Mutation::NewestTimeout) {
+                    evidence.shorten(self.timeout);
+                }
+                if self.desk.errs(Mutation::NoClosingWindow) {
+                    let least = evidence.terms().session_timeout();
+                    *evidence = Evidence::created(least, self.margin, began);
+                } else if !self.desk.errs(Mutation::OlderConnectionCounts) {
+                    evidence.taken_up(began, now);
+                }
+            }
+            evidence => *evidence = Some(Evidence::created(self.timeout, self.margin, began)),
+        }
     }
 
     /// Everybody may know that there is a connection.
@@ -279,7 +342,7 @@ impl Session {
         if let Some(Herald::CatchUp(slot)) = self.herald {
             let answer = self.desk.state().take_answer(slot);
             match answer {
-                Some(Ok(Body::Synced(_))) => self.announce(),
+                Some(Ok(Body::Multi(_))) => self.announce(),
                 Some(_) => self.disconnect(stage),
                 None => {}
             }
@@ -288,8 +351,11 @@ impl Session {
 
     fn on_expired(&mut self, stage: &mut Stage) {
         note!(stage, "process {} hears that its session is over", self.process);
-        self.desk.state().session = None;
-        self.desk.state().claims.clear();
+        let mut desk = self.desk.state();
+        (desk.session, desk.evidence) = (None, None);
+        desk.claims = Claims::default();
+        drop(desk);
+        self.reopening = None;
         self.forget_client();
         self.link = Link::Connecting;
         self.fresh = true;
