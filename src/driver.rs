@@ -14,6 +14,7 @@ use zookeeper_client::Acl;
 use crate::clock;
 use crate::error::{Error, Failure, Lost};
 use crate::leadership::Leadership;
+use crate::lease::Lease;
 use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Seen, Ticket};
 use crate::session::{Counter, Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
 use crate::telemetry;
@@ -122,7 +123,7 @@ struct Driver {
     standing: watch::Sender<Standing>,
     /// Whether no znode is left, for certain; for those who ask when the task has ended.
     removed: Arc<AtomicBool>,
-    /// The removal of this campaign's znode has failed, or nobody knows.
+    /// A znode of this campaign may be left.
     unconfirmed: bool,
 
     live: Option<Arc<Live>>,
@@ -315,11 +316,17 @@ impl Driver {
     }
 
     fn on_proof(&mut self, Proof { sent, lease }: Proof) {
+        let lease = self.capped(lease);
         // What the server told before it answered is here by now, and goes first.
         if let Some(fired) = fired(&mut self.own).now_or_never() {
             self.on_own_fired(fired);
         }
         self.feed(Event::Proven { sent, lease });
+    }
+
+    /// A lease that was granted before the session timeout was known to be shorter may be too long.
+    fn capped(&self, lease: Lease) -> Lease {
+        self.live.as_ref().map_or(lease, |live| lease.min(live.longest_lease()))
     }
 
     fn on_outcome(&mut self, ticket: Ticket, outcome: Outcome) {
@@ -334,7 +341,7 @@ impl Driver {
             Outcome::Ahead(outcome) => Reply::Watched(keep(&mut self.ahead, outcome)),
             Outcome::Tried(created, preview) => {
                 self.preview = preview;
-                Reply::Created(created)
+                Reply::Created(created.map(|(node, lease)| (node, self.capped(lease))))
             }
         };
         self.feed(Event::Reply(ticket, reply));
@@ -386,6 +393,10 @@ impl Driver {
             Action::StepDown(reason) => self.step_down(reason),
             Action::GiveUp(error) => self.fail_campaign(error),
             Action::RemovalFailed(error) => self.removal_failed(error),
+            Action::Left(error) => {
+                self.unconfirmed = true;
+                self.removal_failed(error);
+            }
             Action::Report(standing) => {
                 self.standing.send_replace(standing.clone());
                 telemetry::standing(&standing);
@@ -403,7 +414,6 @@ impl Driver {
 
     fn removal_failed(&mut self, error: Error) {
         telemetry::removal_failed(&error);
-        self.unconfirmed = true;
         for reply in self.removals.drain(..) {
             let _ = reply.send(Err(error.clone()));
         }
@@ -422,7 +432,7 @@ impl Driver {
             return self.asks.push(Box::pin(ready((ticket, outcome))));
         }
         let contest = self.contest.clone();
-        // As long as the work goes on, the znode of a leadership that has ended in a panic is not even claimed by others.
+        // After a panic, too, the work has to end first: a znode that is found is removed at once.
         let wreck = matches!(request, Request::FindOwn(_)).then(|| std::mem::take(&mut self.wreck));
         let removes = wreck.is_some() || matches!(request, Request::Remove { .. });
         let leaving = self.leaving.clone().filter(|_| removes);

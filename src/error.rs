@@ -294,9 +294,10 @@ pub enum Error {
     )]
     SessionLost,
 
-    /// The ZooKeeper session ended while a znode was being removed. The ensemble removes the znode with the
-    /// session, within the session timeout; until then it stands in front of its successor.
-    #[error("the ZooKeeper session ended before the znode's removal was confirmed: it goes with the session")]
+    /// A znode's removal is not confirmed: the ZooKeeper session ended meanwhile, the ensemble could not be reached, or the
+    /// runtime of the session's tasks was shut down. The ensemble removes the znode with the session, within the session
+    /// timeout; until then it stands in front of its successor.
+    #[error("the removal of the contender's znode is not confirmed: it goes with the session at the latest")]
     RemovalUnconfirmed,
 
     /// The leadership is over, but its work (the future given to [`hold`](crate::Leadership::hold) or the

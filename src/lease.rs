@@ -150,7 +150,8 @@ impl Evidence {
         self.answered.clear();
     }
 
-    /// The client has connected anew by itself, at some time until `now`, after the last answer that is known.
+    /// The client has lost its connection or connected anew by itself, at some time until `now`, after the last answer
+    /// that is known. Told again when it has connected.
     pub(crate) fn moved(&mut self, now: Timestamp) {
         let known = self.answered.back().into_iter().chain(&self.attached).map(|it| it.sent);
         if let Some(last) = known.chain(self.heard).max() {
@@ -173,9 +174,10 @@ impl Evidence {
     pub(crate) fn lease(&mut self, sent: Timestamp) -> Lease {
         self.forget(sent);
         let told = self.answered.front().filter(|it| it.is_told(self.terms, sent)).map(|it| it.sent);
-        let attached =
-            self.attached.filter(|it| it.in_time || it.is_told(self.terms, sent)).map(|it| it.sent);
-        self.heard = self.heard.max(told).max(attached.filter(|began| *began <= sent));
+        // Sent before, it may have been committed on the connection before.
+        let attached = self.attached.filter(|it| it.at <= sent);
+        let attached = attached.filter(|it| it.in_time || it.is_told(self.terms, sent)).map(|it| it.sent);
+        self.heard = self.heard.max(told).max(attached);
         self.longest()
     }
 
@@ -295,6 +297,16 @@ mod tests {
         assert_eq!(evidence.lease(at(9200)), Lease::until(at(7000)));
         // The client moved after the last answer that the other server gave.
         assert_eq!(evidence.lease(at(9000 + 3150)), Lease::until(at(7000 + 7000)));
+    }
+
+    #[test]
+    fn a_transaction_from_before_a_move_is_worth_what_its_connection_was_answered() {
+        let mut evidence = created(0);
+        evidence.answered(at(2000), at(2010));
+        // The connection breaks behind the answer to the transaction, and both are seen at once.
+        evidence.moved(at(2031));
+        assert_eq!(evidence.lease(at(2020)), Lease::until(at(7000)));
+        assert_eq!(evidence.lease(at(2031)), Lease::until(at(2000 + 7000)));
     }
 
     #[test]

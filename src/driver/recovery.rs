@@ -16,7 +16,7 @@ use super::requests::{Outcome, Preview};
 use super::{Asks, Driver};
 use crate::backoff::Backoff;
 use crate::error::{Error, Lost, panic_message};
-use crate::machine::{Event, Reply};
+use crate::machine::{Event, Reply, Seen};
 use crate::session::Live;
 use crate::telemetry;
 use crate::types::Node;
@@ -109,12 +109,13 @@ impl Wreck {
 
 /// The znodes that have been claimed with this answer.
 fn claims(outcome: &Outcome) -> impl Iterator<Item = &Node> {
-    let (created, found) = match outcome {
+    let (one, found) = match outcome {
         Outcome::Reply(Reply::Created(Ok((node, _)))) | Outcome::Tried(Ok((node, _)), _) => {
             (Some(node), None)
         }
+        Outcome::Ahead(Ok((Seen::Forgotten(node), _))) => (Some(node), None),
         Outcome::Reply(Reply::Found(Ok(nodes))) => (None, Some(nodes)),
         _ => (None, None),
     };
-    created.into_iter().chain(found.into_iter().flatten())
+    one.into_iter().chain(found.into_iter().flatten())
 }

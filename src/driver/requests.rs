@@ -94,7 +94,7 @@ async fn create(
                 (Ok((node, lease)), Preview { glance: Some(Some(glance)), children })
             }
             Err(NotCreated::Failed(failure, glance)) => (Err(failure), Preview { glance, children: None }),
-            // Who may not create anything beside the directory may be allowed to in it.
+            // Without permission beside the directory, try inside it.
             Err(NotCreated::GuardRefused(_))
                 if *mode == Mode::Sequential && !contest.guards_inside.swap(true, Ordering::Relaxed) =>
             {
@@ -115,17 +115,28 @@ fn guard(contest: &Contest, ticket: Ticket) -> String {
 
 /// Finds the znodes that the create with this ticket may have left, which cannot be carried out any more.
 async fn find_own(contest: &Contest, live: &Arc<Live>, create: Ticket) -> Result<Vec<Node>, Failure> {
-    let Plan { path, prefix, .. } = &contest.plan;
     let guard = guard(contest, create);
-    live.settle(&guard, &contest.acl).await?;
+    let found = async {
+        live.settle(&guard, contest.container_parents, &contest.acl).await?;
+        look_for_own(contest, live).await
+    };
+    let found = found.await;
+    if matches!(found, Ok(_) | Err(Failure::Refused(_))) {
+        live.settled(&guard);
+    }
+    found
+}
+
+async fn look_for_own(contest: &Contest, live: &Arc<Live>) -> Result<Vec<Node>, Failure> {
+    let Plan { path, prefix, .. } = &contest.plan;
     let identity = contest.identity.as_bytes();
-    let found = match &contest.counter {
+    match &contest.counter {
         Some(counter) => {
             // Before the look at the znode: see `Live::remove`.
             let version = live.count(counter).await?;
             let mut found = live.claim_own([path.clone()], identity).await?;
             found.iter_mut().for_each(|node| node.incarnation = Some(version));
-            found
+            Ok(found)
         }
         None => {
             let children = match live.list(path).await {
@@ -134,11 +145,9 @@ async fn find_own(contest: &Contest, live: &Arc<Live>, create: Ticket) -> Result
                 Err(failure) => return Err(failure),
             };
             let paths = naming::contenders(prefix, &children).map(|(_, name)| join(path, name));
-            live.claim_own(paths.collect::<Vec<_>>(), identity).await?
+            live.claim_own(paths.collect::<Vec<_>>(), identity).await
         }
-    };
-    live.settled(&guard);
-    Ok(found)
+    }
 }
 
 async fn watch_ahead(

@@ -53,8 +53,10 @@ pub(crate) enum Action {
     StepDown(Lost),
     /// The campaign ends with this error. The znode, if there is one, is being removed.
     GiveUp(Error),
-    /// The znode could not be removed, or nobody knows.
+    /// The znode could not be removed. It is tried again.
     RemovalFailed(Error),
+    /// A znode may be left that goes with the session.
+    Left(Error),
     /// Where the contender stands has changed. `Idle` says that no znode of it is left.
     Report(Standing),
 }

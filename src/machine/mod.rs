@@ -21,7 +21,7 @@
 //! timeout, except after [`Event::SessionLost`], which ends all that are under way.
 //!
 //! A failed request leads to another attempt (after a pause that doubles, with jitter), or back to the last
-//! thing known for certain. Only [`Failure::Refused`] ends a campaign.
+//! thing known for certain. [`Failure::Refused`] ends a campaign, and so does a directory or a path in which nobody can lead.
 
 mod event;
 mod master;
@@ -350,7 +350,7 @@ impl Machine {
         }
         self.stale.clear();
         if unconfirmed && !self.wanted {
-            self.actions.push_back(Action::RemovalFailed(Error::RemovalUnconfirmed));
+            self.actions.push_back(Action::Left(Error::RemovalUnconfirmed));
         }
         if !reopening {
             self.give_up(Error::SessionLost);

@@ -1,4 +1,5 @@
-//! Names of sequential znodes: which child of a directory is a contender, and which stands before which.
+//! Names of znodes: which child of a directory is a contender, which stands before which, and what stands beside an
+//! election.
 
 use crate::types::Sequence;
 

@@ -63,7 +63,8 @@ pub struct Resume {
     /// What [`Connector::with_session`](zk::Connector::with_session) must be given.
     pub session: zk::SessionInfo,
     /// What [`Connector::with_session_timeout`](zk::Connector::with_session_timeout) should be given: the least timeout
-    /// that this session has had. Leases are measured with the least, so that a longer one gains nothing.
+    /// that this session has had. Leases are measured with the least, so that a longer one gains nothing, and a shorter
+    /// one shortens the leases that run.
     pub timeout: Duration,
 }
 
@@ -245,7 +246,7 @@ pub(super) async fn open(
         return Err(ConnectError::Retry(reason.into()));
     }
     let tasks = serving.into_iter().map(tokio::spawn).collect();
-    // A read-only server asks nobody.
+    // The client may have lost its connection already.
     let asked = client.state() == zk::SessionState::SyncConnected;
     let attach = asked.then(|| Attach { began, answered: clock::now() });
     Ok(Opened { client, tasks, attach })

@@ -147,23 +147,23 @@ impl Keeper {
         let timeout = client.session_timeout();
         self.least_timeout = self.least_timeout.min(timeout);
         let session = SessionId::from_raw(client.session_id().0);
-        let evidence = match (attach, &self.live) {
-            (Some(attach), Some(former)) if former.session() == session => {
-                let evidence = former.evidence().clone();
-                let mut known = evidence.lock().unwrap();
-                let before = known.terms().session_timeout();
-                if timeout != before {
-                    telemetry::timeout_differs(session, before, timeout);
-                }
-                known.shorten(timeout);
-                known.taken_up(attach.began, attach.answered);
-                drop(known);
-                return evidence;
-            }
-            (Some(attach), _) => Evidence::created(timeout, self.lease_margin, attach.began),
-            (None, _) => Evidence::unknown(timeout, self.lease_margin),
+        let Some(former) = self.live.as_ref().filter(|former| former.session() == session) else {
+            return Arc::new(Mutex::new(match attach {
+                Some(attach) => Evidence::created(timeout, self.lease_margin, attach.began),
+                None => Evidence::unknown(timeout, self.lease_margin),
+            }));
         };
-        Arc::new(Mutex::new(evidence))
+        let mut known = former.evidence().lock().unwrap();
+        let before = known.terms().session_timeout();
+        if timeout != before {
+            telemetry::timeout_differs(session, before, timeout);
+        }
+        known.shorten(timeout);
+        match attach {
+            Some(attach) => known.taken_up(attach.began, attach.answered),
+            None => known.moved(clock::now()),
+        }
+        former.evidence().clone()
     }
 
     /// Follows the state of the client until it is of no use any more.
@@ -245,7 +245,8 @@ impl Keeper {
                 Err(ConnectError::SessionExpired) if resume.is_some() => {
                     telemetry::session_lost(SessionId::from_raw(id.0));
                     resume = None;
-                    self.claims.clear();
+                    // Requests of the session before may still be about to claim something.
+                    self.claims = Arc::default();
                     // What has been left behind so far has gone with the session.
                     while self.guards.try_recv().is_ok() {}
                     self.link.send_replace(Link::Connecting);

@@ -127,8 +127,8 @@ impl Live {
         self.evidence.lock().unwrap().longest()
     }
 
-    /// Takes note of it if the client has connected anew by itself. Its task says so before it passes on what it has
-    /// received on the new connection.
+    /// Takes note of it if the client has lost its connection or connected anew by itself. Its task says so before it
+    /// passes on what it has received on the new connection.
     fn note_moves(&self) {
         if self.states.lock().unwrap().changed().now_or_never().is_some() {
             self.evidence.lock().unwrap().moved(clock::now());
@@ -195,6 +195,8 @@ impl Live {
         path: &str,
         request: impl AsyncFnOnce(&zk::Client) -> Result<T, zk::Error>,
     ) -> Result<T, Failure> {
+        // What is sent from now on is not taken for a request on the connection before.
+        self.note_moves();
         let sent = clock::now();
         let over = || Failure::Unknown("the session is over".into());
         let client = self.client().ok_or_else(over)?;
@@ -225,10 +227,19 @@ impl From<&zk::Stat> for Origin {
     fn from(stat: &zk::Stat) -> Self {
         Self {
             token: FencingToken::from_zxid(stat.czxid),
-            owner: (stat.ephemeral_owner != 0).then(|| SessionId::from_raw(stat.ephemeral_owner)),
+            owner: owner(stat.ephemeral_owner),
             version: stat.version,
         }
     }
+}
+
+/// The session of an ephemeral znode. Containers have a mark in its place, and znodes with a time to live have another
+/// with the time (`EphemeralType`): they do not go with any session.
+fn owner(ephemeral_owner: i64) -> Option<SessionId> {
+    const CONTAINER: i64 = i64::MIN;
+    const TIME_TO_LIVE: u8 = 0xff;
+    let is_marked = ephemeral_owner == CONTAINER || ephemeral_owner.to_be_bytes()[0] == TIME_TO_LIVE;
+    (ephemeral_owner != 0 && !is_marked).then(|| SessionId::from_raw(ephemeral_owner))
 }
 
 /// Whether an error was surely the answer of a server that takes part in the ensemble.

@@ -110,6 +110,10 @@ impl Session {
     /// [`Session::close`] removes the contenders' znodes and leaves the session open. Use one `Session` for
     /// one client: clone the `Session`, not the client.
     ///
+    /// A client that began on a read-only server is refused: campaigns end with [`Error::SessionLost`]. An ephemeral znode
+    /// of the client's session that has a contender's name, or stands at a master's path, and that no contender in this
+    /// process answers for, is taken for a left-over and removed when a contender waits for it.
+    ///
     /// When the runtime of the `Session`'s tasks is shut down, nothing removes the znodes any more: they stand as
     /// long as the client's session. The `Session` holds its client until its last handle, the last
     /// election and the last leadership have been dropped; where the application keeps none, the client ends then, and
@@ -129,7 +133,7 @@ impl Session {
         }
     }
 
-    /// The session timeout at present, as negotiated: how long the ensemble keeps the znodes of a process that it does
+    /// The session timeout at present, the least that was negotiated for this session: how long the ensemble keeps the znodes of a process that it does
     /// not hear of. `None` while there is no connection.
     pub fn timeout(&self) -> Option<Duration> {
         match &*self.shared.link.borrow() {

@@ -16,10 +16,10 @@
 //! session. The *counter* is a persistent znode beside a master's path. Each new master raises its version in the
 //! same transaction that creates the znode, so that what an older master has sent fails as a whole.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use futures_util::future::{join, try_join_all};
+use futures_util::future::{join, join_all};
 use zookeeper_client as zk;
 
 use super::live::{Live, classify};
@@ -82,8 +82,8 @@ pub(crate) struct Claims(Mutex<Claimed>);
 #[derive(Debug, Default)]
 struct Claimed {
     tokens: HashSet<FencingToken>,
-    /// The guards of creates whose outcome is not known yet.
-    creating: HashSet<String>,
+    /// The creates whose outcome is not known yet: by the guard, how the znode's path begins.
+    creating: HashMap<String, String>,
 }
 
 impl Counter {
@@ -121,18 +121,13 @@ impl Claims {
         self.claimed().tokens.remove(&node.token);
     }
 
-    /// The session is over, with all its znodes.
-    pub(crate) fn clear(&self) {
-        *self.claimed() = Claimed::default();
-    }
-
     /// Whether a znode of the session is one that somebody answers for; `None` if a create is under way whose znode it
     /// may be.
-    fn is_claimed(&self, token: FencingToken) -> Option<bool> {
+    fn is_claimed(&self, path: &str, token: FencingToken) -> Option<bool> {
         let claimed = self.claimed();
         match claimed.tokens.contains(&token) {
             true => Some(true),
-            false => claimed.creating.is_empty().then_some(false),
+            false => (!claimed.creating.values().any(|created| path.starts_with(created))).then_some(false),
         }
     }
 
@@ -146,7 +141,7 @@ impl Live {
     /// [`Live::claim_own`] tell.
     pub(crate) async fn create(self: &Arc<Self>, creation: Creation<'_>) -> Result<Created, NotCreated> {
         let guard = creation.guard;
-        self.claims.claimed().creating.insert(guard.to_owned());
+        self.claims.claimed().creating.insert(guard.to_owned(), creation.path.to_owned());
         let outcome = match creation.counter {
             None => self.create_sequential(&creation).await,
             Some(counter) => self.create_master(&creation, counter).await,
@@ -195,6 +190,8 @@ impl Live {
             }
             Err(aborted) => {
                 counter.saw(None);
+                // A contender that waits from now on knows the counter when its turn comes. If not, it reads it then.
+                let _ = self.count(counter).await;
                 match creation.error(aborted) {
                     NotCreated::Failed(failure, _) => Err(NotCreated::Failed(failure, glance.ok())),
                     refused => Err(refused),
@@ -218,10 +215,14 @@ impl Live {
             Ok(_) => {
                 return failed(Failure::Rejected("the znode was deleted as soon as it was created".into()));
             }
-            // Nobody can wait or lead whom the servers do not tell what becomes of the znode.
+            // A contender that gets no events about its znode can neither wait nor lead.
             Err(Failure::Refused(error)) => {
                 let done = match counted {
-                    Some((counter, version)) => self.delete_counted(&path, counter, version).await.map(drop),
+                    Some((counter, version)) => match self.delete_counted(&path, counter, version).await {
+                        Ok(true) => Ok(()),
+                        Ok(false) => Err(Failure::Unknown(format!("{} was changed", counter.path))),
+                        Err(failure) => Err(failure),
+                    },
                     None => self.delete(&path).await,
                 };
                 return match done {
@@ -242,13 +243,13 @@ impl Live {
 
     /// Makes sure that the create with this guard can be carried out no more, and that what is read on this client
     /// afterwards shows it if it was.
-    pub(crate) async fn settle(&self, guard: &str, acl: &[zk::Acl]) -> Result<(), Failure> {
+    pub(crate) async fn settle(&self, guard: &str, container: bool, acl: &[zk::Acl]) -> Result<(), Failure> {
         let options = zk::CreateMode::Ephemeral.with_acls(zk::Acls::new(acl));
         let create = || self.run("create", guard, async |client| client.create(guard, b"", &options).await);
         let created = match create().await {
             // The create needs this parent, too, and it may come back.
             Err(Failure::NoNode) => {
-                self.create_parents(split(guard).0, false, acl).await?;
+                self.create_parents(split(guard).0, container, acl).await?;
                 create().await
             }
             other => other,
@@ -287,16 +288,20 @@ impl Live {
         data: &[u8],
     ) -> Result<Vec<Node>, Failure> {
         let mut found = Vec::new();
-        // Before 3.9 a stat needs no permission, and it tells most of them apart.
+        let mut refused = None;
         let stats = paths.into_iter().map(|path| async {
-            match self.stat(&path).await {
-                Ok(origin) => Ok((path, origin)),
-                // Ours let us read them.
-                Err(Failure::Refused(Error::NotAuthorized { .. })) => Ok((path, None)),
-                Err(failure) => Err(failure),
-            }
+            let origin = self.stat(&path).await;
+            (path, origin)
         });
-        for (path, origin) in try_join_all(stats).await? {
+        for (path, origin) in join_all(stats).await {
+            let origin = match origin {
+                // Since 3.9 a stat needs permission.
+                Err(Failure::Refused(error)) => {
+                    refused = Some(error);
+                    continue;
+                }
+                origin => origin?,
+            };
             let Some(origin) = origin.filter(|it| it.is_of(self.session())) else { continue };
             let same = match self.read(&path).await {
                 Ok(read) => read.is_some_and(|(content, it)| content == data && it.token == origin.token),
@@ -307,6 +312,9 @@ impl Live {
             if same {
                 found.push(Node { path, token: origin.token, incarnation: None });
             }
+        }
+        if let (true, Some(error)) = (found.is_empty(), refused) {
+            return Err(Failure::Refused(error));
         }
         found.sort_by_key(|node| node.token);
         found.retain(|node| self.claims.claim(node.token));
@@ -319,7 +327,7 @@ impl Live {
         if !glance.0.is_of(self.session()) {
             return Ok(None);
         }
-        match self.claims.is_claimed(token) {
+        match self.claims.is_claimed(path, token) {
             Some(true) => Ok(None),
             Some(false) if self.claims.claim(token) => {
                 Ok(Some(Node { path: path.to_owned(), token, incarnation: None }))
@@ -356,12 +364,8 @@ impl Live {
     async fn may_stand(&self, node: &Node) -> Result<bool, Failure> {
         let (flushed, origin) = join(self.flush(), self.stat(&node.path)).await;
         flushed?;
-        match origin {
-            Ok(origin) => Ok(origin.is_some_and(|it| it.is_still(node, self.session()))),
-            // Since 3.9 a look needs permission. The name was given to us.
-            Err(Failure::Refused(Error::NotAuthorized { .. })) => Ok(true),
-            Err(failure) => Err(failure),
-        }
+        // Since 3.9 a stat needs permission. If there is none, the znode is rather another's: ours was read before.
+        Ok(origin?.is_some_and(|it| it.is_still(node, self.session())))
     }
 
     async fn remove_master(&self, node: &Node, counter: &Counter) -> Result<(), Failure> {
