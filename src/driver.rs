@@ -12,21 +12,23 @@ use tokio::sync::{mpsc, oneshot, watch};
 use zookeeper_client::Acl;
 
 use crate::clock;
-use crate::error::{Error, Failure, Lost};
+use crate::error::{Error, Lost};
 use crate::leadership::Leadership;
 use crate::lease::Lease;
-use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Seen, Ticket};
-use crate::session::{Counter, Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
+use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Ticket};
+use crate::session::{Counter, Fired, Guard, Link, Live, Preview, Proof, Proving, Shared, Watch};
 use crate::telemetry;
 use crate::types::{Node, SessionId, Standing};
 
 mod leading;
 mod recovery;
 mod requests;
+mod watches;
 
 use self::leading::{Leading, Leaving};
 use self::recovery::Wreck;
-use self::requests::{Outcome, Preview, recall, send};
+use self::requests::{Outcome, recall, send};
+use self::watches::{fired, keep, still};
 
 /// What a contender is configured with.
 pub(crate) struct Contest {
@@ -38,8 +40,8 @@ pub(crate) struct Contest {
     pub(crate) number: u64,
     /// The counter beside a master's path.
     pub(crate) counter: Option<Counter>,
-    /// The guards of creates stand in the directory, and not beside it.
-    pub(crate) guards_inside: AtomicBool,
+    /// The tombstones of creates stand in the directory, and not beside it.
+    pub(crate) tombstones_inside: AtomicBool,
     /// How long a leader's work may go on before its znode is removed all the same.
     pub(crate) grace: Option<Duration>,
 }
@@ -465,37 +467,6 @@ impl Drop for Driver {
         if led.is_some() {
             telemetry::stepped_down(Lost::SessionClosed);
         }
-    }
-}
-
-/// Keeps the watch that a look has left, in place of the former one.
-fn keep(slot: &mut Option<Watch>, outcome: Result<(Seen, Option<Watch>), Failure>) -> Result<Seen, Failure> {
-    outcome.map(|(seen, watch)| {
-        *slot = watch;
-        seen
-    })
-}
-
-/// The same for the own znode, which is not taken for standing when it has gone since.
-fn still(slot: &mut Option<Watch>, outcome: Result<(Seen, Option<Watch>), Failure>) -> Result<Seen, Failure> {
-    let seen = keep(slot, outcome)?;
-    match fired(slot).now_or_never() {
-        None => Ok(seen),
-        Some(Fired::Deleted) => {
-            *slot = None;
-            Ok(Seen::Nothing)
-        }
-        Some(Fired::Changed | Fired::Ended) => {
-            *slot = None;
-            Err(Failure::Rejected("the znode changed while it was being looked at".into()))
-        }
-    }
-}
-
-async fn fired(watch: &mut Option<Watch>) -> Fired {
-    match watch {
-        Some(watch) => watch.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -12,12 +12,12 @@ use futures_util::future::FutureExt;
 use futures_util::stream::StreamExt;
 use tokio::time::Instant;
 
-use super::requests::{Outcome, Preview};
+use super::requests::Outcome;
 use super::{Asks, Driver};
 use crate::backoff::Backoff;
 use crate::error::{Error, Lost, panic_message};
 use crate::machine::{Event, Reply, Seen};
-use crate::session::Live;
+use crate::session::{Live, Preview};
 use crate::telemetry;
 use crate::types::Node;
 

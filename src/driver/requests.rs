@@ -8,7 +8,7 @@ use crate::error::Failure;
 use crate::lease::Lease;
 use crate::machine::{Plan, Reply, Request, Seen, Ticket, naming, sight};
 use crate::path::{join, split};
-use crate::session::{Created, Creation, Glance, Live, NotCreated, Watch};
+use crate::session::{Creation, Glance, Live, NotCreated, Preview, Watch};
 use crate::telemetry;
 use crate::types::{Mode, Node};
 
@@ -19,15 +19,6 @@ pub(super) enum Outcome {
     Ahead(Result<(Seen, Option<Watch>), Failure>),
     /// The answer to a create, and what was asked right behind it.
     Tried(Result<(Node, Lease), Failure>, Preview),
-}
-
-/// Answers that are there before the machine asks.
-#[derive(Default)]
-pub(super) struct Preview {
-    /// The znode that was to be created, or in its place the master's.
-    glance: Option<Option<Glance>>,
-    /// The directory.
-    children: Option<Vec<String>>,
 }
 
 /// Sends one request of the machine.
@@ -85,44 +76,47 @@ async fn create(
         Mode::Master => path.clone(),
     };
     loop {
-        let guard = &guard(contest, ticket);
+        let tombstone = &tombstone(contest, ticket);
         let data = contest.identity.as_bytes();
         let counter = contest.counter.as_ref();
-        let outcome = live.create(Creation { path: &node, guard, counter, data, acl: &contest.acl }).await;
-        return match outcome {
-            Ok(Created { node, lease, glance, children }) => {
-                (Ok((node, lease)), Preview { glance: Some(Some(glance)), children })
-            }
-            Err(NotCreated::Failed(failure, glance)) => (Err(failure), Preview { glance, children: None }),
+        let creation = Creation { path: &node, tombstone, counter, data, acl: &contest.acl };
+        let mut preview = Preview::default();
+        let created = match live.create(creation, &mut preview).await {
+            Ok(created) => Ok(created),
             // Without permission beside the directory, try inside it.
-            Err(NotCreated::GuardRefused(_))
-                if *mode == Mode::Sequential && !contest.guards_inside.swap(true, Ordering::Relaxed) =>
+            Err(NotCreated::TombstoneRefused(_))
+                if *mode == Mode::Sequential && !contest.tombstones_inside.swap(true, Ordering::Relaxed) =>
             {
                 continue;
             }
-            Err(NotCreated::GuardRefused(failure)) => (Err(failure), Preview::default()),
+            Err(NotCreated::TombstoneRefused(failure) | NotCreated::Failed(failure)) => Err(failure),
         };
+        return (created, preview);
     }
 }
 
-/// The guard of the create with this ticket. It is beside the election's directory, as each create in there raises the
+/// The tombstone of the create with this ticket. It is beside the election's directory, as each create in there raises the
 /// number of the next contender and may be seen by other clients; unless only contenders' znodes may be created.
-fn guard(contest: &Contest, ticket: Ticket) -> String {
+fn tombstone(contest: &Contest, ticket: Ticket) -> String {
     let path = &contest.plan.path;
-    let name = naming::guard(contest.number, ticket.0);
-    if contest.guards_inside.load(Ordering::Relaxed) { join(path, &name) } else { format!("{path}{name}") }
+    let name = naming::tombstone(contest.number, ticket.0);
+    if contest.tombstones_inside.load(Ordering::Relaxed) {
+        join(path, &name)
+    } else {
+        format!("{path}{name}")
+    }
 }
 
 /// Finds the znodes that the create with this ticket may have left, which cannot be carried out any more.
 async fn find_own(contest: &Contest, live: &Arc<Live>, create: Ticket) -> Result<Vec<Node>, Failure> {
-    let guard = guard(contest, create);
+    let tombstone = tombstone(contest, create);
     let found = async {
-        live.settle(&guard, contest.container_parents, &contest.acl).await?;
+        live.settle(&tombstone, contest.container_parents, &contest.acl).await?;
         look_for_own(contest, live).await
     };
     let found = found.await;
     if matches!(found, Ok(_) | Err(Failure::Refused(_))) {
-        live.settled(&guard);
+        live.settled(&tombstone);
     }
     found
 }

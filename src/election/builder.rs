@@ -96,9 +96,10 @@ impl ElectionBuilder {
     /// sends no event of a znode to a client that may not read it. A campaign to which it is refused ends with
     /// [`Error::NotAuthorized`].
     ///
-    /// In sequential mode a guard against late creates appears for a moment beside the directory, or, where its parent
-    /// does not permit that, in it; after a lost answer it stays as long as the session. Its name is `..`, 16
-    /// hexadecimal digits and a number, behind the path.
+    /// When the answer to a create is lost, an ephemeral znode stays beside the election for as long as the session: a
+    /// tombstone, which keeps the create from being carried out late. Its name is the election's, `..`, 16 hexadecimal
+    /// digits and a number. In sequential mode it stands in the directory where the directory's parent does not permit
+    /// to create it.
     pub fn acl(mut self, acl: &[Acl]) -> Self {
         self.acl = acl.to_vec();
         self
@@ -196,7 +197,7 @@ impl ElectionBuilder {
             container_parents: parents == Parents::Container,
             number: fastrand::u64(..),
             counter,
-            guards_inside: AtomicBool::new(false),
+            tombstones_inside: AtomicBool::new(false),
             grace,
         };
         Ok(Election::new(contest, trail, shared))

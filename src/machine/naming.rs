@@ -8,9 +8,9 @@ pub(crate) fn counter(path: &str) -> String {
     format!("{path}..counter")
 }
 
-/// The name of a guard, behind the path of its election or in its directory. `contender` tells the contenders apart,
+/// The name of a tombstone, behind the path of its election or in its directory. `contender` tells the contenders apart,
 /// and `attempt` their creates.
-pub(crate) fn guard(contender: u64, attempt: u64) -> String {
+pub(crate) fn tombstone(contender: u64, attempt: u64) -> String {
     format!("..{contender:016x}-{attempt}")
 }
 

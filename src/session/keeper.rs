@@ -17,22 +17,19 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use zookeeper_client::{Client, Error as ClientError, SessionState, StateWatcher};
 
-use super::connect::Attach;
-use super::connect::{Connect, ConnectError, Opened, Resume, open, pause};
+use super::claims::Claims;
+use super::closing::LetGo;
+use super::connect::{Attach, Connect, ConnectError, Opened, Resume, open, pause};
 use super::live::Live;
-use super::znodes::Claims;
 use crate::clock;
 use crate::error::Error;
 use crate::lease::Evidence;
 use crate::telemetry;
 use crate::types::SessionId;
 use crate::work::Works;
-
-/// How long those who have no znode take to leave.
-const TIME_TO_LEAVE: Duration = Duration::from_millis(100);
 
 /// The state of a session, for those who send requests on it.
 #[derive(Clone)]
@@ -258,7 +255,7 @@ impl Keeper {
     }
 
     /// Tells what a state that is not terminal means for those who use the session.
-    fn publish(&mut self, live: &Arc<Live>, state: SessionState) {
+    pub(super) fn publish(&mut self, live: &Arc<Live>, state: SessionState) {
         if state == SessionState::SyncConnected {
             self.connections += 1;
             telemetry::connected(live.session(), self.connections);
@@ -267,108 +264,6 @@ impl Keeper {
             // A read-only server is as good as none: it proves nothing and takes no writes.
             telemetry::suspended(live.session());
             self.link.send_replace(Link::Suspended);
-        }
-    }
-
-    /// Lets everybody remove their znodes, and then ends the session.
-    async fn close(
-        &mut self,
-        reply: Option<Close>,
-        live: &Arc<Live>,
-        states: &mut StateWatcher,
-        session_timeout: Duration,
-    ) {
-        let started = Instant::now();
-        let deadline = started + session_timeout;
-        // A client that was still catching up is connected and nobody was told.
-        let connected = states.peek_state() == SessionState::SyncConnected;
-        let told = matches!(self.link.send_replace(Link::Closing), Link::Connected(_)) == connected;
-        let result = if self.connect.is_some() {
-            // Ending the session removes the znodes as well: half of the time is kept for that.
-            let cleaned = timeout_at(started + session_timeout / 2, self.clean_up(live, states, told)).await;
-            if self.works.have_ended() {
-                drop(live.end());
-                let closed = until_closed(states, deadline).await;
-                self.tasks.iter().for_each(JoinHandle::abort);
-                // The client may send something behind the request to close. It is told then that the session has
-                // expired, which is no news where each znode was removed before.
-                if cleaned == Ok(true) { Ok(()) } else { closed }
-            } else {
-                self.abandon(live).await;
-                Err(Error::WorkContinues { waited: started.elapsed() })
-            }
-        } else {
-            let cleaned = timeout_at(deadline, self.clean_up(live, states, told)).await;
-            if cleaned == Ok(true) { Ok(()) } else { Err(Error::RemovalUnconfirmed) }
-        };
-        let unconfirmed = result.is_err();
-        self.report_closed(reply, result);
-        if unconfirmed && self.connect.is_none() {
-            // The application's session lives on, and so would the znodes: they are removed, however late.
-            self.clean_up(live, states, true).await;
-        }
-        drop(live.end());
-    }
-
-    /// Lets go of a client and its session, without closing the session.
-    async fn abandon(&mut self, live: &Live) {
-        let ended = tokio::spawn(LetGo::new(live, std::mem::take(&mut self.tasks)).ended());
-        // A task that does not yield for so long ends when it does.
-        let _ = timeout(Duration::from_secs(1), ended).await;
-    }
-
-    /// Waits until everybody has left or the session is over, and tells whether all znodes were removed for certain.
-    /// `told`: whether everybody knows the present state.
-    async fn clean_up(&mut self, live: &Arc<Live>, states: &mut StateWatcher, told: bool) -> bool {
-        if !told {
-            self.publish(live, states.peek_state());
-        }
-        let mut confirmed = true;
-        loop {
-            let over = states.peek_state().is_terminated();
-            tokio::select! {
-                biased;
-                left = self.guards.recv() => match left {
-                    None => return confirmed,
-                    Some(Unconfirmed) => confirmed = false,
-                },
-                state = states.changed(), if !over => if !state.is_terminated() { self.publish(live, state) },
-                () = std::future::ready(()), if over => return false,
-            }
-        }
-    }
-
-    /// Closes while there is no client, and so no way to remove a znode.
-    async fn close_without_client(&mut self, reply: Option<Close>) {
-        let started = Instant::now();
-        let over = matches!(*self.link.borrow(), Link::Connecting);
-        self.link.send_replace(Link::Closing);
-        let mut confirmed = true;
-        // Those who have no znode leave at once.
-        let all_leave = async {
-            while self.guards.recv().await.is_some() {
-                confirmed = false
-            }
-        };
-        let left = timeout(TIME_TO_LEAVE, all_leave).await.is_ok();
-        let result = if !self.works.have_ended() {
-            Err(Error::WorkContinues { waited: started.elapsed() })
-        } else if over || (left && confirmed) {
-            Ok(())
-        } else {
-            Err(Error::RemovalUnconfirmed)
-        };
-        self.report_closed(reply, result);
-    }
-
-    /// Tells everybody who asked for closing what came of it. Nobody can ask after that.
-    fn report_closed(&mut self, reply: Option<Close>, result: Result<(), Error>) {
-        let _ = self.closed.set(result.clone());
-        telemetry::closed(&result);
-        self.commands.close();
-        let queued = std::iter::from_fn(|| self.commands.try_recv().ok());
-        for reply in reply.into_iter().chain(queued) {
-            let _ = reply.send(result.clone());
         }
     }
 }
@@ -387,38 +282,6 @@ impl Drop for Keeper {
     }
 }
 
-/// A client that is let go of. Its session is left to expire, unless the tasks that serve it are the application's:
-/// these close it when there is no other handle.
-pub(super) struct LetGo {
-    client: Option<Client>,
-    tasks: Vec<JoinHandle<()>>,
-}
-
-impl LetGo {
-    fn new(live: &Live, tasks: Vec<JoinHandle<()>>) -> Self {
-        let client = live.end();
-        tasks.iter().for_each(JoinHandle::abort);
-        Self { client, tasks }
-    }
-
-    /// Waits until the client is of no effect any more.
-    async fn ended(mut self) {
-        for task in &mut self.tasks {
-            let _ = task.await;
-        }
-    }
-}
-
-impl Drop for LetGo {
-    fn drop(&mut self) {
-        if !self.tasks.iter().all(JoinHandle::is_finished) {
-            // A living task whose last handle is dropped has the session closed, and this one may be in the middle of a
-            // step. So the handle, some hundred bytes, is never dropped.
-            std::mem::forget(self.client.take());
-        }
-    }
-}
-
 /// Waits until the server has caught up with the ensemble: a new client is taken by servers that lag behind, too.
 async fn catch_up(live: &Live) {
     for attempts in 0.. {
@@ -426,19 +289,6 @@ async fn catch_up(live: &Live) {
             return;
         }
         sleep(pause(attempts)).await;
-    }
-}
-
-/// Waits until the client says that the session is closed. `Expired` may be the client's own guess, and confirms
-/// nothing.
-async fn until_closed(states: &mut StateWatcher, deadline: Instant) -> Result<(), Error> {
-    let mut state = states.peek_state();
-    while !state.is_terminated() {
-        state = timeout_at(deadline, states.changed()).await.map_err(|_| Error::RemovalUnconfirmed)?;
-    }
-    match state {
-        SessionState::Closed => Ok(()),
-        _ => Err(Error::RemovalUnconfirmed),
     }
 }
 

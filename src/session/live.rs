@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 use zookeeper_client as zk;
 
+use super::claims::Claims;
 use super::transaction::{Aborted, Write};
-use super::znodes::Claims;
 use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::{Evidence, Lease, Terms};

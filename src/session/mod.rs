@@ -1,6 +1,9 @@
 //! ZooKeeper sessions: opened, kept, opened again, closed. The only part that sends requests.
 
+mod claims;
+mod closing;
 mod connect;
+mod counter;
 mod footing;
 mod keeper;
 mod live;
@@ -18,18 +21,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use zookeeper_client as zk;
 
+use self::claims::Claims;
+use self::closing::LetGo;
 pub use self::connect::{Connect, ConnectError, Resume};
 use self::connect::{Opened, Servers, open, pause};
+pub(crate) use self::counter::Counter;
 pub(crate) use self::footing::Footing;
-use self::keeper::{Close, Keeper, LetGo};
+use self::keeper::{Close, Keeper};
 pub(crate) use self::keeper::{Guard, Link};
 pub(crate) use self::live::{Live, Proof};
 pub(crate) use self::prover::{Prover, Proving};
 use self::transaction::request_bytes;
 pub(crate) use self::transaction::{Aborted, Write, failure_of};
 pub(crate) use self::watching::{Fired, Glance, Watch};
-use self::znodes::Claims;
-pub(crate) use self::znodes::{Counter, Created, Creation, NotCreated};
+pub(crate) use self::znodes::{Creation, NotCreated, Preview};
 use crate::error::{Error, Failure};
 use crate::lease;
 use crate::telemetry;
