@@ -212,7 +212,8 @@ impl Driver {
             self.feed(Event::Withdraw(Lost::SessionClosed));
         }
         match link {
-            Link::Connected(live) => {
+            Link::Closing(Some(_)) if self.connected => {}
+            Link::Connected(live) | Link::Closing(Some(live)) => {
                 // This may be the first word of a disconnection, too.
                 if std::mem::take(&mut self.connected) {
                     self.feed(Event::Suspended);
@@ -237,8 +238,8 @@ impl Driver {
                     self.lose_session(true);
                 }
             }
-            Link::Closing => {}
-            Link::Closed => self.lose_session(true),
+            Link::Closing(None) => {}
+            Link::Closed => self.lose_session(false),
             Link::Lost => {
                 self.over = Some(|| Error::SessionLost);
                 self.fail_campaign(Error::SessionLost);
@@ -362,6 +363,7 @@ impl Driver {
             self.claimed.clear();
             self.removed.store(!self.unconfirmed, Ordering::Release);
             let outcome = self.leaving.take().map_or(Ok(()), |leaving| leaving.outcome());
+            let outcome = if self.unconfirmed { Err(Error::RemovalUnconfirmed) } else { outcome };
             for reply in self.removals.drain(..) {
                 let _ = reply.send(outcome.clone());
             }

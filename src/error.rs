@@ -215,7 +215,7 @@ pub enum Error {
     },
 
     /// The directory's counter of sequential znodes has reached its end, 2147483647: ZooKeeper would give out that
-    /// number again and again.
+    /// number again and again. Or the next number's name is taken, by a znode that was restored, say.
     #[error(
         "the sequence counter of {path} is used up: move the election to another path, or delete {path} when no \
          contender is left (a new directory counts from 0)"

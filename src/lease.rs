@@ -108,7 +108,7 @@ pub(crate) struct Evidence {
 struct Answered {
     sent: Timestamp,
     at: Timestamp,
-    /// The ensemble could not expire the session before the answer.
+    /// The leader server heard of it before it could expire the session.
     in_time: bool,
 }
 
@@ -145,7 +145,7 @@ impl Evidence {
 
     /// Another connection has taken the session up: its connect began then, or later, and was answered at `at`.
     pub(crate) fn taken_up(&mut self, began: Timestamp, at: Timestamp) {
-        self.attached = Some(self.answer(began, at));
+        self.attached = Some(Answered { sent: began, at, in_time: self.is_kept(at) });
         // What another connection was answered may have been answered by a server that was cut off.
         self.answered.clear();
     }
@@ -166,7 +166,9 @@ impl Evidence {
         let oldest = sent.before(2 * self.terms.session_timeout);
         self.forget(oldest);
         if self.answered.back().is_none_or(|last| sent >= last.sent + news) {
-            self.answered.push_back(self.answer(sent, at));
+            // The leader server is told a relay later.
+            let in_time = self.is_kept(at + self.terms.relay());
+            self.answered.push_back(Answered { sent, at, in_time });
         }
     }
 
@@ -181,9 +183,9 @@ impl Evidence {
         self.longest()
     }
 
-    fn answer(&self, sent: Timestamp, at: Timestamp) -> Answered {
-        let in_time = self.heard.is_some_and(|heard| at < heard + self.terms.session_timeout);
-        Answered { sent, at, in_time }
+    /// Whether it is proven that the ensemble cannot expire the session before then.
+    fn is_kept(&self, at: Timestamp) -> bool {
+        self.heard.is_some_and(|heard| at < heard + self.terms.session_timeout)
     }
 
     /// Forgets all but the last of those that the leader server was told of by then.
@@ -268,6 +270,17 @@ mod tests {
         let lease = evidence.lease(at(8000));
         assert_eq!(lease, Lease::until(at(7100)));
         assert!(!lease.is_valid(at(8000)));
+    }
+
+    #[test]
+    fn an_answer_that_is_relayed_when_the_session_may_be_expiring_counts_later() {
+        let mut evidence = created(0);
+        evidence.answered(at(6200), at(6299));
+        assert_eq!(evidence.lease(at(6299 + 2100)), Lease::until(at(6200 + 7000)));
+        let mut evidence = created(0);
+        evidence.answered(at(6200), at(6300));
+        assert_eq!(evidence.lease(at(6300 + 2100)), Lease::until(at(7000)));
+        assert_eq!(evidence.lease(at(6300 + 3150)), Lease::until(at(6200 + 7000)));
     }
 
     #[test]

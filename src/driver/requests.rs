@@ -115,7 +115,7 @@ async fn find_own(contest: &Contest, live: &Arc<Live>, create: Ticket) -> Result
         look_for_own(contest, live).await
     };
     let found = found.await;
-    if matches!(found, Ok(_) | Err(Failure::Refused(_))) {
+    if found.is_ok() {
         live.settled(&tombstone);
     }
     found
@@ -129,6 +129,11 @@ async fn look_for_own(contest: &Contest, live: &Arc<Live>) -> Result<Vec<Node>, 
             // Before the look at the znode: see `Live::remove`.
             let version = live.count(counter).await?;
             let mut found = live.claim_own([path.clone()], identity).await?;
+            if !found.is_empty() && live.count(counter).await? != version {
+                // Another contender of this session has been master in between: which version is whose?
+                found.iter().for_each(|node| live.release(node));
+                return Err(Failure::Rejected(format!("{} was changed meanwhile", counter.path)));
+            }
             found.iter_mut().for_each(|node| node.incarnation = Some(version));
             Ok(found)
         }

@@ -24,8 +24,12 @@ pub enum Parents {
     /// They stay.
     #[default]
     Persistent,
-    /// The ensemble deletes them some time after their last child has gone (ZooKeeper 3.5.3 or later). Each
-    /// time they are created again, the numbers of sequential znodes begin at zero; tokens go on growing.
+    /// The ensemble deletes them some time after their last child has gone (ZooKeeper 3.5.3 or later), at its next check:
+    /// once in a minute by default. Each time they are created again, the numbers of sequential znodes begin at zero;
+    /// tokens go on growing.
+    ///
+    /// So a name is given out again, and a removal or a guarded write that is carried out very late may meet the znode of
+    /// another contender: see the assumptions in [`guarantees`](crate::guarantees#assumptions).
     Container,
 }
 
@@ -232,6 +236,9 @@ fn check_path(path: &str) -> Result<(), &'static str> {
 
 fn check_breadcrumb(path: &str, election: &str, mode: Mode) -> Result<(), &'static str> {
     check_path(path)?;
+    if mode == Mode::Master && path == naming::counter(election) {
+        return Err("it is the counter of the master's path");
+    }
     let below = path.strip_prefix(election).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     match mode {
         _ if !below => Ok(()),
@@ -274,6 +281,7 @@ mod tests {
                 assert_eq!(check_breadcrumb(path, "/app/x", mode), Ok(()), "{path}");
             }
         }
+        assert!(check_breadcrumb("/app/x..counter", "/app/x", Mode::Master).is_err());
     }
 
     #[test]

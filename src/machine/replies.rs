@@ -84,10 +84,10 @@ impl Machine {
                 self.stale.extend(nodes.map(|node| Removal { node, verify: true }));
             }
             Err(Failure::Refused(error)) => {
-                // The znode, if there is one, can be neither found nor removed: it goes with the session.
-                self.place = Place::Nowhere;
-                self.actions.push_back(Action::Left(error.clone()));
+                // The znode, if there is one, can be neither found nor removed for the time being.
+                self.actions.push_back(Action::RemovalFailed(error.clone()));
                 self.give_up(error);
+                self.pause(now);
             }
             Err(failure) => self.failed(now, failure),
         }

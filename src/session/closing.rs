@@ -27,12 +27,11 @@ impl Keeper {
     ) {
         let started = Instant::now();
         let deadline = started + session_timeout;
-        // A client that was still catching up is connected and nobody was told.
         let connected = states.peek_state() == SessionState::SyncConnected;
-        let told = matches!(self.link.send_replace(Link::Closing), Link::Connected(_)) == connected;
+        self.link.send_replace(Link::Closing(connected.then(|| live.clone())));
         let result = if self.connect.is_some() {
             // Ending the session removes the znodes as well: half of the time is kept for that.
-            let cleaned = timeout_at(started + session_timeout / 2, self.clean_up(live, states, told)).await;
+            let cleaned = timeout_at(started + session_timeout / 2, self.clean_up(live, states)).await;
             if self.works.have_ended() {
                 drop(live.end());
                 let closed = until_closed(states, deadline).await;
@@ -45,14 +44,14 @@ impl Keeper {
                 Err(Error::WorkContinues { waited: started.elapsed() })
             }
         } else {
-            let cleaned = timeout_at(deadline, self.clean_up(live, states, told)).await;
+            let cleaned = timeout_at(deadline, self.clean_up(live, states)).await;
             if cleaned == Ok(true) { Ok(()) } else { Err(Error::RemovalUnconfirmed) }
         };
         let unconfirmed = result.is_err();
         self.report_closed(reply, result);
         if unconfirmed && self.connect.is_none() {
             // The application's session lives on, and so would the znodes: they are removed, however late.
-            self.clean_up(live, states, true).await;
+            self.clean_up(live, states).await;
         }
         drop(live.end());
     }
@@ -65,11 +64,7 @@ impl Keeper {
     }
 
     /// Waits until everybody has left or the session is over, and tells whether all znodes were removed for certain.
-    /// `told`: whether everybody knows the present state.
-    async fn clean_up(&mut self, live: &Arc<Live>, states: &mut StateWatcher, told: bool) -> bool {
-        if !told {
-            self.publish(live, states.peek_state());
-        }
+    async fn clean_up(&mut self, live: &Arc<Live>, states: &mut StateWatcher) -> bool {
         let mut confirmed = true;
         loop {
             let over = states.peek_state().is_terminated();
@@ -88,8 +83,7 @@ impl Keeper {
     /// Closes while there is no client, and so no way to remove a znode.
     pub(super) async fn close_without_client(&mut self, reply: Option<Close>) {
         let started = Instant::now();
-        let over = matches!(*self.link.borrow(), Link::Connecting);
-        self.link.send_replace(Link::Closing);
+        self.link.send_replace(Link::Closing(None));
         let mut confirmed = true;
         // Those who have no znode leave at once.
         let all_leave = async {
@@ -100,7 +94,7 @@ impl Keeper {
         let left = timeout(TIME_TO_LEAVE, all_leave).await.is_ok();
         let result = if !self.works.have_ended() {
             Err(Error::WorkContinues { waited: started.elapsed() })
-        } else if over || (left && confirmed) {
+        } else if left && confirmed {
             Ok(())
         } else {
             Err(Error::RemovalUnconfirmed)

@@ -64,7 +64,7 @@ impl Live {
     /// transaction checks it, then nobody has created another znode in between.
     async fn version_of(&self, node: &Node, counter: &Counter) -> Result<Option<i32>, Failure> {
         let version = self.count(counter).await?;
-        let stands = self.stat(&node.path).await?.is_some_and(|it| it.is_still(node, self.session()));
+        let stands = self.stat(&node.path).await?.is_some_and(|it| it.is_still(node));
         Ok(stands.then_some(version))
     }
 

@@ -40,8 +40,9 @@ pub(crate) enum Link {
     Connected(Arc<Live>),
     /// No server answers; the ZooKeeper session may live.
     Suspended,
-    /// The application closes the session: everybody is to clean up and leave.
-    Closing,
+    /// The application closes the session: everybody is to clean up and leave, over this client if it is connected. (A
+    /// connection that was announced a moment ago may not have been seen.)
+    Closing(Option<Arc<Live>>),
     /// The session is closed.
     Closed,
     /// The ZooKeeper session is over and was the application's.

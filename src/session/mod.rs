@@ -263,7 +263,7 @@ impl Shared {
             }
             match &*link.borrow_and_update() {
                 Link::Connected(live) => return Ok(live.clone()),
-                Link::Closing | Link::Closed => return Err(Error::SessionClosed),
+                Link::Closing(_) | Link::Closed => return Err(Error::SessionClosed),
                 Link::Lost => return Err(Error::SessionLost),
                 Link::Connecting | Link::Suspended => {}
             }

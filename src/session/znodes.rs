@@ -122,9 +122,10 @@ impl Live {
             preview.glance = glance.ok();
             return Err(creation.error(aborted));
         }
-        counter.saw(Some(version + 1));
+        let version = version.wrapping_add(1);
+        counter.saw(Some(version));
         let lease = self.lease(sent);
-        let counted = Some((counter, version + 1));
+        let counted = Some((counter, version));
         let (node, glance) = self.created(creation.path.to_owned(), counted, glance).await?;
         preview.glance = Some(Some(glance));
         Ok((node, lease))
@@ -236,7 +237,7 @@ impl Live {
         let (flushed, origin) = join(self.flush(), self.stat(&node.path)).await;
         flushed?;
         // Since 3.9 a stat needs permission. If there is none, the znode is rather another's: ours was read before.
-        Ok(origin?.is_some_and(|it| it.is_still(node, self.session())))
+        Ok(origin?.is_some_and(|it| it.is_still(node)))
     }
 
     async fn delete(&self, path: &str) -> Result<(), Failure> {
