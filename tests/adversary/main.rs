@@ -13,6 +13,8 @@ mod doors;
 mod expiry;
 mod ghosts;
 mod late_requests;
+mod leftovers;
+mod moves;
 mod paused_follower;
 mod referee;
 mod removals;
