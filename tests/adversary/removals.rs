@@ -53,19 +53,28 @@ fn a_late_removal_leaves_the_next_master_alone() {
         let leadership = referee.leads(election_of_b).await;
         let _c = referee.campaign(election_of_c);
 
-        // A looks at the deposed server, which shows what there was, or asks it to delete the znode without a look, which
-        // it does not answer. What A does next goes over the next connection.
-        let looks_or_deletes = &[OpCode::EXISTS, OpCode::GET_DATA, OpCode::DELETE];
-        doors.door(old).arm(Fault::at(path, looks_or_deletes, When::After, How::Hold));
+        // A looks at the deposed server, which shows what there was, or asks it for a transaction first, which it does not
+        // answer. What A does next goes over the next connection.
+        let door = doors.door(old);
+        let looks =
+            Fault::at(path, &[OpCode::EXISTS, OpCode::GET_DATA, OpCode::DELETE], When::After, How::Hold);
+        door.arm(looks);
         doors.open_only(old);
-        doors.door(old).fired().await;
+        let asks = async || door.requests().contains(&OpCode::MULTI).then_some(());
+        tokio::select! {
+            () = door.fired() => {}
+            () = eventually("A asks the deposed server", PATIENCE, asks) => {}
+        }
         let still = apart.stand_still().await;
         doors.door(old).hold(Direction::ToClient, false);
         sleep(Duration::from_millis(100)).await;
         doors.open_only(new);
+        doors.door(new).arm(Fault::at(path, &[OpCode::DELETE], When::Before, How::Hold));
         doors_of_b.door(servers.others[1]).hold(Direction::ToClient, true);
         sleep(Duration::from_millis(100)).await;
         drop(still);
+        doors.door(new).fired().await;
+        doors.door(new).hold(Direction::ToServer, false);
 
         timeout(PATIENCE, withdrawal).await.expect("A leaves").unwrap().expect("A's znode is gone");
         let standing = operator.czxid(path).await;
