@@ -19,7 +19,7 @@
 //! SIMULATION_SEEDS=1000000 cargo test --lib simulation     as many seeds
 //! SIMULATION_ALL=1 cargo test --lib simulation             every seed that fails, and not only the first
 //! SIMULATION_SEED=42 cargo test --lib simulation           one seed, with the end of its transcript
-//! SIMULATION_LINES=100000, SIMULATION_MISTAKE=NoOwnWatch   more of the transcript; with a mistake
+//! SIMULATION_LINES=100000, SIMULATION_MISTAKE=NoOwnWatch   more of the transcript; with a mistake, or only that mistake
 //! ```
 
 mod client;
@@ -85,36 +85,52 @@ fn describe(seed: u64, violation: &str) -> String {
     )
 }
 
+/// What an environment variable says, if it is set.
+fn said<T: std::str::FromStr<Err: std::fmt::Debug>>(variable: &str) -> Option<T> {
+    std::env::var(variable).ok().map(|value| value.parse().expect(variable))
+}
+
+/// The mistake that was asked for.
+fn mistake() -> Option<Mutation> {
+    let name: String = said("SIMULATION_MISTAKE")?;
+    let mutation = Mutation::ALL.into_iter().find(|it| format!("{it:?}") == name);
+    Some(mutation.unwrap_or_else(|| panic!("no such mistake: {name}")))
+}
+
+/// Runs seeds until one fails, or all of them where that was asked for; the lowest that has failed, and why.
+fn first_failure(seeds: u64, mutation: Option<Mutation>, total: &Mutex<Verdict>) -> Option<(u64, String)> {
+    let all: Option<String> = said("SIMULATION_ALL");
+    let first = Mutex::new(None::<(u64, String)>);
+    run_all(seeds, mutation, |seed, verdict| {
+        let Some(violation) = verdict.violation else {
+            total.lock().unwrap().add(&verdict);
+            return true;
+        };
+        if all.is_some() {
+            println!("seed {seed}: {violation}");
+        }
+        let mut first = first.lock().unwrap();
+        if first.as_ref().is_none_or(|(earlier, _)| seed < *earlier) {
+            *first = Some((seed, violation));
+        }
+        all.is_some()
+    });
+    first.into_inner().unwrap()
+}
+
 #[test]
 fn no_seed_violates_an_invariant() {
-    if let Ok(seed) = std::env::var("SIMULATION_SEED") {
-        let seed = seed.parse().expect("a number");
-        let lines = std::env::var("SIMULATION_LINES").map_or(SHOWN, |lines| lines.parse().expect("a number"));
-        let mistake = std::env::var("SIMULATION_MISTAKE").ok();
-        let mutation = Mutation::ALL.into_iter().find(|it| Some(format!("{it:?}")) == mistake);
-        assert!(mutation.is_some() || mistake.is_none(), "no such mistake: {mistake:?}");
-        let Verdict { transcript, violation, .. } = run_safely(seed, mutation, Transcript::keeping(lines));
+    if let Some(seed) = said("SIMULATION_SEED") {
+        let lines = said("SIMULATION_LINES").unwrap_or(SHOWN);
+        let Verdict { transcript, violation, .. } = run_safely(seed, mistake(), Transcript::keeping(lines));
         println!("{transcript}");
         assert_eq!(violation, None, "seed {seed}");
         return;
     }
-    let seeds = std::env::var("SIMULATION_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("a number"));
-    let all = std::env::var("SIMULATION_ALL").is_ok();
+    let seeds = said("SIMULATION_SEEDS").unwrap_or(SEEDS);
     let started = Instant::now();
     let total = Mutex::new(Verdict::default());
-    let failed = Mutex::new(None);
-    run_all(seeds, None, |seed, verdict| {
-        if let Some(violation) = &verdict.violation {
-            if all {
-                println!("seed {seed}: {violation}");
-            }
-            failed.lock().unwrap().get_or_insert((seed, violation.clone()));
-            return all;
-        }
-        total.lock().unwrap().add(&verdict);
-        true
-    });
-    if let Some((seed, violation)) = failed.into_inner().unwrap() {
+    if let Some((seed, violation)) = first_failure(seeds, None, &total) {
         panic!("{}", describe(seed, &violation));
     }
     let total = total.into_inner().unwrap();
@@ -125,19 +141,9 @@ fn no_seed_violates_an_invariant() {
 #[test]
 fn every_mistake_is_noticed() {
     let mut unnoticed = Vec::new();
-    for mutation in Mutation::ALL {
-        let first = Mutex::new(None::<(u64, String)>);
-        run_all(NOTICED_WITHIN, Some(mutation), |seed, verdict| match verdict.violation {
-            Some(violation) => {
-                let mut first = first.lock().unwrap();
-                if first.as_ref().is_none_or(|(earlier, _)| seed < *earlier) {
-                    *first = Some((seed, violation));
-                }
-                false
-            }
-            None => true,
-        });
-        match first.into_inner().unwrap() {
+    let wanted = mistake();
+    for mutation in Mutation::ALL.into_iter().filter(|it| wanted.is_none_or(|wanted| wanted == *it)) {
+        match first_failure(NOTICED_WITHIN, Some(mutation), &Mutex::default()) {
             Some((seed, violation)) => println!("{mutation:?}: noticed with seed {seed}: {violation}"),
             None => unnoticed.push(mutation),
         }

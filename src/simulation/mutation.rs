@@ -32,8 +32,8 @@ pub(super) enum Mutation {
     NoSearch,
     /// A znode is deleted by its name, whosever it has become.
     RemovesUnseen,
-    /// Before a znode is deleted, what the server shows is taken for the present.
-    NoFlushBeforeRemoval,
+    /// What a server shows is taken for the present, without a transaction before the look.
+    NoFlush,
     /// A master's znode is deleted by its name, after a look.
     UnboundRemoval,
     /// A session that was taken up was heard of, though it may be closing.
@@ -71,7 +71,7 @@ impl Mutation {
         Self::NoTombstone,
         Self::NoSearch,
         Self::RemovesUnseen,
-        Self::NoFlushBeforeRemoval,
+        Self::NoFlush,
         Self::UnboundRemoval,
         Self::NoClosingWindow,
         Self::OlderConnectionCounts,

@@ -181,11 +181,9 @@ impl World {
                 }
             }
             Some(Happening::Break(connection)) => stage.break_connection(connection),
-            Some(Happening::Exile(connection, exile)) => {
-                if let Some(process) = stage.network.process(connection) {
-                    self.banish(process, exile);
-                }
-            }
+            Some(Happening::Exile { process, exile }) => self.banish(process, exile),
+            Some(Happening::Silence { process }) => self.fall_silent(process),
+            Some(Happening::Mislead { process }) => self.cut_off_with(process),
             Some(Happening::Strand(connection, duration)) => self.strand(connection, duration),
             Some(Happening::Bereave(connection)) => self.bereave(connection),
             Some(Happening::LastMoment { process }) => self.last_moment(process),
@@ -219,8 +217,13 @@ impl World {
                 }
             }
             Some(Trap::StandStillAt(_, duration)) => self.detain(connection, duration),
-            Some(_) => {
+            Some(trap) => {
                 note!(self.stage, "connection {connection}: the request is lost");
+                if let Trap::ExileAt(_, exile) = trap
+                    && let Some(process) = self.stage.network.process(connection)
+                {
+                    self.stage.later(Duration::ZERO, Happening::Exile { process, exile });
+                }
                 return self.stage.break_connection(connection);
             }
             None => {}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::faults::Plot;
 use super::mutation::Mutation;
 use crate::types::Mode;
 
@@ -41,12 +42,22 @@ pub(super) struct Settings {
     pub(super) same_identity: bool,
     /// Whether operators delete directories. Where they do, no request is stuck at a server meanwhile, as is assumed.
     pub(super) drops_directories: bool,
-    /// Whether most faults are conspiracies: several at the worst moments.
-    pub(super) conspiring: bool,
+    /// Whether most faults are several at the worst moments.
+    pub(super) plots: Plots,
     /// Faults strike at about this interval.
     pub(super) fault_interval: Duration,
     /// When faults end.
     pub(super) faults_until: Duration,
+}
+
+/// Which plots there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Plots {
+    Few,
+    /// Most faults are plots, of all kinds, and come in each other's way.
+    Many,
+    /// Most faults are plots of this kind, one after the other, and the rest of the settings is to its liking.
+    Only(Plot),
 }
 
 /// The session timeouts that a server grants.
@@ -66,36 +77,54 @@ impl Bounds {
 impl Settings {
     pub(super) fn draw(rng: &mut fastrand::Rng, mutation: Option<Mutation>) -> Self {
         let timeout = Duration::from_secs(4);
-        let bounds = bounds(rng, timeout);
+        let plots = match rng.u8(..6) {
+            0..3 => Plots::Few,
+            3..4 => Plots::Many,
+            _ => Plots::Only(Plot::ALL[rng.usize(..Plot::ALL.len())]),
+        };
+        let aims = |plot| matches!(plots, Plots::Only(it) if it == plot);
+        let uneven = rng.u8(..6) == 0 || aims(Plot::Shorten);
+        let bounds = bounds(rng, timeout, uneven);
         let least = least_timeout(&bounds, timeout);
         let tick = least / [2, 2, 3, 5, 10][rng.usize(..5)];
-        let latency = Duration::from_micros([300, 3_000, 20_000, 80_000][rng.usize(..4)]);
+        let latency = Duration::from_micros([300, 3_000, 20_000, 80_000][rng.usize(..4)]).min(least / 50);
         let modes = [Mode::Sequential, Mode::Master];
+        let (closes, delays, intervals) = match plots {
+            Plots::Only(plot) => (true, plot.delays_requests(), [0.5, 1.0, 1.5, 2.0]),
+            Plots::Many => (false, true, [0.2, 0.5, 1.0, 2.0]),
+            Plots::Few => (false, false, [0.2, 0.5, 1.0, 2.0]),
+        };
+        let interval = intervals[rng.usize(..4)];
         let elections = (0..rng.usize(1..=3)).map(|_| modes[rng.usize(..2)]).collect();
         Self {
             mutation,
             timeout,
             bounds,
             tick,
-            sync_limit: sync_limit(rng, timeout, tick),
+            sync_limit: sync_limit(rng, timeout, tick, aims(Plot::Depose) || aims(Plot::Mislead)),
             expires_exactly: rng.u8(..3) > 0,
-            longest_closing: least / 8 * [0, 0, 1, 1][rng.usize(..4)],
+            longest_closing: if rng.bool() || closes { least / 8 } else { Duration::ZERO },
             latency,
             longest_stall: longest_stall(least, tick, latency),
             processes: rng.usize(2..=4),
             elections,
             twins: rng.u8(..4) == 0,
             same_identity: rng.u8(..3) == 0,
-            drops_directories: rng.u8(..3) == 0,
-            conspiring: rng.u8(..3) == 0,
-            fault_interval: timeout.mul_f64([0.2, 0.5, 1.0, 2.0][rng.usize(..4)]),
+            drops_directories: rng.u8(..3) == 0 && !delays,
+            plots,
+            fault_interval: timeout.mul_f64(interval),
             faults_until: timeout * rng.u32(10..=20),
         }
     }
 
+    /// The session timeout that each server grants.
+    pub(super) fn timeouts(&self) -> [Duration; SERVERS] {
+        self.bounds.map(|it| it.negotiate(self.timeout))
+    }
+
     /// Whether servers grant different session timeouts.
     pub(super) fn is_uneven(&self) -> bool {
-        let timeouts = self.bounds.map(|it| it.negotiate(self.timeout));
+        let timeouts = self.timeouts();
         timeouts.iter().any(|it| *it != timeouts[0])
     }
 
@@ -111,12 +140,12 @@ fn least_timeout(bounds: &[Bounds], wish: Duration) -> Duration {
 
 /// Mostly the same for all servers; otherwise one server or two have a maximum that is lower, or a minimum that is
 /// higher, than what clients wish for.
-fn bounds(rng: &mut fastrand::Rng, timeout: Duration) -> [Bounds; SERVERS] {
+fn bounds(rng: &mut fastrand::Rng, timeout: Duration, uneven: bool) -> [Bounds; SERVERS] {
     let usual = Bounds { least: timeout / 2, most: timeout * 2 };
     let mut bounds = [usual; SERVERS];
-    if rng.u8(..6) == 0 {
+    if uneven {
         let other = match rng.bool() {
-            true => Bounds { most: timeout / 2, ..usual },
+            true => Bounds { least: timeout / 8, most: timeout / 4 },
             false => Bounds { least: timeout * 3 / 2, ..usual },
         };
         let first = rng.usize(..SERVERS);
@@ -126,9 +155,10 @@ fn bounds(rng: &mut fastrand::Rng, timeout: Duration) -> [Bounds; SERVERS] {
 }
 
 /// Some servers are patient: one that was deposed may take itself for the leader for long.
-fn sync_limit(rng: &mut fastrand::Rng, timeout: Duration, tick: Duration) -> u32 {
+fn sync_limit(rng: &mut fastrand::Rng, timeout: Duration, tick: Duration, patient: bool) -> u32 {
     let most = (timeout * 5 / 2).as_nanos() / tick.as_nanos();
-    [2, 3, 4, 5, 10, 20][rng.usize(..6)].min(most.try_into().unwrap_or(u32::MAX))
+    let most = most.try_into().unwrap_or(u32::MAX);
+    if patient { most } else { [2, 3, 4, 5, 10, 20][rng.usize(..6)].min(most) }
 }
 
 /// The lease assumes that a server which the leader server counts as its own hears a ping every quarter of the session

@@ -9,7 +9,7 @@ use super::network::{Down, Network, Up};
 use super::settings::Settings;
 use super::time::{Agenda, Instant};
 use super::transcript::Transcript;
-use super::traps::{Exile, Moment, Trap};
+use super::traps::{Exile, Lost, Moment, Trap};
 use crate::embedded::replica::ConnectionId;
 
 /// Something that is going to happen.
@@ -37,14 +37,18 @@ pub(super) enum Happening {
     CutOff(ConnectionId),
     /// A connection breaks.
     Break(ConnectionId),
-    /// The process at the end of this connection reaches one server only.
-    Exile(ConnectionId, Exile),
+    /// A process reaches one server only.
+    Exile { process: usize, exile: Exile },
     /// The process at the end of this connection stands still with the answer, and the connection ends.
     Strand(ConnectionId, Duration),
     /// The leader server dies, and the process at the end of this connection reaches nobody.
     Bereave(ConnectionId),
     /// What a process sends is to arrive in the last moment of its session.
     LastMoment { process: usize },
+    /// Nothing is heard of a process any more.
+    Silence { process: usize },
+    /// A process is left at a server that is cut off.
+    Mislead { process: usize },
     /// A process reaches this server no more.
     Flee { process: usize, server: usize },
     /// The applications of a process do not want to lead, or wait, any more.
@@ -118,11 +122,20 @@ impl Stage {
                 Some(Trap::CutOffOnceCommitted) => Some(Happening::CutOff(connection)),
                 Some(Trap::BereaveOnceCommitted) => Some(Happening::Bereave(connection)),
                 Some(Trap::StrandOnceShown(duration)) => Some(Happening::Strand(connection, duration)),
-                Some(trap) => {
-                    note!(self, "connection {connection}: the answer is lost");
-                    if let Trap::Exile(exile) = trap {
-                        self.later(Duration::ZERO, Happening::Exile(connection, exile));
+                Some(Trap::Exile(exile)) => {
+                    let process = self.network.process(connection);
+                    let after =
+                        if exile.lost == Lost::Nothing { self.settings.latency } else { Duration::ZERO };
+                    process
+                        .into_iter()
+                        .for_each(|process| self.later(after, Happening::Exile { process, exile }));
+                    if exile.lost == Lost::Nothing {
+                        return self.pass_down(connection, packet);
                     }
+                    return self.break_connection(connection);
+                }
+                Some(_) => {
+                    note!(self, "connection {connection}: the answer is lost");
                     return self.break_connection(connection);
                 }
                 None => None,

@@ -21,7 +21,7 @@ pub(super) enum Trap {
     /// The server stands still from the moment in which the next request of this kind reaches it, which it does not
     /// read before it goes on.
     StandStillAt(Errand, Duration),
-    /// The connection breaks when the next request of this kind is answered, and the process reaches one server only.
+    /// The next request of this kind is lost, or its answer, or neither, and the process reaches one server only.
     ExileAt(Errand, Exile),
     /// The same when the next request is answered.
     Exile(Exile),
@@ -44,6 +44,15 @@ pub(super) enum Errand {
 pub(super) struct Exile {
     pub(super) server: usize,
     pub(super) until: Instant,
+    /// What is lost when it begins.
+    pub(super) lost: Lost,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    Request,
+    Answer,
+    Nothing,
 }
 
 /// A moment in which a trap may spring.
@@ -106,7 +115,9 @@ impl Traps {
             for trap in &mut self.set {
                 match *trap {
                     Trap::LoseAnswerTo(it) if it == errand => *trap = Trap::LoseAnswer,
-                    Trap::ExileAt(it, exile) if it == errand => *trap = Trap::Exile(exile),
+                    Trap::ExileAt(it, exile) if it == errand && exile.lost != Lost::Request => {
+                        *trap = Trap::Exile(exile)
+                    }
                     _ => {}
                 }
             }
@@ -114,12 +125,12 @@ impl Traps {
         let asked = matches!(moment, Moment::Asked(_));
         let springs = |trap: &Trap| match trap {
             Trap::LoseCreate => moment == Moment::Asked(Errand::Create),
-            Trap::StandStillAt(errand, _) => moment == Moment::Asked(*errand),
+            Trap::StandStillAt(errand, _) | Trap::ExileAt(errand, _) => moment == Moment::Asked(*errand),
             Trap::PauseOnceAsked(_) => asked,
             Trap::LoseAnswer | Trap::Exile(_) => !asked,
             Trap::CutOffOnceCommitted | Trap::BereaveOnceCommitted => moment == Moment::Committed,
             Trap::StrandOnceShown(_) => moment == Moment::Shown,
-            Trap::LoseAnswerTo(_) | Trap::ExileAt(..) => false,
+            Trap::LoseAnswerTo(_) => false,
         };
         let at = self.set.iter().position(springs)?;
         Some(self.set.swap_remove(at))

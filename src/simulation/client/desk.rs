@@ -43,6 +43,8 @@ pub(super) struct State {
     waiting: BTreeMap<Slot, Timestamp>,
     answers: BTreeMap<Slot, Answer>,
     watches: BTreeMap<String, Vec<WatchId>>,
+    /// Watches that have fired before anybody has taken them: whether their znodes were deleted.
+    fired: BTreeMap<WatchId, bool>,
     slots: Slot,
     watch_ids: WatchId,
 }
@@ -63,6 +65,7 @@ impl Desk {
                 waiting: BTreeMap::new(),
                 answers: BTreeMap::new(),
                 watches: BTreeMap::new(),
+                fired: BTreeMap::new(),
                 slots: 0,
                 watch_ids: 0,
             }),
@@ -104,7 +107,8 @@ impl Desk {
     pub(super) fn lease(&self, sent: Timestamp) -> Lease {
         let mut state = self.state();
         state.note_moves();
-        let (now, newest) = (state.now, state.newest_timeout);
+        let now = state.now;
+        let stretch = state.stretch();
         let Some(evidence) = &mut state.evidence else {
             return Lease::OVER;
         };
@@ -114,18 +118,15 @@ impl Desk {
             Some(Mutation::WholeTimeout) => Lease::until(sent + timeout),
             Some(Mutation::NoEvidence) => Lease::until(sent + timeout / 2),
             Some(Mutation::EndlessLease) => Lease::until(sent + timeout * 1000),
-            Some(Mutation::NewestTimeout) => {
-                let (known, taken) = (evidence.terms(), Terms::new(newest, DEFAULT_MARGIN));
-                let more = taken.session_timeout().saturating_sub(known.session_timeout());
-                Lease::until(evidence.lease(sent).end() + more.mul_f64(1.0 - DEFAULT_MARGIN))
-            }
-            _ => evidence.lease(sent),
+            _ => Lease::until(evidence.lease(sent).end() + stretch),
         }
     }
 
     /// The lease that is granted without another transaction.
     pub(super) fn longest_lease(&self) -> Lease {
-        self.state().evidence.as_ref().map_or(Lease::OVER, Evidence::longest)
+        let state = self.state();
+        let longest = state.evidence.as_ref().map_or(Lease::OVER, Evidence::longest);
+        Lease::until(longest.end() + state.stretch())
     }
 
     /// A watch was left on a znode.
@@ -163,6 +164,17 @@ impl State {
         }
     }
 
+    /// By how much longer leases are thought to be than they are.
+    fn stretch(&self) -> Duration {
+        let known = self.evidence.as_ref().map(|evidence| evidence.terms().session_timeout());
+        match (self.mutation, known) {
+            (Some(Mutation::NewestTimeout), Some(known)) => {
+                self.newest_timeout.saturating_sub(known).mul_f64(1.0 - DEFAULT_MARGIN)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Takes note of it if the client has connected anew by itself.
     fn note_moves(&mut self) {
         if std::mem::take(&mut self.moved)
@@ -196,13 +208,21 @@ impl State {
     }
 
     /// The watches that an event at a path fires.
-    pub(super) fn fire(&mut self, path: &str) -> Vec<WatchId> {
-        self.watches.remove(path).unwrap_or_default()
+    pub(super) fn fire(&mut self, path: &str, deleted: bool) -> Vec<WatchId> {
+        let fired = self.watches.remove(path).unwrap_or_default();
+        self.fired.extend(fired.iter().map(|watch| (*watch, deleted)));
+        fired
+    }
+
+    /// Whether a watch has fired before it was taken, and its znode was deleted.
+    pub(super) fn has_fired(&mut self, watch: WatchId) -> Option<bool> {
+        self.fired.remove(&watch)
     }
 
     /// The client is replaced, and knows of no watches.
     pub(super) fn forget_watches(&mut self) {
         self.watches.clear();
+        self.fired.clear();
     }
 }
 

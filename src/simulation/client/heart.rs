@@ -43,6 +43,10 @@ impl Heart {
         self.numbers
     }
 
+    pub(super) fn wants_proofs(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
     pub(super) fn prove_no_more(&mut self, number: u64) {
         self.wanted.remove(&number);
     }

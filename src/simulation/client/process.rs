@@ -67,6 +67,11 @@ impl Process {
         self.inside.as_ref()?.session.connection()
     }
 
+    /// Whether somebody wants the session to be proven.
+    pub(in super::super) fn wants_proofs(&self) -> bool {
+        self.inside.as_ref().is_some_and(|inside| inside.heart.wants_proofs())
+    }
+
     pub(in super::super) fn views(&self) -> impl Iterator<Item = View<'_>> {
         self.inside.iter().flat_map(|inside| inside.contenders.iter().map(Contender::view))
     }

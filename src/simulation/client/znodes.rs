@@ -215,9 +215,7 @@ impl Desk {
 
     /// Whether a znode may still stand.
     async fn may_stand(&self, node: &Node) -> Result<bool, Failure> {
-        let flush =
-            async { if self.errs(Mutation::NoFlushBeforeRemoval) { Ok(()) } else { self.flush().await } };
-        let (flushed, origin) = both(flush, self.stat(&node.path)).await;
+        let (flushed, origin) = both(self.flush(), self.stat(&node.path)).await;
         flushed?;
         Ok(origin?.is_some_and(|it| it.is_still(node)))
     }

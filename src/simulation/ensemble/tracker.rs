@@ -111,7 +111,9 @@ impl Tracker {
         let bucket = self.sessions.values_mut().filter(|it| it.closes.is_none() && it.expires <= now);
         let closing = self.longest_closing;
         for tracked in bucket {
-            let after = if closing.is_zero() { closing } else { closing.mul_f64(rng.f64()) };
+            // Most are among the first or among the last.
+            let part = if rng.bool() { rng.f64().powi(3) } else { 1.0 - rng.f64().powi(3) };
+            let after = closing.mul_f64(part);
             tracked.closes = Some(now + after);
             self.busy_until = self.busy_until.max(now + after);
         }

@@ -14,9 +14,11 @@ mod servers;
 use std::time::Duration;
 
 use super::run::World;
-use super::settings::SERVERS;
+use super::settings::{Plots, SERVERS};
 use super::stage::{Happening, note};
 use super::time::Instant;
+
+pub(super) use self::plots::Plot;
 
 /// What will be well again.
 #[derive(Debug)]
@@ -33,8 +35,13 @@ impl World {
     pub(super) fn strike(&mut self) {
         let process = self.victim();
         let server = self.server_near(process);
-        if self.stage.settings.conspiring && self.stage.rng.u8(..3) > 0 {
-            return self.plot(process);
+        let plot = match self.stage.settings.plots {
+            Plots::Few => None,
+            Plots::Many => Some(self.stage.rng.usize(..Plot::ALL.len())).map(|plot| Plot::ALL[plot]),
+            Plots::Only(plot) => Some(plot),
+        };
+        if let Some(plot) = plot.filter(|_| self.stage.rng.u8(..4) > 0) {
+            return self.plot(plot, process);
         }
         match self.stage.rng.u8(..28) {
             0..2 => self.break_connection(process),
@@ -44,7 +51,7 @@ impl World {
                 let duration = self.duration(0.02, 3.0);
                 self.pause(process, duration);
             }
-            10..12 => self.plot(process),
+            10..12 => self.plot(Plot::Conspire, process),
             12..13 => self.kill_process(process),
             13..17 => self.cut_off(server, Duration::ZERO),
             17..18 => drop(self.stall(server)),

@@ -143,6 +143,9 @@ impl Contender {
 
     /// A watch has fired; perhaps one of this contender's.
     pub(super) fn on_fired(&mut self, around: &mut Surroundings<'_>, watch: WatchId, deleted: bool) {
+        if self.own == Some(watch) || self.ahead == Some(watch) {
+            around.desk.state().has_fired(watch);
+        }
         if self.own == Some(watch) {
             self.own = None;
             self.feed(around, Event::OwnChanged { deleted });
@@ -208,6 +211,10 @@ impl Contender {
         }
         self.feed(around, Event::Reply(ticket, reply));
         self.preview = Preview::default();
+        for watch in self.own.into_iter().chain(self.ahead) {
+            let fired = around.desk.state().has_fired(watch);
+            fired.into_iter().for_each(|deleted| self.on_fired(around, watch, deleted));
+        }
     }
 
     /// Tells the machine, and does what it says; returns whether that was to list the directory.

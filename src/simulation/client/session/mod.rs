@@ -268,7 +268,7 @@ impl Session {
             }
             Down::Event(event) => {
                 let deleted = event.kind == EventKind::Deleted;
-                let fired = self.desk.state().fire(&event.path);
+                let fired = self.desk.state().fire(&event.path, deleted);
                 self.notices.extend(fired.into_iter().map(|watch| Notice::Fired { watch, deleted }));
             }
             Down::Closed => self.on_closed(stage),
@@ -286,7 +286,7 @@ impl Session {
         }
         let watched = self.desk.state().watched();
         self.attempts = 0;
-        if self.fresh && self.served {
+        if self.fresh && self.served && !self.desk.errs(Mutation::NoFlush) {
             // What another client has seen, this one's server may not know yet.
             let slot = self.desk.state().enter(Request::Multi(vec![check("/", -1)]));
             self.herald = Some(Herald::CatchUp(slot));
