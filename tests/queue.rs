@@ -147,7 +147,8 @@ async fn foreign_children_are_ignored(zookeeper: ZooKeeper) {
     assert_eq!(a.election.leader().await.unwrap().unwrap().token, leadership.token());
 }
 
-/// A tool that copies znodes makes persistent ones of contenders' znodes, and an operator creates containers.
+/// A tool that copies znodes makes persistent ones of contenders' znodes, and an operator creates containers. A server
+/// keeps a mark in the place of a container's owner, and shows none (`DataNode.getClientEphemeralOwner`).
 async fn a_znode_that_does_not_go_by_itself_ends_the_campaign_behind_it(zookeeper: ZooKeeper) {
     let operator = Client::connect(&zookeeper.connect_string()).await.unwrap();
     let session = connect(&zookeeper.connect_string()).await;

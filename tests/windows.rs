@@ -127,7 +127,10 @@ const WINDOWS: &[(&str, &str, &[&str])] = &[
     (
         "the connection breaks behind a proof's answer",
         "the proof counts for what its connection was answered, not for the next one",
-        &["src/lease.rs a_transaction_from_before_a_move_is_worth_what_its_connection_was_answered"],
+        &[
+            "tests/adversary/proofs.rs a_proof_is_worth_nothing_more_when_its_connection_breaks_behind_its_answer",
+            "src/lease.rs a_transaction_from_before_a_move_is_worth_what_its_connection_was_answered",
+        ],
     ),
     (
         "the leader's server is cut off from the quorum",
