@@ -32,7 +32,8 @@ pub(super) enum Mutation {
     NoSearch,
     /// A znode is deleted by its name, whosever it has become.
     RemovesUnseen,
-    /// What a server shows is taken for the present, without a transaction before the look.
+    /// What a server shows is taken for the present, without a transaction before the look, and a znode ahead that is the
+    /// session's own for somebody else's.
     NoFlush,
     /// A master's znode is deleted by its name, after a look.
     UnboundRemoval,

@@ -187,6 +187,7 @@ impl World {
             Some(Happening::Strand(connection, duration)) => self.strand(connection, duration),
             Some(Happening::Bereave(connection)) => self.bereave(connection),
             Some(Happening::LastMoment { process }) => self.last_moment(process),
+            Some(Happening::Deafen { process }) => self.deafen(process),
             Some(Happening::Flee { process, server }) => self.flee(process, server),
             Some(Happening::Resign { process }) => processes[process].resign(stage),
             Some(Happening::Pause { process, duration }) => self.pause(process, duration),

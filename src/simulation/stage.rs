@@ -49,6 +49,8 @@ pub(super) enum Happening {
     Silence { process: usize },
     /// A process is left at a server that is cut off.
     Mislead { process: usize },
+    /// Nothing reaches a process.
+    Deafen { process: usize },
     /// A process reaches this server no more.
     Flee { process: usize, server: usize },
     /// The applications of a process do not want to lead, or wait, any more.

@@ -179,7 +179,7 @@ impl Desk {
         let token = glance.0.token;
         let session = self.session();
         let claims = &mut self.state().claims;
-        if !glance.0.is_of(session) || claims.tokens.contains(&token) {
+        if self.errs(Mutation::NoFlush) || !glance.0.is_of(session) || claims.tokens.contains(&token) {
             return Ok(None);
         }
         if !claims.creating.is_empty() {

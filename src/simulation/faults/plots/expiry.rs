@@ -7,6 +7,7 @@ use super::super::super::network::{DOWN, UP};
 use super::super::super::run::World;
 use super::super::super::settings::SERVERS;
 use super::super::super::stage::{Happening, note};
+use super::super::super::time::Instant;
 
 impl World {
     /// Nothing is heard of those that lead any more, and soon nothing of one that waits, until the leader server is about to
@@ -76,6 +77,7 @@ impl World {
         let closing = self.stage.settings.longest_closing;
         let at = expires + closing.mul_f64(0.5 * self.stage.rng.f64().powi(2));
         let at = at.min(self.stage.settings.faults_until);
+        self.deafen_after(at, process);
         note!(self.stage, "FAULT: nothing of process {process} passes until {at:?}");
         for server in 0..SERVERS {
             self.stage.network.block(process, server, UP, at);
@@ -100,6 +102,21 @@ impl World {
         let early = self.duration(0.001, 0.01);
         let at = (expires + closing.mul_f64(0.5 * self.stage.rng.f64())).saturating_sub(early);
         self.stage.agenda.enter(at, Happening::Flee { process, server });
+        self.deafen_after(at, process);
+    }
+
+    /// Soon after it has come back, a process does not hear what becomes of its session.
+    fn deafen_after(&mut self, at: Instant, process: usize) {
+        let soon = self.duration(0.003, 0.13);
+        self.stage.agenda.enter(at + soon, Happening::Deafen { process });
+    }
+
+    pub(in crate::simulation) fn deafen(&mut self, process: usize) {
+        let until = self.until(self.stage.now, 0.1, 0.6);
+        note!(self.stage, "FAULT: process {process} hears nothing until {until:?}");
+        for server in 0..SERVERS {
+            self.stage.network.block(process, server, DOWN, until);
+        }
     }
 
     /// A process reaches its server no more.
