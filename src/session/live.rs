@@ -227,19 +227,10 @@ impl From<&zk::Stat> for Origin {
     fn from(stat: &zk::Stat) -> Self {
         Self {
             token: FencingToken::from_zxid(stat.czxid),
-            owner: owner(stat.ephemeral_owner),
+            owner: (stat.ephemeral_owner != 0).then(|| SessionId::from_raw(stat.ephemeral_owner)),
             version: stat.version,
         }
     }
-}
-
-/// The session of an ephemeral znode. Containers have a mark in its place, and znodes with a time to live have another
-/// with the time (`EphemeralType`): they do not go with any session.
-fn owner(ephemeral_owner: i64) -> Option<SessionId> {
-    const CONTAINER: i64 = i64::MIN;
-    const TIME_TO_LIVE: u8 = 0xff;
-    let is_marked = ephemeral_owner == CONTAINER || ephemeral_owner.to_be_bytes()[0] == TIME_TO_LIVE;
-    (ephemeral_owner != 0 && !is_marked).then(|| SessionId::from_raw(ephemeral_owner))
 }
 
 /// Whether an error was surely the answer of a server that takes part in the ensemble.
