@@ -1,5 +1,5 @@
-//! After a panic of the contender's task. Whatever caused it, the session lives on, and with it the znode: it has to be
-//! found and removed, or the contenders behind it wait for as long as the session lives.
+//! After a panic of the contender's task. The session lives on, and with it the znode: it has to be found and removed, or
+//! the contenders behind it wait for as long as the session lives.
 //!
 //! What the machine knew is given up with it. Its successor begins in the state in which there may be a znode, looks
 //! for it among those that nobody answers for, and removes it.
@@ -34,7 +34,7 @@ pub(super) struct Wreck {
 }
 
 impl Driver {
-    /// Runs until it is done, whatever happens.
+    /// Runs until it is done, also through panics.
     pub(super) async fn run(mut self) {
         let mut panics = 0;
         let mut began = Instant::now();

@@ -157,7 +157,7 @@ async fn watch_ahead(
     let glance = match &contest.counter {
         None => live.read_and_watch(path).await?,
         Some(counter) => {
-            // Whoever waits knows the counter when its turn comes.
+            // A contender that waits knows the counter when its turn comes.
             let (glance, counted) =
                 futures_util::future::join(live.read_and_watch(path), live.count(counter)).await;
             counted?;

@@ -138,7 +138,7 @@ impl Machine {
     }
 
     fn on_ahead_watched(&mut self, now: Timestamp, outcome: Result<Seen, Failure>) {
-        // Claimed for this contender, whatever has become of its campaign.
+        // It was claimed for this contender, also if the campaign has ended meanwhile.
         if let Ok(Seen::Forgotten(node)) = &outcome {
             self.stale.push_back(Removal { node: node.clone(), verify: true });
         }

@@ -274,7 +274,7 @@ impl Drop for Keeper {
     /// work goes on elsewhere: the session is not closed.
     fn drop(&mut self) {
         if let Some(live) = self.live.take() {
-            // As long as there is a handle of the session, and with it whatever may act as the leader.
+            // It is kept as long as a handle of the session, because a leader may act that long.
             *self.left.lock().unwrap() = Some(LetGo::new(&live, std::mem::take(&mut self.tasks)));
         }
         if !matches!(*self.link.borrow(), Link::Lost) {
@@ -294,7 +294,7 @@ async fn catch_up(live: &Live) {
 }
 
 /// Whether the client's task has ended without telling, as it does with its runtime: then every request
-/// fails at once, and always the same way. Whatever a server answers says that it has not, so that `sync` will do.
+/// fails at once, and always the same way. Any answer of a server says that it has not: `sync` is enough here.
 async fn is_gone(live: &Live) -> bool {
     let Some(client): Option<Client> = live.client() else {
         return true;

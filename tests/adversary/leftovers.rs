@@ -46,26 +46,6 @@ async fn a_withdrawal_after_a_look_that_was_refused_says_what_is_true() {
     );
 }
 
-/// The same, and everything is permitted again: nobody ever leads, neither on the same session nor on another.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_look_that_was_refused_somebody_leads() {
-    let server = embedded::Server::start().await.unwrap();
-    let path: &'static str = unique_path("refused-look").leak();
-    let operator = Operator::connect(&server.connect_string()).await;
-    operator.create(path).await;
-    let acl = anyone(Permission::CREATE | Permission::DELETE | Permission::WRITE | Permission::ADMIN);
-    operator.0.set_acl(path, &acl, None).await.unwrap();
-    let proxy = Proxy::start(server.connect_string()).await;
-    let session = connect(&proxy.address()).await;
-    let election = session.election(path).identity("A").build().unwrap();
-    proxy.arm(Fault::on_join(When::After, How::Fin));
-    let campaign = timeout(PATIENCE, election.campaign()).await.expect("an end");
-    assert!(matches!(campaign, Err(Error::NotAuthorized { .. })), "{campaign:?}");
-    operator.0.set_acl(path, &Acls::anyone_all(), None).await.unwrap();
-    let led = timeout(Duration::from_secs(20), election.campaign()).await;
-    assert!(led.is_ok(), "A waits for ever for its own znode: {:?}", election.standing());
-}
-
 /// A znode of the own session that nobody answers for is found in the way, claimed, and then the campaign is withdrawn
 /// before the answer is there: nobody removes it any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
