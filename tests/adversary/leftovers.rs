@@ -44,6 +44,8 @@ async fn a_withdrawal_after_a_look_that_was_refused_says_what_is_true() {
         withdrawn.is_err() || left.is_empty(),
         "withdraw() says {withdrawn:?}, and there stands {left:?}"
     );
+    let led = timeout(PATIENCE, election.campaign()).await;
+    assert!(led.is_ok(), "A waits for ever for its own znode: {:?}", election.standing());
 }
 
 /// A znode of the own session that nobody answers for is found in the way, claimed, and then the campaign is withdrawn
