@@ -222,8 +222,9 @@ impl Leadership {
     /// The resignation goes on when the future is dropped. The breadcrumb may stay then, as after a crash.
     ///
     /// # Connection loss
-    /// Waits until there is a connection again, or until the session is over, however long that takes:
-    /// [`Session::close`](crate::Session::close) has a limit.
+    /// Waits until there is a connection again, however long that takes: [`Session::close`](crate::Session::close) has a
+    /// limit. If the session is over by then, the next one makes sure that the znode is gone: a server that says so may
+    /// have been deposed.
     pub async fn resign(self) -> Result<(), Error> {
         breadcrumb::erase(&self).await;
         let (reply, removed) = oneshot::channel();
