@@ -213,8 +213,8 @@ impl Leadership {
     /// when the work has ended, not while it may still act.
     ///
     /// # Errors
-    /// [`Error::RemovalUnconfirmed`] if the session was closed, or ended with no other to follow, before the ensemble could confirm
-    /// it, or the runtime of the session's tasks has been shut down: the znode goes with the session.
+    /// [`Error::RemovalUnconfirmed`] if the session was closed, or ended with no other to follow, before the ensemble could
+    /// confirm it, or the runtime of the session's tasks has been shut down: the znode goes with the session.
     /// [`Error::NotAuthorized`] if the ACL of the directory does not permit to delete: the removal is tried
     /// again and again in the background, and the znode goes with the session at the latest.
     ///
