@@ -12,20 +12,23 @@ use tokio::sync::{mpsc, oneshot, watch};
 use zookeeper_client::Acl;
 
 use crate::clock;
-use crate::error::{Error, Failure, Lost};
+use crate::error::{Error, Lost};
 use crate::leadership::Leadership;
-use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Seen, Ticket};
-use crate::session::{Counter, Fired, Guard, Link, Live, Proof, Proving, Shared, Watch};
+use crate::lease::Lease;
+use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Ticket};
+use crate::session::{Counter, Fired, Guard, Link, Live, Preview, Proof, Proving, Shared, Watch};
 use crate::telemetry;
 use crate::types::{Node, SessionId, Standing};
 
 mod leading;
 mod recovery;
 mod requests;
+mod watches;
 
 use self::leading::{Leading, Leaving};
 use self::recovery::Wreck;
-use self::requests::{Outcome, Preview, recall, send};
+use self::requests::{Outcome, recall, send};
+use self::watches::{fired, keep, still};
 
 /// What a contender is configured with.
 pub(crate) struct Contest {
@@ -37,8 +40,8 @@ pub(crate) struct Contest {
     pub(crate) number: u64,
     /// The counter beside a master's path.
     pub(crate) counter: Option<Counter>,
-    /// The guards of creates stand in the directory, and not beside it.
-    pub(crate) guards_inside: AtomicBool,
+    /// The tombstones of creates stand in the directory, and not beside it.
+    pub(crate) tombstones_inside: AtomicBool,
     /// How long a leader's work may go on before its znode is removed all the same.
     pub(crate) grace: Option<Duration>,
 }
@@ -122,7 +125,7 @@ struct Driver {
     standing: watch::Sender<Standing>,
     /// Whether no znode is left, for certain; for those who ask when the task has ended.
     removed: Arc<AtomicBool>,
-    /// The removal of this campaign's znode has failed, or nobody knows.
+    /// A znode of this campaign may be left.
     unconfirmed: bool,
 
     live: Option<Arc<Live>>,
@@ -209,7 +212,8 @@ impl Driver {
             self.feed(Event::Withdraw(Lost::SessionClosed));
         }
         match link {
-            Link::Connected(live) => {
+            Link::Closing(Some(_)) if self.connected => {}
+            Link::Connected(live) | Link::Closing(Some(live)) => {
                 // This may be the first word of a disconnection, too.
                 if std::mem::take(&mut self.connected) {
                     self.feed(Event::Suspended);
@@ -234,8 +238,8 @@ impl Driver {
                     self.lose_session(true);
                 }
             }
-            Link::Closing => {}
-            Link::Closed => self.lose_session(true),
+            Link::Closing(None) => {}
+            Link::Closed => self.lose_session(false),
             Link::Lost => {
                 self.over = Some(|| Error::SessionLost);
                 self.fail_campaign(Error::SessionLost);
@@ -315,11 +319,17 @@ impl Driver {
     }
 
     fn on_proof(&mut self, Proof { sent, lease }: Proof) {
+        let lease = self.capped(lease);
         // What the server told before it answered is here by now, and goes first.
         if let Some(fired) = fired(&mut self.own).now_or_never() {
             self.on_own_fired(fired);
         }
         self.feed(Event::Proven { sent, lease });
+    }
+
+    /// A lease that was granted before the session timeout was known to be shorter may be too long.
+    fn capped(&self, lease: Lease) -> Lease {
+        self.live.as_ref().map_or(lease, |live| lease.min(live.longest_lease()))
     }
 
     fn on_outcome(&mut self, ticket: Ticket, outcome: Outcome) {
@@ -334,7 +344,7 @@ impl Driver {
             Outcome::Ahead(outcome) => Reply::Watched(keep(&mut self.ahead, outcome)),
             Outcome::Tried(created, preview) => {
                 self.preview = preview;
-                Reply::Created(created)
+                Reply::Created(created.map(|(node, lease)| (node, self.capped(lease))))
             }
         };
         self.feed(Event::Reply(ticket, reply));
@@ -353,6 +363,7 @@ impl Driver {
             self.claimed.clear();
             self.removed.store(!self.unconfirmed, Ordering::Release);
             let outcome = self.leaving.take().map_or(Ok(()), |leaving| leaving.outcome());
+            let outcome = if self.unconfirmed { Err(Error::RemovalUnconfirmed) } else { outcome };
             for reply in self.removals.drain(..) {
                 let _ = reply.send(outcome.clone());
             }
@@ -386,6 +397,10 @@ impl Driver {
             Action::StepDown(reason) => self.step_down(reason),
             Action::GiveUp(error) => self.fail_campaign(error),
             Action::RemovalFailed(error) => self.removal_failed(error),
+            Action::Left(error) => {
+                self.unconfirmed = true;
+                self.removal_failed(error);
+            }
             Action::Report(standing) => {
                 self.standing.send_replace(standing.clone());
                 telemetry::standing(&standing);
@@ -403,7 +418,6 @@ impl Driver {
 
     fn removal_failed(&mut self, error: Error) {
         telemetry::removal_failed(&error);
-        self.unconfirmed = true;
         for reply in self.removals.drain(..) {
             let _ = reply.send(Err(error.clone()));
         }
@@ -422,7 +436,7 @@ impl Driver {
             return self.asks.push(Box::pin(ready((ticket, outcome))));
         }
         let contest = self.contest.clone();
-        // As long as the work goes on, the znode of a leadership that has ended in a panic is not even claimed by others.
+        // After a panic, too, the work has to end first: a znode that is found is removed at once.
         let wreck = matches!(request, Request::FindOwn(_)).then(|| std::mem::take(&mut self.wreck));
         let removes = wreck.is_some() || matches!(request, Request::Remove { .. });
         let leaving = self.leaving.clone().filter(|_| removes);
@@ -455,37 +469,6 @@ impl Drop for Driver {
         if led.is_some() {
             telemetry::stepped_down(Lost::SessionClosed);
         }
-    }
-}
-
-/// Keeps the watch that a look has left, in place of the former one.
-fn keep(slot: &mut Option<Watch>, outcome: Result<(Seen, Option<Watch>), Failure>) -> Result<Seen, Failure> {
-    outcome.map(|(seen, watch)| {
-        *slot = watch;
-        seen
-    })
-}
-
-/// The same for the own znode, which is not taken for standing when it has gone since.
-fn still(slot: &mut Option<Watch>, outcome: Result<(Seen, Option<Watch>), Failure>) -> Result<Seen, Failure> {
-    let seen = keep(slot, outcome)?;
-    match fired(slot).now_or_never() {
-        None => Ok(seen),
-        Some(Fired::Deleted) => {
-            *slot = None;
-            Ok(Seen::Nothing)
-        }
-        Some(Fired::Changed | Fired::Ended) => {
-            *slot = None;
-            Err(Failure::Rejected("the znode changed while it was being looked at".into()))
-        }
-    }
-}
-
-async fn fired(watch: &mut Option<Watch>) -> Fired {
-    match watch {
-        Some(watch) => watch.await,
-        None => std::future::pending().await,
     }
 }
 

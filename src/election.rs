@@ -77,7 +77,7 @@ impl Election {
     /// # Errors
     /// [`Error::AlreadyCampaigning`], [`Error::Withdrawn`], [`Error::SessionClosed`], [`Error::SessionLost`];
     /// and what the ensemble refuses: [`Error::NotAuthorized`], [`Error::InvalidAcl`],
-    /// [`Error::ChrootMissing`], [`Error::ParentEphemeral`], [`Error::PathOccupied`],
+    /// [`Error::ChrootMissing`], [`Error::ParentEphemeral`], [`Error::PathOccupied`], [`Error::NotEphemeral`],
     /// [`Error::SequenceExhausted`], [`Error::QuotaExceeded`], [`Error::TooManyWatches`];
     /// [`Error::ContenderFailed`] after an error of this crate's own; with a
     /// [breadcrumb](ElectionBuilder::breadcrumb), [`Error::FencingFailed`] and [`Error::NoBreadcrumb`]. After any of
@@ -89,8 +89,8 @@ impl Election {
     ///
     /// # Connection loss
     /// Waits for a connection for as long as it takes (what stands in the way is logged), and never creates a
-    /// second znode: when the answer to a create is lost, the znodes of the own session are looked through
-    /// first.
+    /// second znode: when the answer to a create is lost, the contender makes sure that the create cannot be carried out
+    /// any more, and then looks for its znode.
     pub async fn campaign(&self) -> Result<Leadership, Error> {
         loop {
             let leadership = self.win().await?;

@@ -215,7 +215,7 @@ pub enum Error {
     },
 
     /// The directory's counter of sequential znodes has reached its end, 2147483647: ZooKeeper would give out that
-    /// number again and again.
+    /// number again and again. Or the next number's name is taken, by a znode that was restored, say.
     #[error(
         "the sequence counter of {path} is used up: move the election to another path, or delete {path} when no \
          contender is left (a new directory counts from 0)"
@@ -286,16 +286,18 @@ pub enum Error {
     SessionClosed,
 
     /// The ZooKeeper session is over and cannot be opened again, because the application brought its own
-    /// client ([`from_client`](crate::Session::from_client)). The znodes go with the session.
+    /// client ([`from_client`](crate::Session::from_client)). The znodes go with the session. So it is with a client that
+    /// began on a read-only server, where there are no sessions of the ensemble.
     #[error(
-        "the ZooKeeper session is over, and only the application can open another: make a new client, and the \
-         elections from it"
+        "the ZooKeeper session is over (or began on a read-only server), and only the application can open another: \
+         make a new client, and the elections from it"
     )]
     SessionLost,
 
-    /// The ZooKeeper session ended while a znode was being removed. The ensemble removes the znode with the
-    /// session, within the session timeout; until then it stands in front of its successor.
-    #[error("the ZooKeeper session ended before the znode's removal was confirmed: it goes with the session")]
+    /// A znode's removal is not confirmed: the ZooKeeper session ended meanwhile, the ensemble could not be reached, or the
+    /// runtime of the session's tasks was shut down. The ensemble removes the znode with the session, within the session
+    /// timeout; until then it stands in front of its successor.
+    #[error("the removal of the contender's znode is not confirmed: it goes with the session at the latest")]
     RemovalUnconfirmed,
 
     /// The leadership is over, but its work (the future given to [`hold`](crate::Leadership::hold) or the

@@ -214,7 +214,7 @@ impl Leadership {
     ///
     /// # Errors
     /// [`Error::RemovalUnconfirmed`] if the session has ended, or was closed, before the ensemble could confirm
-    /// it: the znode goes with the session.
+    /// it, or the runtime of the session's tasks has been shut down: the znode goes with the session.
     /// [`Error::NotAuthorized`] if the ACL of the directory does not permit to delete: the removal is tried
     /// again and again in the background, and the znode goes with the session at the latest.
     ///

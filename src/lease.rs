@@ -108,7 +108,7 @@ pub(crate) struct Evidence {
 struct Answered {
     sent: Timestamp,
     at: Timestamp,
-    /// The ensemble could not expire the session before the answer.
+    /// The leader server heard of it before it could expire the session.
     in_time: bool,
 }
 
@@ -145,12 +145,13 @@ impl Evidence {
 
     /// Another connection has taken the session up: its connect began then, or later, and was answered at `at`.
     pub(crate) fn taken_up(&mut self, began: Timestamp, at: Timestamp) {
-        self.attached = Some(self.answer(began, at));
+        self.attached = Some(Answered { sent: began, at, in_time: self.is_kept(at) });
         // What another connection was answered may have been answered by a server that was cut off.
         self.answered.clear();
     }
 
-    /// The client has connected anew by itself, at some time until `now`, after the last answer that is known.
+    /// The client has lost its connection or connected anew by itself, at some time until `now`, after the last answer
+    /// that is known. Told again when it has connected.
     pub(crate) fn moved(&mut self, now: Timestamp) {
         let known = self.answered.back().into_iter().chain(&self.attached).map(|it| it.sent);
         if let Some(last) = known.chain(self.heard).max() {
@@ -165,7 +166,9 @@ impl Evidence {
         let oldest = sent.before(2 * self.terms.session_timeout);
         self.forget(oldest);
         if self.answered.back().is_none_or(|last| sent >= last.sent + news) {
-            self.answered.push_back(self.answer(sent, at));
+            // The leader server is told a relay later.
+            let in_time = self.is_kept(at + self.terms.relay());
+            self.answered.push_back(Answered { sent, at, in_time });
         }
     }
 
@@ -173,15 +176,16 @@ impl Evidence {
     pub(crate) fn lease(&mut self, sent: Timestamp) -> Lease {
         self.forget(sent);
         let told = self.answered.front().filter(|it| it.is_told(self.terms, sent)).map(|it| it.sent);
-        let attached =
-            self.attached.filter(|it| it.in_time || it.is_told(self.terms, sent)).map(|it| it.sent);
-        self.heard = self.heard.max(told).max(attached.filter(|began| *began <= sent));
+        // Sent before, it may have been committed on the connection before.
+        let attached = self.attached.filter(|it| it.at <= sent);
+        let attached = attached.filter(|it| it.in_time || it.is_told(self.terms, sent)).map(|it| it.sent);
+        self.heard = self.heard.max(told).max(attached);
         self.longest()
     }
 
-    fn answer(&self, sent: Timestamp, at: Timestamp) -> Answered {
-        let in_time = self.heard.is_some_and(|heard| at < heard + self.terms.session_timeout);
-        Answered { sent, at, in_time }
+    /// Whether it is proven that the ensemble cannot expire the session before then.
+    fn is_kept(&self, at: Timestamp) -> bool {
+        self.heard.is_some_and(|heard| at < heard + self.terms.session_timeout)
     }
 
     /// Forgets all but the last of those that the leader server was told of by then.
@@ -269,6 +273,17 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_relayed_when_the_session_may_be_expiring_counts_later() {
+        let mut evidence = created(0);
+        evidence.answered(at(6200), at(6299));
+        assert_eq!(evidence.lease(at(6299 + 2100)), Lease::until(at(6200 + 7000)));
+        let mut evidence = created(0);
+        evidence.answered(at(6200), at(6300));
+        assert_eq!(evidence.lease(at(6300 + 2100)), Lease::until(at(7000)));
+        assert_eq!(evidence.lease(at(6300 + 3150)), Lease::until(at(6200 + 7000)));
+    }
+
+    #[test]
     fn a_session_that_is_taken_up_in_time_was_heard_of() {
         let mut evidence = created(0);
         evidence.taken_up(at(8300), at(8399));
@@ -295,6 +310,16 @@ mod tests {
         assert_eq!(evidence.lease(at(9200)), Lease::until(at(7000)));
         // The client moved after the last answer that the other server gave.
         assert_eq!(evidence.lease(at(9000 + 3150)), Lease::until(at(7000 + 7000)));
+    }
+
+    #[test]
+    fn a_transaction_from_before_a_move_is_worth_what_its_connection_was_answered() {
+        let mut evidence = created(0);
+        evidence.answered(at(2000), at(2010));
+        // The connection breaks behind the answer to the transaction, and both are seen at once.
+        evidence.moved(at(2031));
+        assert_eq!(evidence.lease(at(2020)), Lease::until(at(7000)));
+        assert_eq!(evidence.lease(at(2031)), Lease::until(at(2000 + 7000)));
     }
 
     #[test]

@@ -29,6 +29,14 @@ pub(crate) fn timeout_differs(session: SessionId, before: Duration, now: Duratio
     );
 }
 
+pub(crate) fn began_read_only() {
+    warn!(
+        target: TARGET,
+        "the application's client began on a read-only server, so that nobody knows its session: make a new client when \
+         there is a quorum, or leave out `with_readonly`"
+    );
+}
+
 pub(crate) fn session_lost(session: SessionId) {
     warn!(target: TARGET, %session, "the ZooKeeper session is over");
 }

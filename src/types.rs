@@ -270,10 +270,10 @@ impl Origin {
         self.owner == Some(session)
     }
 
-    /// Whether the znode is still this one of this session: the name may have been given to somebody else's after the
-    /// directory was created again.
-    pub(crate) fn is_still(&self, node: &Node, session: SessionId) -> bool {
-        self.token == node.token && self.is_of(session)
+    /// Whether the znode is still this one: the name may have been given to somebody else's after the directory was created
+    /// again.
+    pub(crate) fn is_still(&self, node: &Node) -> bool {
+        self.token == node.token
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
-/// How many works there are on a session.
+/// How many works, and leaderships, there are on a session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Works(Arc<AtomicUsize>);
 
@@ -20,7 +20,16 @@ pub(crate) struct Work {
 /// A work that is going on, until this is dropped.
 pub(crate) struct Working<'a>(&'a Work);
 
+/// Something that keeps the works of a session from having ended, until this is dropped.
+pub(crate) struct Going(Works);
+
 impl Works {
+    /// A leadership begins: its lease may be acted upon without a work that is known.
+    pub(crate) fn begin(&self) -> Going {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Going(self.clone())
+    }
+
     /// Whether none is going on.
     pub(crate) fn have_ended(&self) -> bool {
         self.0.load(Ordering::Acquire) == 0
@@ -43,6 +52,12 @@ impl Work {
     pub(crate) async fn ended(&self) {
         // The sender is here.
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -300,7 +300,7 @@ async fn when_the_answer_is_lost_nobody_knows(zookeeper: ZooKeeper) {
             }
         };
         assert!(matches!(error, GuardedError::Unknown { .. }), "{when:?} {how:?}: {error:?}");
-        assert!(error.to_string().contains("send it again if"), "{error}");
+        assert!(error.to_string().contains("send it again only if"), "{error}");
         eventually("the same session", PATIENCE, async || session.id().filter(|now| Some(*now) == id)).await;
         assert!(scene.leadership.is_valid(), "a lost answer deposes nobody");
     }

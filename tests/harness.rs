@@ -155,6 +155,56 @@ async fn a_fault_after_keeps_the_reply_from_the_client() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_back_is_not_lost() {
+    let (echo, proxy) = echo_behind_proxy().await;
+    for (when, direction) in [(When::Before, Direction::ToServer), (When::After, Direction::ToClient)] {
+        let mut client = Client::connect(&proxy.address()).await;
+        echo.take_requests();
+        proxy.arm(Fault::new(&[OpCode::DELETE], when, How::Hold));
+        for (xid, op_code) in [(1, OpCode::DELETE), (2, OpCode::EXISTS)] {
+            client.send(xid, op_code, b"").await;
+        }
+        proxy.fired().await;
+        client.hears_nothing().await;
+        assert_eq!(echo.take_requests().len(), if when == When::After { 2 } else { 0 });
+        proxy.hold(direction, false);
+        for (xid, op_code) in [(1, OpCode::DELETE), (2, OpCode::EXISTS)] {
+            assert_eq!(client.receive().await.expect("an answer"), request(xid, op_code, b""));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_at_a_path_fires_at_no_other() {
+    let (_echo, proxy) = echo_behind_proxy().await;
+    let mut client = Client::connect(&proxy.address()).await;
+    proxy.arm(Fault::at("/a/b", &[OpCode::DELETE], When::Before, How::Fin));
+    let part = |op_code: OpCode, path: &str| {
+        [op_code.0.to_be_bytes().as_slice(), &[0], &(-1_i32).to_be_bytes(), &exists(path)].concat()
+    };
+    let others = [
+        (OpCode::DELETE, exists("/a")),
+        (OpCode::DELETE, exists("/a/bc")),
+        (OpCode::EXISTS, exists("/a/b")),
+        (OpCode::MULTI, [part(OpCode::CHECK, "/a/b"), part(OpCode::DELETE, "/a/bc")].concat()),
+    ];
+    for (xid, (op_code, body)) in (1..).zip(&others) {
+        client.send(xid, *op_code, body).await;
+        assert_eq!(client.receive().await.expect("an answer"), request(xid, *op_code, body));
+    }
+    for (op_code, body) in [
+        (OpCode::DELETE, exists("/a/b")),
+        (OpCode::DELETE, exists("/a/b/c")),
+        (OpCode::MULTI, [part(OpCode::CHECK, "/a"), part(OpCode::DELETE, "/a/b")].concat()),
+    ] {
+        let mut client = Client::connect(&proxy.address()).await;
+        proxy.arm(Fault::at("/a/b", &[OpCode::DELETE], When::Before, How::Fin));
+        client.send(1, op_code, &body).await;
+        assert_eq!(client.end().await, ErrorKind::UnexpectedEof);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_connection_stays_open() {
     let (echo, proxy) = echo_behind_proxy().await;
     for when in [When::Before, When::After] {

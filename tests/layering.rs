@@ -15,7 +15,10 @@ const ALLOWED: &[(&str, &str)] = &[
     ("machine", "backoff error lease path types"),
     ("telemetry", "error session types"),
     ("session", "backoff clock error lease path telemetry types work zookeeper_client"),
-    ("driver", "clock error leadership lease machine path session telemetry types work zookeeper_client"),
+    (
+        "driver",
+        "backoff clock error leadership lease machine path session telemetry types work zookeeper_client",
+    ),
     // Guarded writes speak of the client's own types: its ACLs, modes, results and errors.
     ("guarded", "error leadership machine path session telemetry zookeeper_client"),
     ("breadcrumb", "backoff error guarded leadership path session telemetry types zookeeper_client"),

@@ -5,7 +5,7 @@ mod support;
 use std::time::Instant;
 
 use support::{
-    Contender, Fault, How, PATIENCE, Proxy, SESSION_TIMEOUT, When, ZooKeeper, connect, eventually,
+    Contender, Fault, How, OpCode, PATIENCE, Proxy, SESSION_TIMEOUT, When, ZooKeeper, connect, eventually,
     identities, on_both_servers, queue, unique_path,
 };
 use zookeeper_election::{Lost, Mode, Standing};
@@ -103,19 +103,24 @@ async fn a_campaign_that_is_dropped_while_the_reply_is_lost_leaves_no_znode(zook
 }
 
 async fn the_reply_to_a_resignation_is_lost(zookeeper: ZooKeeper) {
-    let path = unique_path("resignation");
     let proxy = Proxy::start(zookeeper.connect_string()).await;
-    for (when, how) in [(When::After, How::Fin), (When::Before, How::Reset), (When::Before, How::Silence)] {
-        let session = connect(&proxy.address()).await;
-        let mut a = Contender::join_on(session, &path, Mode::Sequential, "a").await;
-        let mut b = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "b").await;
-        let leadership = a.leads().await;
-        proxy.arm(Fault::new(&[support::OpCode::DELETE], when, how));
-        leadership.resign().await.unwrap();
-        proxy.fired().await;
-        assert_eq!(identities(&b.election).await, ["b"]);
-        b.leads().await.resign().await.unwrap();
-        a.session.close().await.unwrap();
+    for mode in [Mode::Sequential, Mode::Master] {
+        let path: &'static str = unique_path("resignation").leak();
+        for (when, how) in [(When::After, How::Fin), (When::Before, How::Reset), (When::Before, How::Silence)]
+        {
+            let session = connect(&proxy.address()).await;
+            let mut a = Contender::join_on(session, path, mode, "a").await;
+            let mut b = Contender::join(&zookeeper.connect_string(), path, mode, "b").await;
+            let leadership = a.leads().await;
+            // By itself, or in a transaction.
+            proxy.arm(Fault::at(path, &[OpCode::DELETE], when, how));
+            leadership.resign().await.unwrap();
+            proxy.fired().await;
+            let leadership = b.leads().await;
+            assert_eq!(identities(&b.election).await, ["b"], "{mode}");
+            leadership.resign().await.unwrap();
+            a.session.close().await.unwrap();
+        }
     }
 }
 

@@ -1,8 +1,9 @@
-//! Panics on a contender's task, which only a fault of the library can cause, or what the application has plugged into
+//! Panics on the library's tasks, which only a fault of the library can cause, or what the application has plugged into
 //! it: no znode is left on a session that lives on, and the next one leads.
 
 mod support;
 
+use std::collections::VecDeque;
 use std::fmt::{Debug, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once};
@@ -15,12 +16,13 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 use zookeeper_election::zookeeper_client::Client;
-use zookeeper_election::{Error, Lost, Mode, Standing};
+use zookeeper_election::{Connect, ConnectError, Error, Lost, Mode, Resume, Session, Standing, async_trait};
 
 on_both_servers! {
     a_contender_whose_task_panics_leaves_no_znode_and_can_campaign_again;
     a_leader_whose_task_panics_steps_down_and_its_znode_stays_until_its_work_has_ended;
     panics_in_a_row_delay_the_removal_and_do_not_prevent_it;
+    a_connect_of_the_application_s_that_panics_or_fails_late_is_asked_again_and_the_session_lives_on;
 }
 
 /// A subscriber of the application's that panics at certain events of certain contenders: the one way to make a
@@ -194,4 +196,65 @@ async fn panics_in_a_row_delay_the_removal_and_do_not_prevent_it(zookeeper: ZooK
     let again = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end").unwrap();
     assert!(again.is_valid());
     session.close().await.unwrap();
+}
+
+/// What an application's `Connect` does instead of returning a client.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mishap {
+    PanicsBefore,
+    PanicsBehind,
+    FailsBehind,
+}
+
+struct Faltering {
+    servers: String,
+    mishaps: Arc<Mutex<VecDeque<Mishap>>>,
+}
+
+#[async_trait]
+impl Connect for Faltering {
+    async fn connect(&self, resume: Option<Resume>) -> Result<Client, ConnectError> {
+        let is_next = |mishap| self.mishaps.lock().unwrap().pop_front_if(|next| *next == mishap).is_some();
+        assert!(!is_next(Mishap::PanicsBefore), "before connecting");
+        let mut connector = Client::connector().with_fail_eagerly().with_session_timeout(SESSION_TIMEOUT);
+        if let Some(resume) = resume {
+            connector = connector.with_session(resume.session);
+        }
+        let client = connector.connect(&self.servers).await?;
+        // The client is of use already.
+        client.check_stat("/").await?;
+        assert!(!is_next(Mishap::PanicsBehind), "when the session is taken up");
+        if is_next(Mishap::FailsBehind) {
+            return Err(ConnectError::Retry("when the session is taken up".into()));
+        }
+        Ok(client)
+    }
+}
+
+async fn a_connect_of_the_application_s_that_panics_or_fails_late_is_asked_again_and_the_session_lives_on(
+    mut zookeeper: ZooKeeper,
+) {
+    use Mishap::{FailsBehind, PanicsBefore, PanicsBehind};
+    let mishaps = Arc::new(Mutex::new(VecDeque::from([PanicsBefore, PanicsBehind, FailsBehind])));
+    let connect = Faltering { servers: zookeeper.connect_string(), mishaps: mishaps.clone() };
+    let builder = Session::builder().connect_timeout(PATIENCE);
+    let session = builder.connect_with(connect).await.expect("a session in the end");
+    assert!(mishaps.lock().unwrap().is_empty());
+    let path = unique_path("connect");
+    let mut a = Contender::join_on(session.clone(), &path, Mode::Sequential, "a").await;
+    let leadership = a.leads().await;
+    let mut b = Contender::join_on(session.clone(), &path, Mode::Sequential, "b").await;
+    let id = session.id();
+
+    mishaps.lock().unwrap().extend([PanicsBefore, PanicsBehind, FailsBehind, PanicsBehind]);
+    zookeeper.kill();
+    support::lost(&leadership).await;
+    // Longer than the client is given to connect again by itself.
+    tokio::time::sleep(SESSION_TIMEOUT).await;
+    zookeeper.start().await;
+    let now = eventually("a session", PATIENCE, async || session.id()).await;
+    assert!(mishaps.lock().unwrap().is_empty());
+    assert_eq!(Some(now), id, "it was not closed with the clients that were dropped");
+    let next = b.leads().await;
+    assert!(next.token() > leadership.token());
 }

@@ -147,28 +147,42 @@ async fn foreign_children_are_ignored(zookeeper: ZooKeeper) {
     assert_eq!(a.election.leader().await.unwrap().unwrap().token, leadership.token());
 }
 
-/// A tool that copies znodes makes persistent ones of contenders' znodes.
+/// A tool that copies znodes makes persistent ones of contenders' znodes, and an operator creates containers. A server
+/// keeps a mark in the place of a container's owner, and shows none (`DataNode.getClientEphemeralOwner`).
 async fn a_znode_that_does_not_go_by_itself_ends_the_campaign_behind_it(zookeeper: ZooKeeper) {
-    let path = unique_path("copied");
     let operator = Client::connect(&zookeeper.connect_string()).await.unwrap();
-    let everything = CreateMode::Persistent.with_acls(Acls::anyone_all());
-    operator.mkdir(&path, &everything).await.unwrap();
-    let copied = format!("{path}/guid_");
-    let options = CreateMode::PersistentSequential.with_acls(Acls::anyone_all());
-    let (_, sequence) = operator.create(&copied, b"a", &options).await.unwrap();
-    let copied = format!("{copied}{sequence}");
-
     let session = connect(&zookeeper.connect_string()).await;
-    let election = session.election(&path).identity("b").build().unwrap();
-    let campaign = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end");
-    let error = campaign.expect_err("nobody can lead");
-    assert!(matches!(&error, Error::NotEphemeral { path } if *path == copied), "{error:?}");
-    assert!(error.to_string().contains("delete it"), "{error}");
-    election.withdraw().await.unwrap();
-    assert_eq!(operator.list_children(&path).await.unwrap().len(), 1, "its own znode is gone");
+    for kind in [CreateMode::Persistent, CreateMode::Container] {
+        for mode in [Mode::Sequential, Mode::Master] {
+            let path = unique_path("stays");
+            let (dir, stays) = match mode {
+                Mode::Sequential => (path.clone(), format!("{path}/guid_0000000000")),
+                _ => ("/test".to_owned(), path.clone()),
+            };
+            operator.mkdir(&dir, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
+            operator.create(&stays, b"a", &kind.with_acls(Acls::anyone_all())).await.unwrap();
 
-    operator.delete(&copied, None).await.unwrap();
-    election.campaign().await.unwrap().resign().await.unwrap();
+            let election = session.election(&path).mode(mode).identity("b").build().unwrap();
+            let campaign = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end");
+            let error = campaign.expect_err("nobody can lead");
+            match (mode, &error) {
+                (Mode::Sequential, Error::NotEphemeral { path }) if *path == stays => {}
+                (Mode::Master, Error::PathOccupied { path }) if *path == stays => {}
+                _ => panic!("{mode}, {kind:?}: {error:?}"),
+            }
+            assert!(error.to_string().contains("delete "), "{error}");
+            election.withdraw().await.unwrap();
+            assert!(operator.check_stat(&stays).await.unwrap().is_some(), "it is not the contender's");
+            if mode == Mode::Sequential {
+                let left = operator.list_children(&path).await.unwrap();
+                assert_eq!(left, ["guid_0000000000"], "its own znode is gone");
+            }
+
+            operator.delete(&stays, None).await.unwrap();
+            let campaign = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end");
+            campaign.expect("nothing is in the way").resign().await.unwrap();
+        }
+    }
 }
 
 /// A server whose counter has come to its end gives the last number out again and again.

@@ -19,6 +19,7 @@ on_both_servers! {
     a_current_thread_runtime_is_enough: #[tokio::test];
     shutting_down_the_session_s_runtime_ends_everything_on_it;
     a_leader_on_a_client_whose_runtime_is_shut_down_steps_down;
+    closing_and_leaving_say_so_when_the_session_s_runtime_was_shut_down;
     nobody_leads_while_a_leader_works_on_whose_session_s_runtime_was_shut_down;
     the_application_s_client_stays_as_long_as_a_leader_works_on_whose_session_s_runtime_was_shut_down;
 }
@@ -116,16 +117,48 @@ async fn shutting_down_the_session_s_runtime_ends_everything_on_it(zookeeper: Zo
     bounded.await.expect("nothing hangs");
 }
 
+async fn closing_and_leaving_say_so_when_the_session_s_runtime_was_shut_down(zookeeper: ZooKeeper) {
+    let session_s = another_runtime();
+    let servers = zookeeper.connect_string();
+    let session = session_s.spawn(async move { connect(&servers).await }).await.unwrap();
+    let path = unique_path("shutdown");
+    let election = session.election(&path).build().unwrap();
+    let leadership = election.campaign().await.unwrap();
+    // One that has left before, and one that has never campaigned.
+    let left = session.election(&unique_path("shutdown")).build().unwrap();
+    left.campaign().await.unwrap().resign().await.unwrap();
+    let never = session.election(&path).build().unwrap();
+    block_in_place(|| session_s.shutdown_timeout(Duration::from_secs(5)));
+    let ended = tokio::time::timeout(PATIENCE, async {
+        let closed = [session.close().await, session.close().await];
+        assert!(
+            matches!(closed, [Err(Error::RemovalUnconfirmed), Err(Error::RemovalUnconfirmed)]),
+            "{closed:?}"
+        );
+        let withdrawn = election.withdraw().await;
+        assert!(matches!(withdrawn, Err(Error::RemovalUnconfirmed)), "{withdrawn:?}");
+        let resigned = leadership.resign().await;
+        assert!(matches!(resigned, Err(Error::RemovalUnconfirmed)), "{resigned:?}");
+        left.withdraw().await.unwrap();
+        never.withdraw().await.unwrap();
+    });
+    ended.await.expect("nothing hangs");
+}
+
 async fn a_leader_on_a_client_whose_runtime_is_shut_down_steps_down(zookeeper: ZooKeeper) {
     let client_s = another_runtime();
     let servers = zookeeper.connect_string();
     let client = client_s.spawn(async move { Client::connect(&servers).await }).await.unwrap().unwrap();
-    let election = Session::from_client(client).election(&unique_path("foreign")).build().unwrap();
+    let session = Session::from_client(client);
+    let election = session.election(&unique_path("foreign")).build().unwrap();
     let leadership = election.campaign().await.unwrap();
     client_s.shutdown_background();
     let lost = tokio::time::timeout(PATIENCE, leadership.lost()).await.expect("the leadership ends");
     assert_eq!(lost, Lost::SessionExpired);
     assert!(matches!(election.campaign().await, Err(Error::SessionLost)));
+    // The ensemble may keep the session, and the znode, for a while.
+    let closed = session.close().await;
+    assert!(matches!(closed, Err(Error::SessionLost)), "{closed:?}");
 }
 
 /// Work that does not notice its end before the runtime of the session has been down for a while.

@@ -9,9 +9,9 @@ use support::{
     Contender, Ensemble, PATIENCE, SESSION_TIMEOUT, ZooKeeper, connect, eventually, identities,
     on_both_servers, unique_path,
 };
-use zookeeper_election::zookeeper_client::Client;
+use zookeeper_election::zookeeper_client::{Client, SessionState};
 use zookeeper_election::{
-    Connect, ConnectError, Election, FencingToken, Lost, Mode, Resume, Session, Standing, async_trait,
+    Connect, ConnectError, Election, Error, FencingToken, Lost, Mode, Resume, Session, Standing, async_trait,
 };
 
 on_both_servers! {
@@ -163,6 +163,79 @@ async fn a_read_only_server_proves_nothing() {
     assert!(a.campaigns(), "nobody leads without a quorum");
     ensemble.server_mut(0).restart().await;
     assert!(a.leads().await.token() > leadership.token());
+}
+
+/// An ensemble of three that has lost its quorum: the last server goes on in read-only mode.
+async fn without_quorum() -> Ensemble {
+    // Without local sessions a read-only server opens none.
+    let builder = Ensemble::builder(3).read_only_mode().config("localSessionsEnabled=true");
+    let mut ensemble = builder.config("localSessionsUpgradingEnabled=true").start().await;
+    ensemble.server_mut(0).kill();
+    ensemble.server_mut(1).kill();
+    eventually("a read-only server", 2 * PATIENCE, async || {
+        (ensemble.server(2).four_letter("isro").await.as_deref() == Some("ro")).then_some(())
+    })
+    .await;
+    ensemble
+}
+
+/// Leads, resigns, and lets the next one lead.
+async fn leads_and_leaves(ensemble: &Ensemble, session: Session) {
+    for mode in [Mode::Sequential, Mode::Master] {
+        let path = unique_path("read-only");
+        let mut a = Contender::join_on(session.clone(), &path, mode, "a").await;
+        let leadership = a.leads().await;
+        let mut b = Contender::join(&ensemble.connect_string(), &path, mode, "b").await;
+        leadership.resign().await.unwrap();
+        let left = identities(&b.election).await;
+        assert!(!left.contains(&"a".to_owned()), "{mode}: the resignation was confirmed: {left:?}");
+        assert!(b.leads().await.is_valid());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_not_opened_on_a_read_only_server() {
+    let mut ensemble = without_quorum().await;
+    let connect = || ReadOnlyWillDo(ensemble.server(2).address());
+    let builder = Session::builder().connect_timeout(2 * SESSION_TIMEOUT);
+    let error = builder.connect_with(connect()).await.expect_err("there is no session without a quorum");
+    assert!(error.to_string().contains("read-only"), "{error}");
+    let sessions = ensemble.server(2).four_letter("cons").await.unwrap();
+    assert!(!sessions.contains("sid="), "no client is left behind: {sessions}");
+
+    let connecting = tokio::spawn(Session::builder().connect_with(connect()));
+    tokio::time::sleep(SESSION_TIMEOUT).await;
+    assert!(!connecting.is_finished());
+    ensemble.server_mut(0).restart().await;
+    let session = tokio::time::timeout(2 * PATIENCE, connecting).await.expect("a quorum").unwrap().unwrap();
+    leads_and_leaves(&ensemble, session).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_s_client_that_began_on_a_read_only_server_leaves_no_znode() {
+    let mut ensemble = without_quorum().await;
+    let connector = Client::connector().with_session_timeout(SESSION_TIMEOUT).with_readonly(true);
+    let client = connector.connect(&ensemble.connect_string()).await.unwrap();
+    assert_eq!(client.state(), SessionState::ConnectedReadOnly);
+    let early = Session::from_client(client.clone());
+    let path = unique_path("read-only");
+    let is_refused = async |session: &Session| {
+        let campaign = session.election(&path).build().unwrap();
+        let campaign = tokio::time::timeout(PATIENCE, campaign.campaign()).await.expect("an end");
+        assert!(matches!(campaign, Err(Error::SessionLost)), "{campaign:?}");
+        assert!(session.id().is_none() && session.timeout().is_none(), "a read-only client is no connection");
+    };
+    is_refused(&early).await;
+    ensemble.server_mut(0).restart().await;
+    eventually("a quorum", 2 * PATIENCE, async || {
+        (client.state() == SessionState::SyncConnected).then_some(())
+    })
+    .await;
+    // It has another session by now, whose id it does not tell.
+    is_refused(&early).await;
+    is_refused(&Session::from_client(client.clone())).await;
+    assert_eq!(client.check_stat(&path).await.unwrap(), None);
+    leads_and_leaves(&ensemble, connect(&ensemble.connect_string()).await).await;
 }
 
 async fn without_a_server_at_the_start_a_contender_waits_and_is_elected(mut zookeeper: ZooKeeper) {

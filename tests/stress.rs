@@ -54,12 +54,18 @@ async fn no_two_leaders_and_no_ghosts(zookeeper: ZooKeeper, mode: Mode) {
         .iter()
         .map(|election| tokio::spawn(contend(election.clone(), tokens.clone(), until)))
         .collect();
-    const OPERATIONS: &[&[OpCode]] =
-        &[&[OpCode::MULTI_CREATE], &[OpCode::DELETE], &[OpCode::GET_DATA], &[OpCode::GET_CHILDREN]];
+    // A master's removal is a transaction, as are the proofs.
+    const OPERATIONS: [&[OpCode]; 5] = [
+        &[OpCode::MULTI_CREATE],
+        &[OpCode::DELETE],
+        &[OpCode::MULTI],
+        &[OpCode::GET_DATA],
+        &[OpCode::GET_CHILDREN],
+    ];
     while Instant::now() < until {
         let when = if random().is_multiple_of(3) { When::Before } else { When::After };
         let how = if random().is_multiple_of(2) { How::Fin } else { How::Reset };
-        proxy.arm(Fault::new(OPERATIONS[(random() % 4) as usize], when, how));
+        proxy.arm(Fault::new(OPERATIONS[random() as usize % OPERATIONS.len()], when, how));
         tokio::time::sleep(Duration::from_millis(random() % 300)).await;
     }
     // The last fault may still be armed, and hit whoever cleans up.

@@ -134,6 +134,8 @@ async fn closing_leaves_a_session_whose_leader_works_on_to_expire(zookeeper: Zoo
     work.has_begun().await;
     let closed = session.close().await;
     assert!(matches!(closed, Err(Error::WorkContinues { .. })), "{closed:?}");
+    let again = session.close().await;
+    assert!(matches!(again, Err(Error::WorkContinues { .. })), "the same answer: {again:?}");
     let contenders = b.election.contenders().await.unwrap();
     assert_eq!(contenders[0].node, node, "the znode stays, for as long as the session");
     assert!(b.campaigns());

@@ -18,7 +18,7 @@ use crate::machine::Event;
 use crate::session::Footing;
 use crate::telemetry;
 use crate::types::Node;
-use crate::work::Work;
+use crate::work::{Going, Work};
 
 /// The leadership that the application holds.
 pub(super) struct Leading {
@@ -28,6 +28,8 @@ pub(super) struct Leading {
     /// How long the work may go on before the znode is removed all the same.
     pub(super) grace: Duration,
     pub(super) lost: watch::Sender<Option<Lost>>,
+    /// Keeps the session from being closed before the lease has ended.
+    pub(super) _going: Going,
 }
 
 /// A leadership that is over, and its work, which may not be.
@@ -60,7 +62,8 @@ impl Driver {
                     exit,
                     Footing::new(self.shared.clone(), live),
                 );
-                self.leading = Some(Leading { number: self.leaderships, lease, work, grace, lost });
+                let _going = self.shared.works().begin();
+                self.leading = Some(Leading { number: self.leaderships, lease, work, grace, lost, _going });
                 reply.send(Ok(leadership)).is_ok()
             }
             _ => false,

@@ -1,5 +1,5 @@
-//! After a panic of the contender's task. Whatever caused it, the session lives on, and with it the znode: it has to be
-//! found and removed, or the contenders behind it wait for as long as the session lives.
+//! After a panic of the contender's task. The session lives on, and with it the znode: it has to be found and removed, or
+//! the contenders behind it wait for as long as the session lives.
 //!
 //! What the machine knew is given up with it. Its successor begins in the state in which there may be a znode, looks
 //! for it among those that nobody answers for, and removes it.
@@ -12,12 +12,12 @@ use futures_util::future::FutureExt;
 use futures_util::stream::StreamExt;
 use tokio::time::Instant;
 
-use super::requests::{Outcome, Preview};
+use super::requests::Outcome;
 use super::{Asks, Driver};
 use crate::backoff::Backoff;
 use crate::error::{Error, Lost, panic_message};
-use crate::machine::{Event, Reply};
-use crate::session::Live;
+use crate::machine::{Event, Reply, Seen};
+use crate::session::{Live, Preview};
 use crate::telemetry;
 use crate::types::Node;
 
@@ -34,7 +34,7 @@ pub(super) struct Wreck {
 }
 
 impl Driver {
-    /// Runs until it is done, whatever happens.
+    /// Runs until it is done, also through panics.
     pub(super) async fn run(mut self) {
         let mut panics = 0;
         let mut began = Instant::now();
@@ -109,12 +109,13 @@ impl Wreck {
 
 /// The znodes that have been claimed with this answer.
 fn claims(outcome: &Outcome) -> impl Iterator<Item = &Node> {
-    let (created, found) = match outcome {
+    let (one, found) = match outcome {
         Outcome::Reply(Reply::Created(Ok((node, _)))) | Outcome::Tried(Ok((node, _)), _) => {
             (Some(node), None)
         }
+        Outcome::Ahead(Ok((Seen::Forgotten(node), _))) => (Some(node), None),
         Outcome::Reply(Reply::Found(Ok(nodes))) => (None, Some(nodes)),
         _ => (None, None),
     };
-    created.into_iter().chain(found.into_iter().flatten())
+    one.into_iter().chain(found.into_iter().flatten())
 }

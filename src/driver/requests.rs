@@ -8,7 +8,7 @@ use crate::error::Failure;
 use crate::lease::Lease;
 use crate::machine::{Plan, Reply, Request, Seen, Ticket, naming, sight};
 use crate::path::{join, split};
-use crate::session::{Created, Creation, Glance, Live, NotCreated, Watch};
+use crate::session::{Creation, Glance, Live, NotCreated, Preview, Watch};
 use crate::telemetry;
 use crate::types::{Mode, Node};
 
@@ -19,15 +19,6 @@ pub(super) enum Outcome {
     Ahead(Result<(Seen, Option<Watch>), Failure>),
     /// The answer to a create, and what was asked right behind it.
     Tried(Result<(Node, Lease), Failure>, Preview),
-}
-
-/// Answers that are there before the machine asks.
-#[derive(Default)]
-pub(super) struct Preview {
-    /// The znode that was to be created, or in its place the master's.
-    glance: Option<Option<Glance>>,
-    /// The directory.
-    children: Option<Vec<String>>,
 }
 
 /// Sends one request of the machine.
@@ -85,47 +76,66 @@ async fn create(
         Mode::Master => path.clone(),
     };
     loop {
-        let guard = &guard(contest, ticket);
+        let tombstone = &tombstone(contest, ticket);
         let data = contest.identity.as_bytes();
         let counter = contest.counter.as_ref();
-        let outcome = live.create(Creation { path: &node, guard, counter, data, acl: &contest.acl }).await;
-        return match outcome {
-            Ok(Created { node, lease, glance, children }) => {
-                (Ok((node, lease)), Preview { glance: Some(Some(glance)), children })
-            }
-            Err(NotCreated::Failed(failure, glance)) => (Err(failure), Preview { glance, children: None }),
-            // Who may not create anything beside the directory may be allowed to in it.
-            Err(NotCreated::GuardRefused(_))
-                if *mode == Mode::Sequential && !contest.guards_inside.swap(true, Ordering::Relaxed) =>
+        let creation = Creation { path: &node, tombstone, counter, data, acl: &contest.acl };
+        let mut preview = Preview::default();
+        let created = match live.create(creation, &mut preview).await {
+            Ok(created) => Ok(created),
+            // Without permission beside the directory, try inside it.
+            Err(NotCreated::TombstoneRefused(_))
+                if *mode == Mode::Sequential && !contest.tombstones_inside.swap(true, Ordering::Relaxed) =>
             {
                 continue;
             }
-            Err(NotCreated::GuardRefused(failure)) => (Err(failure), Preview::default()),
+            Err(NotCreated::TombstoneRefused(failure) | NotCreated::Failed(failure)) => Err(failure),
         };
+        return (created, preview);
     }
 }
 
-/// The guard of the create with this ticket. It is beside the election's directory, as each create in there raises the
+/// The tombstone of the create with this ticket. It is beside the election's directory, as each create in there raises the
 /// number of the next contender and may be seen by other clients; unless only contenders' znodes may be created.
-fn guard(contest: &Contest, ticket: Ticket) -> String {
+fn tombstone(contest: &Contest, ticket: Ticket) -> String {
     let path = &contest.plan.path;
-    let name = naming::guard(contest.number, ticket.0);
-    if contest.guards_inside.load(Ordering::Relaxed) { join(path, &name) } else { format!("{path}{name}") }
+    let name = naming::tombstone(contest.number, ticket.0);
+    if contest.tombstones_inside.load(Ordering::Relaxed) {
+        join(path, &name)
+    } else {
+        format!("{path}{name}")
+    }
 }
 
 /// Finds the znodes that the create with this ticket may have left, which cannot be carried out any more.
 async fn find_own(contest: &Contest, live: &Arc<Live>, create: Ticket) -> Result<Vec<Node>, Failure> {
+    let tombstone = tombstone(contest, create);
+    let found = async {
+        live.settle(&tombstone, contest.container_parents, &contest.acl).await?;
+        look_for_own(contest, live).await
+    };
+    let found = found.await;
+    if found.is_ok() {
+        live.settled(&tombstone);
+    }
+    found
+}
+
+async fn look_for_own(contest: &Contest, live: &Arc<Live>) -> Result<Vec<Node>, Failure> {
     let Plan { path, prefix, .. } = &contest.plan;
-    let guard = guard(contest, create);
-    live.settle(&guard, &contest.acl).await?;
     let identity = contest.identity.as_bytes();
-    let found = match &contest.counter {
+    match &contest.counter {
         Some(counter) => {
             // Before the look at the znode: see `Live::remove`.
             let version = live.count(counter).await?;
             let mut found = live.claim_own([path.clone()], identity).await?;
+            if !found.is_empty() && live.count(counter).await? != version {
+                // Another contender of this session has been master in between: which version is whose?
+                found.iter().for_each(|node| live.release(node));
+                return Err(Failure::Rejected(format!("{} was changed meanwhile", counter.path)));
+            }
             found.iter_mut().for_each(|node| node.incarnation = Some(version));
-            found
+            Ok(found)
         }
         None => {
             let children = match live.list(path).await {
@@ -134,11 +144,9 @@ async fn find_own(contest: &Contest, live: &Arc<Live>, create: Ticket) -> Result
                 Err(failure) => return Err(failure),
             };
             let paths = naming::contenders(prefix, &children).map(|(_, name)| join(path, name));
-            live.claim_own(paths.collect::<Vec<_>>(), identity).await?
+            live.claim_own(paths.collect::<Vec<_>>(), identity).await
         }
-    };
-    live.settled(&guard);
-    Ok(found)
+    }
 }
 
 async fn watch_ahead(
@@ -149,7 +157,7 @@ async fn watch_ahead(
     let glance = match &contest.counter {
         None => live.read_and_watch(path).await?,
         Some(counter) => {
-            // Whoever waits knows the counter when its turn comes.
+            // A contender that waits knows the counter when its turn comes.
             let (glance, counted) =
                 futures_util::future::join(live.read_and_watch(path), live.count(counter)).await;
             counted?;

@@ -24,8 +24,12 @@ pub enum Parents {
     /// They stay.
     #[default]
     Persistent,
-    /// The ensemble deletes them some time after their last child has gone (ZooKeeper 3.5.3 or later). Each
-    /// time they are created again, the numbers of sequential znodes begin at zero; tokens go on growing.
+    /// The ensemble deletes them some time after their last child has gone (ZooKeeper 3.5.3 or later), at its next check:
+    /// once in a minute by default. Each time they are created again, the numbers of sequential znodes begin at zero;
+    /// tokens go on growing.
+    ///
+    /// So a name is given out again, and a removal or a guarded write that is carried out very late may meet the znode of
+    /// another contender: see the assumptions in [`guarantees`](crate::guarantees#assumptions).
     Container,
 }
 
@@ -96,9 +100,10 @@ impl ElectionBuilder {
     /// sends no event of a znode to a client that may not read it. A campaign to which it is refused ends with
     /// [`Error::NotAuthorized`].
     ///
-    /// In sequential mode a guard against late creates appears for a moment beside the directory, or, where its parent
-    /// does not permit that, in it; after a lost answer it stays as long as the session. Its name is `..`, 16
-    /// hexadecimal digits and a number, behind the path.
+    /// When the answer to a create is lost, an ephemeral znode stays beside the election for as long as the session: a
+    /// tombstone, which keeps the create from being carried out late. Its name is the election's, `..`, 16 hexadecimal
+    /// digits and a number. In sequential mode it stands in the directory where the directory's parent does not permit
+    /// to create it.
     pub fn acl(mut self, acl: &[Acl]) -> Self {
         self.acl = acl.to_vec();
         self
@@ -196,7 +201,7 @@ impl ElectionBuilder {
             container_parents: parents == Parents::Container,
             number: fastrand::u64(..),
             counter,
-            guards_inside: AtomicBool::new(false),
+            tombstones_inside: AtomicBool::new(false),
             grace,
         };
         Ok(Election::new(contest, trail, shared))
@@ -231,6 +236,9 @@ fn check_path(path: &str) -> Result<(), &'static str> {
 
 fn check_breadcrumb(path: &str, election: &str, mode: Mode) -> Result<(), &'static str> {
     check_path(path)?;
+    if mode == Mode::Master && path == naming::counter(election) {
+        return Err("it is the counter of the master's path");
+    }
     let below = path.strip_prefix(election).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     match mode {
         _ if !below => Ok(()),
@@ -273,6 +281,7 @@ mod tests {
                 assert_eq!(check_breadcrumb(path, "/app/x", mode), Ok(()), "{path}");
             }
         }
+        assert!(check_breadcrumb("/app/x..counter", "/app/x", Mode::Master).is_err());
     }
 
     #[test]

@@ -20,10 +20,10 @@ pub enum GuardedError {
     },
 
     /// The breadcrumb, or the counter of a master's path, is not as this leadership has left it: a later leader has
-    /// written it, or somebody has changed or deleted it. Campaign again to write again.
+    /// written it, or somebody has changed or deleted it. This leadership can write no more: campaign again.
     #[error(
-        "nothing was written, the leadership is lost: {path} was written by a later leader, or changed or deleted by \
-         hand; campaign again"
+        "nothing was written, and this leadership can write no more: {path} was written by a later leader, or changed \
+         or deleted by hand; campaign again"
     )]
     Superseded {
         /// The path of the breadcrumb, or of the counter.
@@ -46,8 +46,8 @@ pub enum GuardedError {
     /// The connection broke, or no answer came in time. All of it was written or nothing, now or later, as long as the
     /// znode of this leadership stands. See [`commit`](super::GuardedWrite::commit) on trying again.
     #[error(
-        "nobody knows whether it was written, or will be: {reason}; send it again if it fails where it was carried out \
-         already (a create, or the version that was read before)"
+        "the outcome is unknown: {reason}; send it again only if a second execution would fail (a create, or the version \
+         that was read before)"
     )]
     Unknown {
         /// What happened.

@@ -16,7 +16,7 @@ pub(crate) enum Event {
     Connected,
     /// The connection broke. The session may live or not.
     Suspended,
-    /// The session is over, and the znodes with it; `reopening` tells whether there will be another.
+    /// The session is over; `reopening` tells whether there will be another.
     SessionLost { reopening: bool },
     /// The answer to [`Action::Ask`].
     Reply(Ticket, Reply),
@@ -53,8 +53,10 @@ pub(crate) enum Action {
     StepDown(Lost),
     /// The campaign ends with this error. The znode, if there is one, is being removed.
     GiveUp(Error),
-    /// The znode could not be removed, or nobody knows.
+    /// The znode could not be removed. It is tried again.
     RemovalFailed(Error),
+    /// A znode may be left that nobody removes any more: it goes with its session.
+    Left(Error),
     /// Where the contender stands has changed. `Idle` says that no znode of it is left.
     Report(Standing),
 }

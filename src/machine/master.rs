@@ -1,7 +1,6 @@
 //! The decision of master mode, made from a look at the one znode and nothing else.
 
 use super::event::Seen;
-use crate::types::Node;
 
 /// What a look at the master's znode says to a contender that could not create it.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,16 +11,14 @@ pub(crate) enum Verdict {
     Taken,
     /// A znode that never goes by itself stands there: nobody can become master.
     Occupied,
-    /// A znode of our own session stands there that nobody has answered for.
-    Forgotten(Node),
 }
 
 /// Decides what to do after a create was answered with "exists".
 pub(crate) fn judge(seen: Seen) -> Verdict {
     match seen {
-        Seen::Nothing => Verdict::Free,
+        // What nobody has answered for is being removed.
+        Seen::Nothing | Seen::Forgotten(_) => Verdict::Free,
         Seen::Standing => Verdict::Taken,
         Seen::Other => Verdict::Occupied,
-        Seen::Forgotten(node) => Verdict::Forgotten(node),
     }
 }

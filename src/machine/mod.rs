@@ -21,7 +21,7 @@
 //! timeout, except after [`Event::SessionLost`], which ends all that are under way.
 //!
 //! A failed request leads to another attempt (after a pause that doubles, with jitter), or back to the last
-//! thing known for certain. Only [`Failure::Refused`] ends a campaign.
+//! thing known for certain. [`Failure::Refused`] ends a campaign, and so does a directory or a path in which nobody can lead.
 
 mod event;
 mod master;
@@ -342,15 +342,22 @@ impl Machine {
         self.connected = false;
         self.retry_at = None;
         let creating = self.pending.take().is_some_and(|pending| pending.creates);
-        let unconfirmed = creating || !self.stale.is_empty() || matches!(self.place, Place::Unsure);
-        match std::mem::replace(&mut self.place, Place::Nowhere) {
-            Place::Held(Held { leading: true, .. }) => self.step_down(Lost::SessionExpired),
-            Place::Held(_) => self.after = Some(Lost::SessionExpired),
-            _ => {}
+        let mut left = creating || matches!(self.place, Place::Unsure);
+        if let Place::Held(held) = std::mem::replace(&mut self.place, Place::Nowhere) {
+            match held.leading {
+                true => self.step_down(Lost::SessionExpired),
+                false => self.after = Some(Lost::SessionExpired),
+            }
+            self.stale.push_back(Removal { node: held.node, verify: true });
         }
-        self.stale.clear();
-        if unconfirmed && !self.wanted {
-            self.actions.push_back(Action::RemovalFailed(Error::RemovalUnconfirmed));
+        // The server that has said so may have been deposed, or the client may have guessed it. So the znodes are removed
+        // by the next session, if they stand.
+        self.stale.iter_mut().for_each(|removal| removal.verify = true);
+        if !reopening {
+            left |= !std::mem::take(&mut self.stale).is_empty();
+        }
+        if left {
+            self.actions.push_back(Action::Left(Error::RemovalUnconfirmed));
         }
         if !reopening {
             self.give_up(Error::SessionLost);

@@ -1,4 +1,5 @@
-//! Names of sequential znodes: which child of a directory is a contender, and which stands before which.
+//! Names of znodes: which child of a directory is a contender, which stands before which, and what stands beside an
+//! election.
 
 use crate::types::Sequence;
 
@@ -7,9 +8,9 @@ pub(crate) fn counter(path: &str) -> String {
     format!("{path}..counter")
 }
 
-/// The name of a guard, behind the path of its election or in its directory. `contender` tells the contenders apart,
+/// The name of a tombstone, behind the path of its election or in its directory. `contender` tells the contenders apart,
 /// and `attempt` their creates.
-pub(crate) fn guard(contender: u64, attempt: u64) -> String {
+pub(crate) fn tombstone(contender: u64, attempt: u64) -> String {
     format!("..{contender:016x}-{attempt}")
 }
 

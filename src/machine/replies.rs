@@ -84,10 +84,10 @@ impl Machine {
                 self.stale.extend(nodes.map(|node| Removal { node, verify: true }));
             }
             Err(Failure::Refused(error)) => {
-                // The znode, if there is one, can be neither found nor removed: it goes with the session.
-                self.place = Place::Nowhere;
+                // The znode, if there is one, can be neither found nor removed for the time being.
                 self.actions.push_back(Action::RemovalFailed(error.clone()));
                 self.give_up(error);
+                self.pause(now);
             }
             Err(failure) => self.failed(now, failure),
         }
@@ -138,6 +138,10 @@ impl Machine {
     }
 
     fn on_ahead_watched(&mut self, now: Timestamp, outcome: Result<Seen, Failure>) {
+        // It was claimed for this contender, also if the campaign has ended meanwhile.
+        if let Ok(Seen::Forgotten(node)) = &outcome {
+            self.stale.push_back(Removal { node: node.clone(), verify: true });
+        }
         let seen = match outcome {
             Ok(seen) => seen,
             Err(failure) => return self.failed(now, failure),
@@ -147,15 +151,11 @@ impl Machine {
                 if let Ahead::Chosen(name) = &mut held.ahead {
                     self.failures = 0;
                     held.ahead = match seen {
-                        Seen::Nothing => Ahead::Unknown,
+                        Seen::Nothing | Seen::Forgotten(_) => Ahead::Unknown,
                         Seen::Standing => Ahead::Watched(std::mem::take(name)),
                         Seen::Other => {
                             let path = join(&self.plan.path, name);
                             return self.give_up(Error::NotEphemeral { path });
-                        }
-                        Seen::Forgotten(node) => {
-                            self.stale.push_back(Removal { node, verify: true });
-                            Ahead::Unknown
                         }
                     };
                 }
@@ -168,10 +168,6 @@ impl Machine {
                 }
                 master::Verdict::Occupied => {
                     self.give_up(Error::PathOccupied { path: self.plan.path.clone() })
-                }
-                master::Verdict::Forgotten(node) => {
-                    self.stale.push_back(Removal { node, verify: true });
-                    self.place = Place::Nowhere;
                 }
             },
             _ => {}

@@ -194,6 +194,7 @@ impl Stage {
             Action::StepDown(lost) => format!("STEP DOWN: {lost}"),
             Action::GiveUp(error) => format!("give up: {}", short(&error)),
             Action::RemovalFailed(error) => format!("removal failed: {}", short(&error)),
+            Action::Left(error) => format!("left behind: {}", short(&error)),
             Action::Report(standing) => match standing {
                 Standing::Idle => "is idle".into(),
                 Standing::Connecting { after: None } => "is connecting".into(),

@@ -1,18 +1,21 @@
 //! Opening ZooKeeper sessions: the trait for applications that do it their own way, and the usual way.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Mutex;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, FutureExt, join_all};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::task::JoinHandle;
 use zookeeper_client as zk;
 
 use super::probe::{self, Answer};
 use crate::backoff::Backoff;
 use crate::clock;
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, panic_message};
 use crate::path;
 use crate::types::Timestamp;
 
@@ -44,11 +47,12 @@ use crate::types::Timestamp;
 pub trait Connect: Send + Sync + 'static {
     /// Opens a session, or takes up the one in `resume` again: see [`Resume`]. Each call is one attempt: it should fail
     /// when no server answers ([`with_fail_eagerly`](zk::Connector::with_fail_eagerly)) rather than wait, and
-    /// is repeated with increasing pauses.
+    /// is repeated with increasing pauses; and so is one that panics.
     ///
     /// Await `Client::connect` or a `Connector` right here, do not spawn it, and keep no clone of the client: the
     /// session ends when this crate drops the client, and this crate aborts the task that serves it. Return no
-    /// client that was connected before: leases count from the call.
+    /// client that was connected before: leases count from the call. A client that is connected to a read-only server
+    /// counts as none: the attempt has failed.
     async fn connect(&self, resume: Option<Resume>) -> Result<zk::Client, ConnectError>;
 }
 
@@ -59,7 +63,8 @@ pub struct Resume {
     /// What [`Connector::with_session`](zk::Connector::with_session) must be given.
     pub session: zk::SessionInfo,
     /// What [`Connector::with_session_timeout`](zk::Connector::with_session_timeout) should be given: the least timeout
-    /// that this session has had. Leases are measured with the least, so that a longer one gains nothing.
+    /// that this session has had. Leases are measured with the least, so that a longer one gains nothing, and a shorter
+    /// one shortens the leases that run.
     pub timeout: Duration,
 }
 
@@ -207,35 +212,57 @@ pub(super) async fn open(
     resume: Option<Resume>,
     session_timeout: Duration,
 ) -> Result<Opened, ConnectError> {
-    let spawner = Spawner { runtime: tokio::runtime::Handle::current(), tasks: Mutex::default() };
+    let spawner = Spawner::default();
+    let mut serving = FuturesUnordered::new();
     let began = clock::now();
-    let mut connecting = pin!(connect.connect(resume));
+    // Called in there, so that a panic in the call itself is caught, too.
+    let mut connecting = pin!(async { connect.connect(resume).await });
     let attempt = std::future::poll_fn(|cx| {
         let _scope = spawns_core::enter(&spawner);
-        connecting.as_mut().poll(cx)
+        let polled = connecting.as_mut().poll(cx);
+        serving.extend(std::mem::take(&mut *spawner.tasks.lock().unwrap()));
+        // When it has failed, the client has been dropped.
+        if polled.is_pending() {
+            while let Poll::Ready(Some(())) = serving.poll_next_unpin(cx) {}
+        }
+        polled
     });
     // The client has limits of its own, well below this one; an application's `Connect` may have none.
-    let outcome = match tokio::time::timeout(session_timeout.saturating_mul(10), attempt).await {
-        Ok(outcome) => outcome,
+    let limit = session_timeout.saturating_mul(10);
+    let outcome = match tokio::time::timeout(limit, AssertUnwindSafe(attempt).catch_unwind()).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => {
+            let reason = format!("the application's `Connect` panicked: {}", panic_message(&*panic));
+            Err(ConnectError::Retry(reason.into()))
+        }
         Err(_) => Err(ConnectError::Retry("the attempt takes too long".into())),
     };
-    let tasks = spawner.tasks.into_inner().unwrap();
     let client = outcome?;
-    // A read-only server asks nobody.
+    // The session was opened there, and it makes no difference if the client has found another server since: it has
+    // another session then, and says the id of the first one.
+    if client.session().is_readonly() || client.state() == zk::SessionState::ConnectedReadOnly {
+        let reason =
+            "the client is connected to a read-only server, which has no quorum: it opens no session";
+        return Err(ConnectError::Retry(reason.into()));
+    }
+    let tasks = serving.into_iter().map(tokio::spawn).collect();
+    // The client may have lost its connection already.
     let asked = client.state() == zk::SessionState::SyncConnected;
     let attach = asked.then(|| Attach { began, answered: clock::now() });
     Ok(Opened { client, tasks, attach })
 }
 
+/// Keeps the tasks that serve a client, to be polled along with the attempt. When an attempt fails that has taken a
+/// session up, nobody polls them any more, and the session is left as it was: a task that goes on would have it closed
+/// when the client is dropped.
+#[derive(Default)]
 struct Spawner {
-    runtime: tokio::runtime::Handle,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Mutex<Vec<BoxFuture<'static, ()>>>,
 }
 
 impl spawns_core::Spawn for Spawner {
     fn spawn(&self, task: spawns_core::Task) {
-        let handle = self.runtime.spawn(Box::into_pin(task.future));
-        self.tasks.lock().unwrap().push(handle);
+        self.tasks.lock().unwrap().push(Box::into_pin(task.future));
     }
 }
 

@@ -28,7 +28,7 @@ impl Footing {
             match &*link.borrow_and_update() {
                 Link::Connected(live) => return (live.session() == self.session).then(|| live.clone()),
                 Link::Connecting | Link::Closed | Link::Lost => return None,
-                Link::Suspended | Link::Closing => {}
+                Link::Suspended | Link::Closing(_) => {}
             }
             link.changed().await.ok()?;
         }

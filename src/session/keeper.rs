@@ -12,27 +12,24 @@
 //! a session outlives any outage of the whole ensemble. So the client is replaced before it gives up, and
 //! the session is over when a server says so.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use zookeeper_client::{Client, Error as ClientError, SessionState, StateWatcher};
 
-use super::connect::Attach;
-use super::connect::{Connect, ConnectError, Opened, Resume, open, pause};
+use super::claims::Claims;
+use super::closing::LetGo;
+use super::connect::{Attach, Connect, ConnectError, Opened, Resume, open, pause};
 use super::live::Live;
-use super::znodes::Claims;
 use crate::clock;
 use crate::error::Error;
 use crate::lease::Evidence;
 use crate::telemetry;
 use crate::types::SessionId;
 use crate::work::Works;
-
-/// How long those who have no znode take to leave.
-const TIME_TO_LEAVE: Duration = Duration::from_millis(100);
 
 /// The state of a session, for those who send requests on it.
 #[derive(Clone)]
@@ -43,8 +40,9 @@ pub(crate) enum Link {
     Connected(Arc<Live>),
     /// No server answers; the ZooKeeper session may live.
     Suspended,
-    /// The application closes the session: everybody is to clean up and leave.
-    Closing,
+    /// The application closes the session: everybody is to clean up and leave, over this client if it is connected. (A
+    /// connection that was announced a moment ago may not have been seen.)
+    Closing(Option<Arc<Live>>),
     /// The session is closed.
     Closed,
     /// The ZooKeeper session is over and was the application's.
@@ -92,6 +90,8 @@ pub(super) struct Keeper {
     pub(super) tasks: Vec<JoinHandle<()>>,
     /// Where the client is left when this ends in midstream.
     pub(super) left: Arc<Mutex<Option<LetGo>>>,
+    /// What came of closing, for those who ask later.
+    pub(super) closed: Arc<OnceLock<Result<(), Error>>>,
     /// The least session timeout that the ensemble has given: an attempt that was not answered may have set it.
     pub(super) least_timeout: Duration,
     pub(super) connections: u64,
@@ -116,13 +116,21 @@ impl Keeper {
             let request_timeout = self.request_timeout.unwrap_or(timeout);
             let live = Live::new(client, request_timeout, self.claims.clone(), evidence);
             (self.live, self.tasks) = (Some(live.clone()), tasks);
-            let served = self.serve(&live, &mut states, timeout).await;
+            let served = match info.is_readonly() {
+                // The id of its session was another one's, and is not told when it finds a quorum.
+                true => {
+                    telemetry::began_read_only();
+                    Served::Over
+                }
+                false => self.serve(&live, &mut states, timeout).await,
+            };
             if let Served::Close(reply) = served {
                 return self.close(reply, &live, &mut states, timeout).await;
             }
             self.abandon(&live).await;
             let Some(connect) = self.connect.clone() else {
                 telemetry::session_lost(live.session());
+                let _ = self.closed.set(Err(Error::SessionLost));
                 return drop(self.link.send_replace(Link::Lost));
             };
             opened = match self.reopen(&*connect, info, timeout).await {
@@ -137,23 +145,23 @@ impl Keeper {
         let timeout = client.session_timeout();
         self.least_timeout = self.least_timeout.min(timeout);
         let session = SessionId::from_raw(client.session_id().0);
-        let evidence = match (attach, &self.live) {
-            (Some(attach), Some(former)) if former.session() == session => {
-                let evidence = former.evidence().clone();
-                let mut known = evidence.lock().unwrap();
-                let before = known.terms().session_timeout();
-                if timeout != before {
-                    telemetry::timeout_differs(session, before, timeout);
-                }
-                known.shorten(timeout);
-                known.taken_up(attach.began, attach.answered);
-                drop(known);
-                return evidence;
-            }
-            (Some(attach), _) => Evidence::created(timeout, self.lease_margin, attach.began),
-            (None, _) => Evidence::unknown(timeout, self.lease_margin),
+        let Some(former) = self.live.as_ref().filter(|former| former.session() == session) else {
+            return Arc::new(Mutex::new(match attach {
+                Some(attach) => Evidence::created(timeout, self.lease_margin, attach.began),
+                None => Evidence::unknown(timeout, self.lease_margin),
+            }));
         };
-        Arc::new(Mutex::new(evidence))
+        let mut known = former.evidence().lock().unwrap();
+        let before = known.terms().session_timeout();
+        if timeout != before {
+            telemetry::timeout_differs(session, before, timeout);
+        }
+        known.shorten(timeout);
+        match attach {
+            Some(attach) => known.taken_up(attach.began, attach.answered),
+            None => known.moved(clock::now()),
+        }
+        former.evidence().clone()
     }
 
     /// Follows the state of the client until it is of no use any more.
@@ -235,7 +243,8 @@ impl Keeper {
                 Err(ConnectError::SessionExpired) if resume.is_some() => {
                     telemetry::session_lost(SessionId::from_raw(id.0));
                     resume = None;
-                    self.claims.clear();
+                    // Requests of the session before may still be about to claim something.
+                    self.claims = Arc::default();
                     // What has been left behind so far has gone with the session.
                     while self.guards.try_recv().is_ok() {}
                     self.link.send_replace(Link::Connecting);
@@ -247,7 +256,7 @@ impl Keeper {
     }
 
     /// Tells what a state that is not terminal means for those who use the session.
-    fn publish(&mut self, live: &Arc<Live>, state: SessionState) {
+    pub(super) fn publish(&mut self, live: &Arc<Live>, state: SessionState) {
         if state == SessionState::SyncConnected {
             self.connections += 1;
             telemetry::connected(live.session(), self.connections);
@@ -258,107 +267,6 @@ impl Keeper {
             self.link.send_replace(Link::Suspended);
         }
     }
-
-    /// Lets everybody remove their znodes, and then ends the session.
-    async fn close(
-        &mut self,
-        reply: Option<Close>,
-        live: &Arc<Live>,
-        states: &mut StateWatcher,
-        session_timeout: Duration,
-    ) {
-        let started = Instant::now();
-        let deadline = started + session_timeout;
-        // A client that was still catching up is connected and nobody was told.
-        let connected = states.peek_state() == SessionState::SyncConnected;
-        let told = matches!(self.link.send_replace(Link::Closing), Link::Connected(_)) == connected;
-        let result = if self.connect.is_some() {
-            // Ending the session removes the znodes as well: half of the time is kept for that.
-            let cleaned = timeout_at(started + session_timeout / 2, self.clean_up(live, states, told)).await;
-            if self.works.have_ended() {
-                drop(live.end());
-                let closed = until_closed(states, deadline).await;
-                self.tasks.iter().for_each(JoinHandle::abort);
-                // The client may send something behind the request to close. It is told then that the session has
-                // expired, which is no news where each znode was removed before.
-                if cleaned == Ok(true) { Ok(()) } else { closed }
-            } else {
-                self.abandon(live).await;
-                Err(Error::WorkContinues { waited: started.elapsed() })
-            }
-        } else {
-            let cleaned = timeout_at(deadline, self.clean_up(live, states, told)).await;
-            if cleaned == Ok(true) { Ok(()) } else { Err(Error::RemovalUnconfirmed) }
-        };
-        let unconfirmed = result.is_err();
-        self.report_closed(reply, result);
-        if unconfirmed && self.connect.is_none() {
-            // The application's session lives on, and so would the znodes: they are removed, however late.
-            self.clean_up(live, states, true).await;
-        }
-        drop(live.end());
-    }
-
-    /// Lets go of a client and its session, without closing the session.
-    async fn abandon(&mut self, live: &Live) {
-        let ended = tokio::spawn(LetGo::new(live, std::mem::take(&mut self.tasks)).ended());
-        // A task that does not yield for so long ends when it does.
-        let _ = timeout(Duration::from_secs(1), ended).await;
-    }
-
-    /// Waits until everybody has left or the session is over, and tells whether all znodes were removed for certain.
-    /// `told`: whether everybody knows the present state.
-    async fn clean_up(&mut self, live: &Arc<Live>, states: &mut StateWatcher, told: bool) -> bool {
-        if !told {
-            self.publish(live, states.peek_state());
-        }
-        let mut confirmed = true;
-        loop {
-            let over = states.peek_state().is_terminated();
-            tokio::select! {
-                biased;
-                left = self.guards.recv() => match left {
-                    None => return confirmed,
-                    Some(Unconfirmed) => confirmed = false,
-                },
-                state = states.changed(), if !over => if !state.is_terminated() { self.publish(live, state) },
-                () = std::future::ready(()), if over => return false,
-            }
-        }
-    }
-
-    /// Closes while there is no client, and so no way to remove a znode.
-    async fn close_without_client(&mut self, reply: Option<Close>) {
-        let started = Instant::now();
-        let over = matches!(*self.link.borrow(), Link::Connecting);
-        self.link.send_replace(Link::Closing);
-        let mut confirmed = true;
-        // Those who have no znode leave at once.
-        let all_leave = async {
-            while self.guards.recv().await.is_some() {
-                confirmed = false
-            }
-        };
-        let left = timeout(TIME_TO_LEAVE, all_leave).await.is_ok();
-        let result = if !self.works.have_ended() {
-            Err(Error::WorkContinues { waited: started.elapsed() })
-        } else if over || (left && confirmed) {
-            Ok(())
-        } else {
-            Err(Error::RemovalUnconfirmed)
-        };
-        self.report_closed(reply, result);
-    }
-
-    /// Tells everybody who asked for closing what came of it. Nobody can ask after that.
-    fn report_closed(&mut self, reply: Option<Close>, result: Result<(), Error>) {
-        telemetry::closed(&result);
-        self.commands.close();
-        let queued = std::iter::from_fn(|| self.commands.try_recv().ok());
-        for reply in reply.into_iter().chain(queued) {
-            let _ = reply.send(result.clone());
-        }
-    }
 }
 
 impl Drop for Keeper {
@@ -366,43 +274,11 @@ impl Drop for Keeper {
     /// work goes on elsewhere: the session is not closed.
     fn drop(&mut self) {
         if let Some(live) = self.live.take() {
-            // As long as there is a handle of the session, and with it whatever may act as the leader.
+            // It is kept as long as a handle of the session, because a leader may act that long.
             *self.left.lock().unwrap() = Some(LetGo::new(&live, std::mem::take(&mut self.tasks)));
         }
         if !matches!(*self.link.borrow(), Link::Lost) {
             self.link.send_replace(Link::Closed);
-        }
-    }
-}
-
-/// A client that is let go of. Its session is left to expire, unless the tasks that serve it are the application's:
-/// these close it when there is no other handle.
-pub(super) struct LetGo {
-    client: Option<Client>,
-    tasks: Vec<JoinHandle<()>>,
-}
-
-impl LetGo {
-    fn new(live: &Live, tasks: Vec<JoinHandle<()>>) -> Self {
-        let client = live.end();
-        tasks.iter().for_each(JoinHandle::abort);
-        Self { client, tasks }
-    }
-
-    /// Waits until the client is of no effect any more.
-    async fn ended(mut self) {
-        for task in &mut self.tasks {
-            let _ = task.await;
-        }
-    }
-}
-
-impl Drop for LetGo {
-    fn drop(&mut self) {
-        if !self.tasks.iter().all(JoinHandle::is_finished) {
-            // A living task whose last handle is dropped has the session closed, and this one may be in the middle of a
-            // step. So the handle, some hundred bytes, is never dropped.
-            std::mem::forget(self.client.take());
         }
     }
 }
@@ -417,21 +293,8 @@ async fn catch_up(live: &Live) {
     }
 }
 
-/// Waits until the client says that the session is closed. `Expired` may be the client's own guess, and confirms
-/// nothing.
-async fn until_closed(states: &mut StateWatcher, deadline: Instant) -> Result<(), Error> {
-    let mut state = states.peek_state();
-    while !state.is_terminated() {
-        state = timeout_at(deadline, states.changed()).await.map_err(|_| Error::RemovalUnconfirmed)?;
-    }
-    match state {
-        SessionState::Closed => Ok(()),
-        _ => Err(Error::RemovalUnconfirmed),
-    }
-}
-
 /// Whether the client's task has ended without telling, as it does with its runtime: then every request
-/// fails at once, and always the same way. Whatever a server answers says that it has not, so that `sync` will do.
+/// fails at once, and always the same way. Any answer of a server says that it has not: `sync` is enough here.
 async fn is_gone(live: &Live) -> bool {
     let Some(client): Option<Client> = live.client() else {
         return true;

@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 use zookeeper_client as zk;
 
+use super::claims::Claims;
 use super::transaction::{Aborted, Write};
-use super::znodes::Claims;
 use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::{Evidence, Lease, Terms};
@@ -127,8 +127,8 @@ impl Live {
         self.evidence.lock().unwrap().longest()
     }
 
-    /// Takes note of it if the client has connected anew by itself. Its task says so before it passes on what it has
-    /// received on the new connection.
+    /// Takes note of it if the client has lost its connection or connected anew by itself. Its task says so before it
+    /// passes on what it has received on the new connection.
     fn note_moves(&self) {
         if self.states.lock().unwrap().changed().now_or_never().is_some() {
             self.evidence.lock().unwrap().moved(clock::now());
@@ -195,6 +195,8 @@ impl Live {
         path: &str,
         request: impl AsyncFnOnce(&zk::Client) -> Result<T, zk::Error>,
     ) -> Result<T, Failure> {
+        // What is sent from now on is not taken for a request on the connection before.
+        self.note_moves();
         let sent = clock::now();
         let over = || Failure::Unknown("the session is over".into());
         let client = self.client().ok_or_else(over)?;

@@ -1,6 +1,9 @@
 //! ZooKeeper sessions: opened, kept, opened again, closed. The only part that sends requests.
 
+mod claims;
+mod closing;
 mod connect;
+mod counter;
 mod footing;
 mod keeper;
 mod live;
@@ -11,25 +14,27 @@ mod watching;
 mod znodes;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use zookeeper_client as zk;
 
+use self::claims::Claims;
+use self::closing::LetGo;
 pub use self::connect::{Connect, ConnectError, Resume};
 use self::connect::{Opened, Servers, open, pause};
+pub(crate) use self::counter::Counter;
 pub(crate) use self::footing::Footing;
-use self::keeper::{Close, Keeper, LetGo};
+use self::keeper::{Close, Keeper};
 pub(crate) use self::keeper::{Guard, Link};
 pub(crate) use self::live::{Live, Proof};
 pub(crate) use self::prover::{Prover, Proving};
 use self::transaction::request_bytes;
 pub(crate) use self::transaction::{Aborted, Write, failure_of};
 pub(crate) use self::watching::{Fired, Glance, Watch};
-use self::znodes::Claims;
-pub(crate) use self::znodes::{Counter, Created, Creation, NotCreated};
+pub(crate) use self::znodes::{Creation, NotCreated, Preview};
 use crate::error::{Error, Failure};
 use crate::lease;
 use crate::telemetry;
@@ -71,6 +76,8 @@ pub(crate) struct Shared {
     /// The client of a keeper that has ended in midstream. Whatever may act as a leader holds a handle, and while there
     /// is one the session is not closed.
     _left: Arc<Mutex<Option<LetGo>>>,
+    /// What came of closing.
+    closed: Arc<OnceLock<Result<(), Error>>>,
 }
 
 impl Session {
@@ -108,6 +115,10 @@ impl Session {
     /// [`Session::close`] removes the contenders' znodes and leaves the session open. Use one `Session` for
     /// one client: clone the `Session`, not the client.
     ///
+    /// A client that began on a read-only server is refused: campaigns end with [`Error::SessionLost`]. An ephemeral znode
+    /// of the client's session that has a contender's name, or stands at a master's path, and that no contender in this
+    /// process answers for, is taken for a left-over and removed when a contender waits for it.
+    ///
     /// When the runtime of the `Session`'s tasks is shut down, nothing removes the znodes any more: they stand as
     /// long as the client's session. The `Session` holds its client until its last handle, the last
     /// election and the last leadership have been dropped; where the application keeps none, the client ends then, and
@@ -127,7 +138,7 @@ impl Session {
         }
     }
 
-    /// The session timeout at present, as negotiated: how long the ensemble keeps the znodes of a process that it does
+    /// The session timeout at present, the least that was negotiated for this session: how long the ensemble keeps the znodes of a process that it does
     /// not hear of. `None` while there is no connection.
     pub fn timeout(&self) -> Option<Duration> {
         match &*self.shared.link.borrow() {
@@ -139,13 +150,16 @@ impl Session {
     /// Closes the session and waits until the ensemble knows, for at most the session timeout: contenders
     /// step down ([`Lost::SessionClosed`](crate::Lost::SessionClosed)), campaigns end with
     /// [`Error::SessionClosed`], their znodes are removed, and (unless the client is the application's) the
-    /// ZooKeeper session is ended. For all clones of this handle. Closing again does nothing.
+    /// ZooKeeper session is ended. For all clones of this handle. Closing again does nothing, and returns what closing
+    /// has returned.
     ///
     /// `Ok` says that no znode of a contender is left.
     ///
     /// # Errors
     /// [`Error::RemovalUnconfirmed`] if the ensemble could not be reached: what is left goes when the session
-    /// expires, or, on the application's own client, is removed as soon as there is a connection.
+    /// expires, or, on the application's own client, is removed as soon as there is a connection. So it is when the runtime
+    /// of the session's tasks has been shut down, and nobody can remove anything.
+    /// [`Error::SessionLost`] if the application's own client has lost its session before.
     /// [`Error::WorkContinues`] if the work of a leader had not ended after half of the session timeout: the session
     /// is left to expire, so that the next leader does not begin before.
     ///
@@ -154,11 +168,13 @@ impl Session {
     pub async fn close(&self) -> Result<(), Error> {
         self.shared.guard.lock().unwrap().take();
         let (reply, closed) = oneshot::channel();
-        if self.shared.commands.send(reply).is_err() {
-            return Ok(());
+        if self.shared.commands.send(reply).is_ok()
+            && let Ok(closed) = closed.await
+        {
+            return closed;
         }
-        // A keeper that ends for another reason has nothing left to close.
-        closed.await.unwrap_or(Ok(()))
+        // It is closed already, or its task has gone without a word.
+        self.shared.closed.get().cloned().unwrap_or(Err(Error::RemovalUnconfirmed))
     }
 
     fn start(
@@ -176,6 +192,7 @@ impl Session {
             None => Claims::on(SessionId::from_raw(opened.client.session_id().0)),
         };
         let left = Arc::<Mutex<Option<LetGo>>>::default();
+        let closed = Arc::<OnceLock<_>>::default();
         let keeper = Keeper {
             connect,
             link: link_tx,
@@ -189,6 +206,7 @@ impl Session {
             least_timeout: Duration::MAX,
             tasks: Vec::new(),
             left: left.clone(),
+            closed: closed.clone(),
             connections: 0,
         };
         let runtime = tokio::runtime::Handle::current();
@@ -196,7 +214,9 @@ impl Session {
         let prover = Prover::new();
         runtime.spawn(prover.clone().run(link.clone()));
         let guard = Mutex::new(Some(guard));
-        Self { shared: Arc::new(Shared { link, commands, guard, prover, works, runtime, _left: left }) }
+        Self {
+            shared: Arc::new(Shared { link, commands, guard, prover, works, runtime, _left: left, closed }),
+        }
     }
 }
 
@@ -243,7 +263,7 @@ impl Shared {
             }
             match &*link.borrow_and_update() {
                 Link::Connected(live) => return Ok(live.clone()),
-                Link::Closing | Link::Closed => return Err(Error::SessionClosed),
+                Link::Closing(_) | Link::Closed => return Err(Error::SessionClosed),
                 Link::Lost => return Err(Error::SessionLost),
                 Link::Connecting | Link::Suspended => {}
             }

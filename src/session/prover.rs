@@ -83,7 +83,7 @@ impl Prover {
                         due = Instant::now();
                     }
                     (Ok(()), Link::Connecting | Link::Suspended) => live = None,
-                    (Ok(()), Link::Closing) => {}
+                    (Ok(()), Link::Closing(_)) => {}
                 },
                 Some(outcome) = under_way.next() => match outcome {
                     Some(Ok(proof)) => self.tell(proof),

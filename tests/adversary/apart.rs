@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
-use zookeeper_election::Session;
+use zookeeper_election::{Session, SessionBuilder};
 
 /// A runtime with one thread, on which all tasks of a session run. It ends when this is dropped.
 pub(crate) struct Apart {
@@ -31,8 +31,13 @@ impl Apart {
 
     /// Opens a session here.
     pub(crate) async fn session(&self, servers: String, timeout: Duration) -> Session {
-        let opening = self.runtime.spawn(async move { crate::session(&servers, timeout).await });
-        opening.await.expect("a session")
+        self.open(crate::builder(timeout), servers).await
+    }
+
+    /// Opens a session with these options here.
+    pub(crate) async fn open(&self, builder: SessionBuilder, servers: String) -> Session {
+        let opening = self.runtime.spawn(async move { builder.connect(&servers).await });
+        opening.await.expect("no panic").expect("a session")
     }
 
     /// Stops everything here, and returns when it stands still.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use zookeeper_election::{Election, Session, Standing};
+use zookeeper_election::{Election, Session, SessionId, Standing};
 
 use crate::doors::Doors;
 use crate::referee::Referee;
@@ -126,17 +126,19 @@ async fn a_session_that_is_taken_up_while_it_is_being_expired_leads_nowhere() {
 
     timeout(PATIENCE, log.expiring).await.expect("sessions expire").unwrap();
     seconds.iter().for_each(|it| it.doors.open_only(0));
-    let is_taken_up = async || {
-        let mut contenders = seconds.iter().zip(&sessions);
-        let taken_up = contenders.any(|(it, id)| {
-            // Who leads is cut off already.
-            it.session.id() == Some(*id) || matches!(it.election.standing(), Standing::Leading { .. })
-        });
-        taken_up.then_some(())
+    let is_taken_up = |(it, id): (&Second, &SessionId)| {
+        // Who leads is cut off already.
+        it.session.id() == Some(*id) || matches!(it.election.standing(), Standing::Leading { .. })
     };
-    let _ = timeout(SESSION_TIMEOUT, eventually("a session is taken up", PATIENCE, is_taken_up)).await;
+    let taken_up = async || seconds.iter().zip(&sessions).position(is_taken_up);
+    // Nothing is expired meanwhile: the server waits in the middle of the first tick's sessions.
+    let taken_up = eventually("a session is taken up", PATIENCE, taken_up).await;
     sleep(SESSION_TIMEOUT / 16).await;
-    let _ = log.go_on.send(());
+    log.go_on.send(()).expect("the log is held");
     sleep(SESSION_TIMEOUT / 2).await;
     referee.assert_clean();
+    // It was one of those that were being expired.
+    seconds[taken_up].doors.open_only(0);
+    let expired = async || (seconds[taken_up].session.id()? != sessions[taken_up]).then_some(());
+    eventually("the session that was taken up is expired", PATIENCE, expired).await;
 }

@@ -13,11 +13,11 @@ use crate::support::network::on_a_network;
 use crate::support::{Direction, Fault, How, OpCode, PATIENCE, When, unique_path};
 use crate::{Operator, session};
 
-const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+const SESSION_TIMEOUT: Duration = Duration::from_secs(8);
 
 const CREATES: &[OpCode] = &[OpCode::CREATE, OpCode::CREATE2];
 
-/// Whoever withdraws while its create is of unknown outcome.
+/// A contender that withdraws while the outcome of its create is unknown.
 struct Leaver {
     mode: Mode,
     path: &'static str,
@@ -105,7 +105,8 @@ fn a_withdrawal_that_is_confirmed_leaves_no_znode() {
             leaver.doors.open_only(old);
             leaver.withdraws();
         }
-        sleep(SESSION_TIMEOUT).await;
+        // Long enough for the session to be taken up by the deposed server, and not to expire at the others.
+        sleep(SESSION_TIMEOUT.mul_f64(0.8)).await;
         for leaver in &mut leavers {
             leaver.has_left(Duration::ZERO, &operator).await;
             leaver.doors.open_only(new);

@@ -13,7 +13,10 @@ mod doors;
 mod expiry;
 mod ghosts;
 mod late_requests;
+mod leftovers;
+mod moves;
 mod paused_follower;
+mod proofs;
 mod referee;
 mod removals;
 mod timeouts;
@@ -22,12 +25,15 @@ use std::time::Duration;
 
 use support::PATIENCE;
 use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
-use zookeeper_election::{Mode, Session};
+use zookeeper_election::{Mode, Session, SessionBuilder};
 
 /// Opens a session with this timeout.
 async fn session(servers: &str, timeout: Duration) -> Session {
-    let builder = Session::builder().session_timeout(timeout).connect_timeout(PATIENCE);
-    builder.connect(servers).await.expect("a session")
+    builder(timeout).connect(servers).await.expect("a session")
+}
+
+fn builder(timeout: Duration) -> SessionBuilder {
+    Session::builder().session_timeout(timeout).connect_timeout(PATIENCE)
 }
 
 /// Somebody who looks at the znodes, and deletes them by hand.

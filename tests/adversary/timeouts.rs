@@ -86,9 +86,8 @@ async fn taken_up_with_a_smaller_timeout(again: impl AsyncFnOnce(&Session, Durat
     doors.lead(&a, 0).await;
     doors.close();
     timeout(PATIENCE, successor).await.expect("B leads").unwrap();
-    while leadership.is_valid() {
-        sleep(short).await;
-    }
+    let over = async || (!leadership.is_valid()).then_some(());
+    eventually("the lease of A is over", PATIENCE, over).await;
     referee.assert_clean();
 }
 

@@ -80,7 +80,7 @@ pub fn does(frame: &[u8], what: OpCode, path: &str) -> bool {
         let below = given.and_then(|given| given.strip_prefix(path.as_bytes()));
         below.is_some_and(|below| below.is_empty() || below[0] == b'/')
     };
-    match op_code(frame) {
+    match int(frame, 8).map(OpCode) {
         // Each part begins with its op code, `false`, and -1.
         Some(OpCode::MULTI) => {
             let header = [what.0.to_be_bytes().as_slice(), &[0], &(-1_i32).to_be_bytes()].concat();

@@ -108,7 +108,7 @@ async fn create(contest: &Contest, desk: &Desk, ticket: Ticket) -> (Result<(Node
 
 /// The guard of the create with this ticket.
 fn guard(contest: &Contest, ticket: Ticket) -> String {
-    format!("{}{}", contest.plan.path, naming::guard(contest.number, ticket.0))
+    format!("{}{}", contest.plan.path, naming::tombstone(contest.number, ticket.0))
 }
 
 /// Finds the znodes that the create with this ticket may have left, which cannot be carried out any more.

@@ -217,7 +217,7 @@ impl Desk {
     async fn may_stand(&self, node: &Node) -> Result<bool, Failure> {
         let (flushed, origin) = both(self.flush(), self.stat(&node.path)).await;
         flushed?;
-        Ok(origin?.is_some_and(|it| it.is_still(node, self.session())))
+        Ok(origin?.is_some_and(|it| it.is_still(node)))
     }
 
     async fn remove_master(&self, node: &Node, counter: &Counter) -> Result<(), Failure> {
@@ -241,7 +241,7 @@ impl Desk {
     /// The version of the counter that stands for this znode; `None` if the znode is gone.
     async fn bind(&self, node: &Node, counter: &Counter) -> Result<Option<i32>, Failure> {
         let version = self.count(counter).await?;
-        let stands = self.stat(&node.path).await?.is_some_and(|it| it.is_still(node, self.session()));
+        let stands = self.stat(&node.path).await?.is_some_and(|it| it.is_still(node));
         Ok(stands.then_some(version))
     }
 

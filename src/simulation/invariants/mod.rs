@@ -106,9 +106,7 @@ impl Referee {
         (verified, bound): (bool, bool),
         now: Instant,
     ) {
-        if !bound {
-            self.own_znodes.removes(session, node, verified, now);
-        }
+        self.own_znodes.removes(session, node, (verified, bound), now);
     }
 
     /// A znode has been deleted.

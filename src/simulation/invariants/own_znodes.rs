@@ -28,6 +28,8 @@ struct Removal {
     since: Instant,
     /// Whether the contender looks first.
     verified: bool,
+    /// Whether the removal itself sees to it that no other znode is meant.
+    bound: bool,
 }
 
 /// Whose znode was deleted.
@@ -37,8 +39,14 @@ pub(super) enum Whose {
 }
 
 impl OwnZnodes {
-    pub(super) fn removes(&mut self, session: SessionId, node: &Node, verified: bool, now: Instant) {
-        let removal = Removal { meant: node.token, since: now, verified };
+    pub(super) fn removes(
+        &mut self,
+        session: SessionId,
+        node: &Node,
+        (verified, bound): (bool, bool),
+        now: Instant,
+    ) {
+        let removal = Removal { meant: node.token, since: now, verified, bound };
         let known = self.removals.entry((session.raw(), node.path.clone())).or_insert(removal);
         // When it is asked for once more, the first request may still be on the way.
         if known.meant != node.token {
@@ -52,11 +60,12 @@ impl OwnZnodes {
             self.by_others.insert(*token, now);
             return Ok(Whose::Other);
         }
-        if owner == by {
+        let removal = self.removals.get(&(by.raw(), path.clone()));
+        // One of the contender's former session is its own, too.
+        if owner == by || removal.is_some_and(|it| it.meant == *token) {
             return Ok(Whose::Own);
         }
-        let removal = self.removals.get(&(by.raw(), path.clone()));
-        let crossed = removal.is_some_and(|it| {
+        let crossed = removal.filter(|it| !it.bound).is_some_and(|it| {
             self.by_others.get(&it.meant).is_some_and(|deleted| !it.verified || *deleted >= it.since)
         });
         if !crossed {

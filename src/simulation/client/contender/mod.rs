@@ -258,7 +258,7 @@ impl Contender {
                 (self.campaign, self.deferred) = (false, false);
                 self.undecided = true;
             }
-            Action::RemovalFailed(_) => {}
+            Action::RemovalFailed(_) | Action::Left(_) => {}
             Action::Report(standing) => self.standing = standing,
         }
     }

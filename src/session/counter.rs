@@ -1,0 +1,111 @@
+//! The counter beside a master's path: a persistent znode whose version grows with each master.
+//!
+//! All masters' znodes have the same name. A transaction that checks the counter's version means one of them and no
+//! later one, however late it is carried out.
+
+use std::sync::Mutex;
+
+use zookeeper_client as zk;
+
+use super::live::{Live, classify};
+use super::transaction::{Aborted, Write};
+use crate::error::Failure;
+use crate::types::Node;
+
+/// How often a removal reads the counter anew before the machine is told to pause.
+const ATTEMPTS: usize = 4;
+
+/// The znode beside a master's path whose version grows with each master.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    pub(crate) path: String,
+    acl: Vec<zk::Acl>,
+    /// Its version when it was seen last. A create with an old one fails, and is tried again.
+    seen: Mutex<Option<i32>>,
+}
+
+impl Counter {
+    pub(crate) fn new(path: String, acl: &[zk::Acl]) -> Self {
+        Self { path, acl: acl.to_vec(), seen: Mutex::new(None) }
+    }
+
+    pub(super) fn seen(&self) -> Option<i32> {
+        *self.seen.lock().unwrap()
+    }
+
+    pub(super) fn saw(&self, version: Option<i32>) {
+        *self.seen.lock().unwrap() = version;
+    }
+}
+
+impl Live {
+    pub(super) async fn remove_master(&self, node: &Node, counter: &Counter) -> Result<(), Failure> {
+        let mut incarnation = node.incarnation;
+        for _ in 0..ATTEMPTS {
+            let version = match incarnation {
+                Some(version) => version,
+                None => match self.version_of(node, counter).await? {
+                    Some(version) => version,
+                    None => return Ok(()),
+                },
+            };
+            if self.delete_counted(&node.path, counter, version).await? {
+                return Ok(());
+            }
+            // Another was master since, or somebody has changed the counter.
+            incarnation = None;
+        }
+        Err(Failure::Rejected(format!("{} changes all the time", counter.path)))
+    }
+
+    /// The version of the counter that stands for this znode of ours; `None` if the znode is gone.
+    ///
+    /// The counter is read first. If the znode stands after that, and the counter still has the same version when a
+    /// transaction checks it, then nobody has created another znode in between.
+    async fn version_of(&self, node: &Node, counter: &Counter) -> Result<Option<i32>, Failure> {
+        let version = self.count(counter).await?;
+        let stands = self.stat(&node.path).await?.is_some_and(|it| it.is_still(node));
+        Ok(stands.then_some(version))
+    }
+
+    /// The version of a counter, which is created if it does not exist.
+    pub(crate) async fn count(&self, counter: &Counter) -> Result<i32, Failure> {
+        let path = counter.path.as_str();
+        let version = match self.read(path).await? {
+            Some((_, origin)) => origin.version,
+            None => {
+                let options = zk::CreateMode::Persistent.with_acls(zk::Acls::new(&counter.acl));
+                match self.run("create", path, async |client| client.create(path, b"", &options).await).await
+                {
+                    Ok(_) => 0,
+                    Err(Failure::NodeExists) => {
+                        return Err(Failure::Rejected(format!("another contender has created {path}")));
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+        };
+        counter.saw(Some(version));
+        Ok(version)
+    }
+
+    /// Deletes a master's znode if the counter has this version. Returns whether the znode is gone, which is not known
+    /// if the counter has another version.
+    pub(super) async fn delete_counted(
+        &self,
+        path: &str,
+        counter: &Counter,
+        version: i32,
+    ) -> Result<bool, Failure> {
+        use zk::Error::{BadVersion, NoNode};
+        let check = Write::Check { path: counter.path.clone(), version: Some(version) };
+        let delete = Write::Delete { path: path.to_owned(), version: None };
+        match self.transact(&[check, delete], self.request_timeout()).await {
+            Ok(_) | Err(Aborted::Operation { index: 1, source: NoNode }) => Ok(true),
+            Err(Aborted::Operation { index: 0, source: NoNode | BadVersion }) => Ok(false),
+            Err(Aborted::Operation { index: 0, source }) => Err(classify(source, "read", &counter.path)),
+            Err(Aborted::Operation { source, .. }) => Err(classify(source, "delete", path)),
+            Err(Aborted::Request(failure)) => Err(failure),
+        }
+    }
+}
