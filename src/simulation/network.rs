@@ -56,6 +56,8 @@ pub(super) struct Network {
     blocked_until: Vec<[[Instant; 2]; SERVERS]>,
     /// Until when everything is lost that a process sends over a new connection.
     lost_until: Vec<Instant>,
+    /// Until when the servers refuse the connections of each process.
+    refused_until: Vec<[Instant; SERVERS]>,
     traps: Vec<Traps>,
 }
 
@@ -75,6 +77,7 @@ impl Network {
             opened: 0,
             blocked_until: vec![[[Instant::ZERO; 2]; SERVERS]; processes],
             lost_until: vec![Instant::ZERO; processes],
+            refused_until: vec![[Instant::ZERO; SERVERS]; processes],
             traps: (0..processes).map(|_| Traps::default()).collect(),
         }
     }
@@ -149,6 +152,15 @@ impl Network {
     /// Lets pass what is sent from now on.
     pub(super) fn unblock(&mut self, process: usize, server: usize, direction: usize, now: Instant) {
         self.blocked_until[process][server][direction] = now;
+    }
+
+    /// Has the connections of a process to a server refused until then.
+    pub(super) fn refuse(&mut self, process: usize, server: usize, until: Instant) {
+        self.refused_until[process][server] = until;
+    }
+
+    pub(super) fn refuses(&self, process: usize, server: usize, now: Instant) -> bool {
+        now < self.refused_until[process][server]
     }
 
     /// Lets no connection come about before then; nobody is told.

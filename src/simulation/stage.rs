@@ -109,6 +109,15 @@ impl Stage {
         if self.rng.u8(..10) == 0 { most.mul_f64(self.rng.f64()).max(usual) } else { usual }
     }
 
+    /// A client connects to a server; perhaps the connection is refused.
+    pub(super) fn open_connection(&mut self, process: usize, server: usize) -> ConnectionId {
+        let connection = self.network.open(process, server, self.now);
+        if self.network.refuses(process, server, self.now) {
+            self.break_connection(connection);
+        }
+        connection
+    }
+
     /// Sends a packet from a client to its server.
     pub(super) fn send_up(&mut self, connection: ConnectionId, packet: Up) {
         let latency = self.latency();

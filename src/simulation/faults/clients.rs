@@ -48,7 +48,11 @@ impl World {
     pub(super) fn exile(&mut self, process: usize, to: usize, until: Instant) {
         let until = until.min(self.stage.settings.faults_until);
         note!(self.stage, "FAULT: process {process} reaches server {to} only, until {until:?}");
+        let refused = self.stage.rng.bool();
         for server in 0..SERVERS {
+            if refused {
+                self.stage.network.refuse(process, server, if server == to { self.stage.now } else { until });
+            }
             for direction in [UP, DOWN] {
                 if server == to {
                     self.stage.network.unblock(process, server, direction, self.stage.now);

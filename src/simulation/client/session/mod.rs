@@ -175,7 +175,7 @@ impl Session {
     fn connect(&mut self, stage: &mut Stage) {
         let now = self.desk.now();
         let server = stage.rng.usize(..SERVERS);
-        let connection = stage.network.open(self.process, server, stage.now);
+        let connection = stage.open_connection(self.process, server);
         let session = self.desk.state().session;
         note!(stage, "process {} connects to server {server} as {connection}, {session:?}", self.process);
         let seen = if self.fresh { 0 } else { self.seen };
@@ -234,6 +234,8 @@ impl Session {
             self.disconnect(stage);
         }
         self.forget_client();
+        self.attempts = 0;
+        self.line = Line::Pausing { until: now };
     }
 
     /// A packet has come.

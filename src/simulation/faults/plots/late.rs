@@ -58,6 +58,7 @@ impl World {
                     // What was said arrives.
                     self.stage.network.block(process, other, UP, until);
                 } else {
+                    self.stage.network.refuse(process, other, self.stage.now);
                     self.stage.network.unblock(process, other, direction, self.stage.now);
                 }
             }
