@@ -186,8 +186,7 @@ impl Election {
     /// The withdrawal goes on when the future is dropped.
     ///
     /// # Connection loss
-    /// Waits until there is a connection again, or until the session is over, however long that takes:
-    /// [`Session::close`](crate::Session::close) has a limit.
+    /// As [`Leadership::resign`].
     pub async fn withdraw(&self) -> Result<(), Error> {
         self.withdrawals.send_modify(|count| *count += 1);
         let (reply, removed) = oneshot::channel();

@@ -213,7 +213,7 @@ impl Leadership {
     /// when the work has ended, not while it may still act.
     ///
     /// # Errors
-    /// [`Error::RemovalUnconfirmed`] if the session has ended, or was closed, before the ensemble could confirm
+    /// [`Error::RemovalUnconfirmed`] if the session was closed, or ended with no other to follow, before the ensemble could confirm
     /// it, or the runtime of the session's tasks has been shut down: the znode goes with the session.
     /// [`Error::NotAuthorized`] if the ACL of the directory does not permit to delete: the removal is tried
     /// again and again in the background, and the znode goes with the session at the latest.
@@ -222,8 +222,9 @@ impl Leadership {
     /// The resignation goes on when the future is dropped. The breadcrumb may stay then, as after a crash.
     ///
     /// # Connection loss
-    /// Waits until there is a connection again, or until the session is over, however long that takes:
-    /// [`Session::close`](crate::Session::close) has a limit.
+    /// Waits until there is a connection again, however long that takes: [`Session::close`](crate::Session::close) has a
+    /// limit. If the session is over by then, the next one makes sure that the znode is gone: a server that says so may
+    /// have been deposed.
     pub async fn resign(self) -> Result<(), Error> {
         breadcrumb::erase(&self).await;
         let (reply, removed) = oneshot::channel();

@@ -15,7 +15,7 @@ use zookeeper_election::{Connect, ConnectError, Error, Lost, Mode, Resume, Sessi
 on_both_servers! {
     whoever_waits_joins_again_at_the_tail;
     whoever_leads_steps_down_and_can_campaign_again;
-    a_resignation_without_a_connection_says_when_the_session_has_ended_before;
+    a_resignation_without_a_connection_is_confirmed_by_the_next_session_when_its_own_has_ended;
     the_session_of_the_application_s_own_client_cannot_be_opened_again;
     closing_leaves_the_application_s_own_client_open;
     closing_during_an_outage_leaves_no_ghost_on_the_application_s_own_client;
@@ -122,7 +122,9 @@ async fn whoever_leads_steps_down_and_can_campaign_again(zookeeper: ZooKeeper) {
     a.reaches("its place", |standing| matches!(standing, Standing::Leading { .. })).await;
 }
 
-async fn a_resignation_without_a_connection_says_when_the_session_has_ended_before(zookeeper: ZooKeeper) {
+async fn a_resignation_without_a_connection_is_confirmed_by_the_next_session_when_its_own_has_ended(
+    zookeeper: ZooKeeper,
+) {
     let path = unique_path("expiry");
     let (doomed, session) = Doomed::connect(&zookeeper).await;
     let mut a = Contender::join_on(session, &path, Mode::Sequential, "a").await;
@@ -132,8 +134,9 @@ async fn a_resignation_without_a_connection_says_when_the_session_has_ended_befo
     support::lost(&leadership).await;
     let resigning = tokio::spawn(leadership.resign());
     doomed.expire().await;
-    let resigned = tokio::time::timeout(PATIENCE, resigning).await.expect("an end").unwrap();
-    assert!(matches!(resigned, Err(Error::RemovalUnconfirmed)), "{resigned:?}");
+    tokio::time::timeout(PATIENCE, resigning).await.expect("an end").unwrap().unwrap();
+    let observer = support::connect(&zookeeper.connect_string()).await;
+    assert!(identities(&observer.election(&path).build().unwrap()).await.is_empty());
 }
 
 async fn the_session_of_the_application_s_own_client_cannot_be_opened_again(zookeeper: ZooKeeper) {

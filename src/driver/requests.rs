@@ -129,10 +129,14 @@ async fn look_for_own(contest: &Contest, live: &Arc<Live>) -> Result<Vec<Node>, 
             // Before the look at the znode: see `Live::remove`.
             let version = live.count(counter).await?;
             let mut found = live.claim_own([path.clone()], identity).await?;
-            if !found.is_empty() && live.count(counter).await? != version {
-                // Another contender of this session has been master in between: which version is whose?
-                found.iter().for_each(|node| live.release(node));
-                return Err(Failure::Rejected(format!("{} was changed meanwhile", counter.path)));
+            if !found.is_empty() {
+                let again = live.count(counter).await;
+                // Another contender of this session may have been master in between: which version is whose?
+                if !matches!(again, Ok(again) if again == version) {
+                    found.iter().for_each(|node| live.release(node));
+                    let changed = || Failure::Rejected(format!("{} was changed meanwhile", counter.path));
+                    return Err(again.err().unwrap_or_else(changed));
+                }
             }
             found.iter_mut().for_each(|node| node.incarnation = Some(version));
             Ok(found)
