@@ -183,9 +183,10 @@ impl Evidence {
         self.longest()
     }
 
-    /// Whether it is proven that the ensemble cannot expire the session before then.
+    /// Whether it is proven that the ensemble cannot expire the session before then. As with a lease, the margin is for
+    /// clocks that differ.
     fn is_kept(&self, at: Timestamp) -> bool {
-        self.heard.is_some_and(|heard| at < heard + self.terms.session_timeout)
+        self.longest().is_valid(at)
     }
 
     /// Forgets all but the last of those that the leader server was told of by then.
@@ -275,19 +276,27 @@ mod tests {
     #[test]
     fn an_answer_that_is_relayed_when_the_session_may_be_expiring_counts_later() {
         let mut evidence = created(0);
-        evidence.answered(at(6200), at(6299));
-        assert_eq!(evidence.lease(at(6299 + 2100)), Lease::until(at(6200 + 7000)));
+        evidence.answered(at(4800), at(4899));
+        assert_eq!(evidence.lease(at(4899 + 2100)), Lease::until(at(4800 + 7000)));
         let mut evidence = created(0);
-        evidence.answered(at(6200), at(6300));
-        assert_eq!(evidence.lease(at(6300 + 2100)), Lease::until(at(7000)));
-        assert_eq!(evidence.lease(at(6300 + 3150)), Lease::until(at(6200 + 7000)));
+        evidence.answered(at(4800), at(4900));
+        assert_eq!(evidence.lease(at(4900 + 2100)), Lease::until(at(7000)));
+        assert_eq!(evidence.lease(at(4900 + 3150)), Lease::until(at(4800 + 7000)));
     }
 
     #[test]
     fn a_session_that_is_taken_up_in_time_was_heard_of() {
         let mut evidence = created(0);
-        evidence.taken_up(at(8300), at(8399));
-        assert_eq!(evidence.lease(at(8399)), Lease::until(at(8300 + 7000)));
+        evidence.taken_up(at(6900), at(6999));
+        assert_eq!(evidence.lease(at(6999)), Lease::until(at(6900 + 7000)));
+    }
+
+    /// By a clock that is a hundredth too slow, the session timeout is over when 8.316 s have gone.
+    #[test]
+    fn a_session_that_was_taken_up_in_time_by_a_slow_clock_only_may_be_expiring() {
+        let mut evidence = created(0);
+        evidence.taken_up(at(8300), at(8320));
+        assert_eq!(evidence.lease(at(8330)), Lease::until(at(7000)));
     }
 
     /// `SessionTrackerImpl.run` takes a whole tick's sessions at a time, and expires those that it hears of meanwhile

@@ -32,7 +32,7 @@ pub(super) struct State {
     pub(super) now: Timestamp,
     pub(super) session: Option<SessionId>,
     pub(super) evidence: Option<Evidence>,
-    /// The client has connected anew by itself since the last answer.
+    /// The client has lost its connection or connected anew by itself since that was noted last.
     pub(super) moved: bool,
     /// The session timeout that was negotiated last.
     pub(super) newest_timeout: Duration,
@@ -122,6 +122,11 @@ impl Desk {
         }
     }
 
+    /// A lease that was granted before the session timeout was known to be shorter may be too long.
+    pub(super) fn capped(&self, lease: Lease) -> Lease {
+        lease.min(self.longest_lease())
+    }
+
     /// The lease that is granted without another transaction.
     pub(super) fn longest_lease(&self) -> Lease {
         let state = self.state();
@@ -142,6 +147,8 @@ impl Desk {
 impl State {
     /// Enters a request, to be sent next.
     pub(super) fn enter(&mut self, request: Request) -> Slot {
+        // What is sent from now on is not taken for a request on the connection before.
+        self.note_moves();
         self.slots += 1;
         self.outgoing.push_back((self.slots, request));
         self.waiting.insert(self.slots, self.now);
@@ -175,7 +182,7 @@ impl State {
         }
     }
 
-    /// Takes note of it if the client has connected anew by itself.
+    /// Takes note of it if the client has lost its connection or connected anew by itself.
     fn note_moves(&mut self) {
         if std::mem::take(&mut self.moved)
             && self.mutation != Some(Mutation::OlderConnectionCounts)

@@ -96,8 +96,8 @@ async fn create(contest: &Contest, desk: &Desk, ticket: Ticket) -> (Result<(Node
         Mode::Sequential => join(path, prefix),
         Mode::Master => path.clone(),
     };
-    let (guard, data) = (&guard(contest, ticket), contest.identity.as_str());
-    let creation = Creation { path: &node, guard, counter: contest.counter.as_ref(), data };
+    let (tombstone, data) = (&tombstone(contest, ticket), contest.identity.as_str());
+    let creation = Creation { path: &node, tombstone, counter: contest.counter.as_ref(), data };
     match desk.create_znode(creation).await {
         Ok(Created { node, lease, glance, children }) => {
             (Ok((node, lease)), Preview { glance: Some(Some(glance)), children })
@@ -106,22 +106,37 @@ async fn create(contest: &Contest, desk: &Desk, ticket: Ticket) -> (Result<(Node
     }
 }
 
-/// The guard of the create with this ticket.
-fn guard(contest: &Contest, ticket: Ticket) -> String {
+/// The tombstone of the create with this ticket.
+fn tombstone(contest: &Contest, ticket: Ticket) -> String {
     format!("{}{}", contest.plan.path, naming::tombstone(contest.number, ticket.0))
 }
 
 /// Finds the znodes that the create with this ticket may have left, which cannot be carried out any more.
 async fn find_own(contest: &Contest, desk: &Desk, create: Ticket) -> Result<Vec<Node>, Failure> {
+    let tombstone = tombstone(contest, create);
+    desk.settle(&tombstone).await?;
+    let found = look_for_own(contest, desk).await?;
+    desk.settled(&tombstone);
+    Ok(found)
+}
+
+async fn look_for_own(contest: &Contest, desk: &Desk) -> Result<Vec<Node>, Failure> {
     let Plan { path, prefix, .. } = &contest.plan;
-    let guard = guard(contest, create);
-    desk.settle(&guard).await?;
-    let found = match &contest.counter {
+    match &contest.counter {
         Some(counter) => {
             let version = desk.count(counter).await?;
             let mut found = desk.claim_own(vec![path.clone()], &contest.identity).await?;
+            if !found.is_empty() {
+                let again = desk.count(counter).await;
+                if again.as_ref().ok() != Some(&version) {
+                    found.iter().for_each(|node| desk.forget(node));
+                    return Err(again
+                        .err()
+                        .unwrap_or_else(|| Failure::Rejected("the counter was changed meanwhile".into())));
+                }
+            }
             found.iter_mut().for_each(|node| node.incarnation = Some(version));
-            found
+            Ok(found)
         }
         None => {
             let children = match desk.list(path).await {
@@ -130,11 +145,9 @@ async fn find_own(contest: &Contest, desk: &Desk, create: Ticket) -> Result<Vec<
                 Err(failure) => return Err(failure),
             };
             let paths = naming::contenders(prefix, &children).map(|(_, name)| join(path, name));
-            desk.claim_own(paths.collect(), &contest.identity).await?
+            desk.claim_own(paths.collect(), &contest.identity).await
         }
-    };
-    desk.settled(&guard);
-    Ok(found)
+    }
 }
 
 async fn watch_ahead(contest: &Contest, desk: &Desk, path: &str) -> Result<Ahead, Failure> {

@@ -2,7 +2,7 @@
 //! and the same judgements, on the simulated client.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::{join as both, try_join_all};
 
@@ -21,7 +21,7 @@ const BINDINGS: usize = 4;
 /// How a contender's znode is to be created.
 pub(super) struct Creation<'a> {
     pub(super) path: &'a str,
-    pub(super) guard: &'a str,
+    pub(super) tombstone: &'a str,
     pub(super) counter: Option<&'a Counter>,
     pub(super) data: &'a str,
 }
@@ -47,8 +47,8 @@ pub(super) struct Counter {
 #[derive(Default)]
 pub(super) struct Claims {
     tokens: BTreeSet<FencingToken>,
-    /// The guards of creates whose outcome is not known yet.
-    creating: BTreeSet<String>,
+    /// The creates whose outcome is not known yet: by the tombstone, how the znode's path begins.
+    unsettled: BTreeMap<String, String>,
 }
 
 impl Counter {
@@ -59,14 +59,14 @@ impl Counter {
 
 impl Desk {
     pub(super) async fn create_znode(&self, creation: Creation<'_>) -> Result<Created, NotCreated> {
-        let guard = creation.guard;
-        self.state().claims.creating.insert(guard.to_owned());
+        let Creation { tombstone, path, .. } = creation;
+        self.state().claims.unsettled.insert(tombstone.to_owned(), path.to_owned());
         let outcome = match creation.counter {
             None => self.create_sequential(&creation).await,
             Some(counter) => self.create_master(&creation, counter).await,
         };
         if !matches!(outcome, Err((Failure::Unknown(_), _))) {
-            self.state().claims.creating.remove(guard);
+            self.settled(tombstone);
         }
         outcome
     }
@@ -99,6 +99,7 @@ impl Desk {
             }
             Err(aborted) => {
                 counter.seen.set(None);
+                let _ = self.count(counter).await;
                 Err((failure_of(aborted), glance.ok()))
             }
         }
@@ -129,15 +130,15 @@ impl Desk {
         Ok(Created { node: Node { path, token, incarnation }, lease, glance, children })
     }
 
-    /// Makes sure that the create with this guard can be carried out no more.
-    pub(super) async fn settle(&self, guard: &str) -> Result<(), Failure> {
+    /// Makes sure that the create with this tombstone can be carried out no more.
+    pub(super) async fn settle(&self, tombstone: &str) -> Result<(), Failure> {
         if self.errs(Mutation::NoTombstone) {
             return self.flush().await;
         }
-        let created = match self.create(guard, create::EPHEMERAL).await {
+        let created = match self.create(tombstone, create::EPHEMERAL).await {
             Err(Failure::NoNode) => {
-                self.create_parents(split(guard).0).await?;
-                self.create(guard, create::EPHEMERAL).await
+                self.create_parents(split(tombstone).0).await?;
+                self.create(tombstone, create::EPHEMERAL).await
             }
             other => other,
         };
@@ -147,9 +148,9 @@ impl Desk {
         }
     }
 
-    /// The create with this guard is settled, and its znode was looked for.
-    pub(super) fn settled(&self, guard: &str) {
-        self.state().claims.creating.remove(guard);
+    /// The create with this tombstone is settled, and its znode was looked for.
+    pub(super) fn settled(&self, tombstone: &str) {
+        self.state().claims.unsettled.remove(tombstone);
     }
 
     /// Finds those of the znodes that this session created with this data and nobody answers for, and claims them.
@@ -182,7 +183,7 @@ impl Desk {
         if self.errs(Mutation::NoFlush) || !glance.0.is_of(session) || claims.tokens.contains(&token) {
             return Ok(None);
         }
-        if !claims.creating.is_empty() {
+        if claims.unsettled.values().any(|created| path.starts_with(created)) {
             let reason = "a znode of this session may belong to a create that is under way";
             return Err(Failure::Rejected(reason.into()));
         }
@@ -225,7 +226,7 @@ impl Desk {
         for _ in 0..BINDINGS {
             let version = match incarnation {
                 Some(version) => version,
-                None => match self.bind(node, counter).await? {
+                None => match self.version_of(node, counter).await? {
                     Some(version) => version,
                     None => return Ok(()),
                 },
@@ -239,7 +240,7 @@ impl Desk {
     }
 
     /// The version of the counter that stands for this znode; `None` if the znode is gone.
-    async fn bind(&self, node: &Node, counter: &Counter) -> Result<Option<i32>, Failure> {
+    async fn version_of(&self, node: &Node, counter: &Counter) -> Result<Option<i32>, Failure> {
         let version = self.count(counter).await?;
         let stands = self.stat(&node.path).await?.is_some_and(|it| it.is_still(node));
         Ok(stands.then_some(version))
@@ -274,9 +275,9 @@ impl Desk {
 impl Creation<'_> {
     fn writes(&self, flags: i32, counter: Option<(&Counter, i32)>) -> Vec<Write> {
         let mut writes =
-            vec![creation(self.guard, "", create::EPHEMERAL), creation(self.path, self.data, flags)];
+            vec![creation(self.tombstone, "", create::EPHEMERAL), creation(self.path, self.data, flags)];
         writes.extend(counter.map(|(counter, version)| setting(&counter.path, version)));
-        writes.push(deletion(self.guard));
+        writes.push(deletion(self.tombstone));
         writes
     }
 }
@@ -286,7 +287,7 @@ fn failure_of(aborted: Aborted) -> Failure {
     match aborted {
         Aborted::Request(failure) => failure,
         Aborted::Operation { index: 0, code: Code::NODE_EXISTS } => {
-            Failure::Rejected("the guard exists".into())
+            Failure::Rejected("the tombstone exists".into())
         }
         Aborted::Operation { index: 0 | 1, code: Code::NO_NODE } => Failure::NoNode,
         // Another was faster.

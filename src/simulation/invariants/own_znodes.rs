@@ -16,7 +16,7 @@ use crate::types::{FencingToken, Node, SessionId};
 #[derive(Debug, Default)]
 pub(super) struct OwnZnodes {
     /// What sessions are about to remove, and since when.
-    removals: BTreeMap<(i64, String), Removal>,
+    removals: BTreeMap<(i64, String), Vec<Removal>>,
     /// What operators have deleted, or, because of that, others.
     by_others: BTreeMap<FencingToken, Instant>,
     strays: u32,
@@ -47,10 +47,11 @@ impl OwnZnodes {
         now: Instant,
     ) {
         let removal = Removal { meant: node.token, since: now, verified, bound };
-        let known = self.removals.entry((session.raw(), node.path.clone())).or_insert(removal);
-        // When it is asked for once more, the first request may still be on the way.
-        if known.meant != node.token {
-            *known = removal;
+        // Contenders of one session may have the same path. When it is asked for once more, the first request may still
+        // be on the way.
+        let known = self.removals.entry((session.raw(), node.path.clone())).or_default();
+        if known.iter().all(|it| it.meant != node.token) {
+            known.push(removal);
         }
     }
 
@@ -60,12 +61,12 @@ impl OwnZnodes {
             self.by_others.insert(*token, now);
             return Ok(Whose::Other);
         }
-        let removal = self.removals.get(&(by.raw(), path.clone()));
+        let removals = self.removals.get(&(by.raw(), path.clone())).map_or(&[][..], Vec::as_slice);
         // One of the contender's former session is its own, too.
-        if owner == by || removal.is_some_and(|it| it.meant == *token) {
+        if owner == by || removals.iter().any(|it| it.meant == *token) {
             return Ok(Whose::Own);
         }
-        let crossed = removal.filter(|it| !it.bound).is_some_and(|it| {
+        let crossed = removals.iter().filter(|it| !it.bound).any(|it| {
             self.by_others.get(&it.meant).is_some_and(|deleted| !it.verified || *deleted >= it.since)
         });
         if !crossed {

@@ -199,7 +199,7 @@ impl Contender {
             })),
             Outcome::Tried(created, preview) => {
                 self.preview = preview;
-                Reply::Created(created)
+                Reply::Created(created.map(|(node, lease)| (node, around.desk.capped(lease))))
             }
         };
         let reply = self.misread(around, reply);

@@ -12,6 +12,7 @@ impl Contender {
         if self.proving.is_some() {
             let Proof { sent, lease } = *proof;
             self.proven = sent;
+            let lease = around.desk.capped(lease);
             self.feed(around, Event::Proven { sent, lease });
         }
     }

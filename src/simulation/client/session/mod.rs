@@ -203,6 +203,7 @@ impl Session {
             self.fail(call, "connection loss");
         }
         self.herald = None;
+        self.desk.state().moved = true;
         if self.link == Link::Connected {
             self.link = Link::Suspended;
             self.replace_at = Some(now + self.patience);
@@ -312,6 +313,7 @@ impl Session {
         let known = desk.session == Some(session);
         desk.session = Some(session);
         desk.newest_timeout = self.timeout;
+        desk.moved = false;
         let now = desk.now;
         match &mut desk.evidence {
             Some(evidence) if known => {
