@@ -184,9 +184,10 @@ impl Evidence {
     }
 
     /// Whether it is proven that the ensemble cannot expire the session before then. As with a lease, the margin is for
-    /// clocks that differ.
+    /// clocks that differ; no more than usual of it, or with a large one a steady beat would not be in time.
     fn is_kept(&self, at: Timestamp) -> bool {
-        self.longest().is_valid(at)
+        let usual = self.terms.session_timeout.mul_f64(1.0 - self.margin.min(DEFAULT_MARGIN));
+        self.heard.is_some_and(|heard| at < heard + usual)
     }
 
     /// Forgets all but the last of those that the leader server was told of by then.
@@ -261,6 +262,16 @@ mod tests {
         // The beat before the last: 0.548 of the session timeout are left.
         assert_eq!(evidence.lease(at(12_000)), Lease::until(at(9600 + 7000)));
         assert!(evidence.answered.len() <= 3);
+    }
+
+    #[test]
+    fn with_the_largest_margin_a_steady_beat_is_in_time() {
+        let mut evidence = Evidence::created(TIMEOUT, *MARGINS.end(), at(0));
+        for beat in 0..=10 {
+            evidence.answered(at(1200 * beat), at(1200 * beat + 50));
+            evidence.lease(at(1200 * beat));
+        }
+        assert_eq!(evidence.lease(at(12_000)), Lease::until(at(9600 + 5040)));
     }
 
     #[test]
