@@ -47,7 +47,7 @@ use self::transcript::Transcript;
 /// How many seeds are tried unless `SIMULATION_SEEDS` says otherwise.
 const SEEDS: u64 = 10_000;
 /// Within how many seeds each mistake has to be noticed.
-const NOTICED_WITHIN: u64 = 10_000;
+const NOTICED_WITHIN: u64 = 20_000;
 /// How many lines of a transcript are shown.
 const SHOWN: usize = 250;
 
@@ -93,7 +93,7 @@ fn said<T: std::str::FromStr<Err: std::fmt::Debug>>(variable: &str) -> Option<T>
 /// The mistake that was asked for.
 fn mistake() -> Option<Mutation> {
     let name: String = said("SIMULATION_MISTAKE")?;
-    let mutation = Mutation::ALL.into_iter().find(|it| format!("{it:?}") == name);
+    let mutation = Mutation::ALL.into_iter().chain(Mutation::UNNOTICED).find(|it| format!("{it:?}") == name);
     Some(mutation.unwrap_or_else(|| panic!("no such mistake: {name}")))
 }
 
