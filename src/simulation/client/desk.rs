@@ -124,7 +124,11 @@ impl Desk {
 
     /// A lease that was granted before the session timeout was known to be shorter may be too long.
     pub(super) fn capped(&self, lease: Lease) -> Lease {
-        lease.min(self.longest_lease())
+        match self.mutation {
+            // These leases are not granted by the evidence.
+            Some(Mutation::WholeTimeout | Mutation::NoEvidence | Mutation::EndlessLease) => lease,
+            _ => lease.min(self.longest_lease()),
+        }
     }
 
     /// The lease that is granted without another transaction.
