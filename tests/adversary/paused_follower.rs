@@ -9,7 +9,9 @@ use zookeeper_election::{Election, Error, Mode, Session};
 
 use crate::doors::Doors;
 use crate::referee::Referee;
-use crate::support::{Direction, Ensemble, Fault, How, OpCode, PATIENCE, When, eventually, unique_path};
+use crate::support::{
+    Direction, Ensemble, EnsembleBuilder, Fault, How, OpCode, PATIENCE, When, eventually, unique_path,
+};
 use crate::{Operator, session};
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(4);
@@ -39,13 +41,17 @@ struct Leaver {
 
 impl Scene {
     async fn set() -> Self {
-        let ensemble = Ensemble::builder(3)
+        Self::set_with(|builder| builder).await
+    }
+
+    /// With more options of the servers.
+    async fn set_with(more: impl FnOnce(EnsembleBuilder) -> EnsembleBuilder) -> Self {
+        let builder = Ensemble::builder(3)
             .tick(Duration::from_millis(500))
             .config("syncLimit=60")
             .property("zookeeper.request_throttle_max_requests=1")
-            .property("zookeeper.request_throttle_drop_stale=false")
-            .start()
-            .await;
+            .property("zookeeper.request_throttle_drop_stale=false");
+        let ensemble = more(builder).start().await;
         let leading = ensemble.leader().await;
         let [paused, other] = [(leading + 1) % 3, (leading + 2) % 3];
         let operator = Operator::connect(&ensemble.server(other).address()).await;
@@ -166,25 +172,15 @@ async fn a_create_stuck_at_a_paused_follower_leaves_no_znode_of_a_contender_that
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "an assumption: a directory is not deleted and created again while requests to it are stuck"]
 async fn a_removal_stuck_at_a_paused_follower_leaves_the_next_leader_in_a_new_container_alone() {
-    let ensemble = Ensemble::builder(3)
-        .tick(Duration::from_millis(500))
-        .config("syncLimit=60")
-        .property("zookeeper.request_throttle_max_requests=1")
-        .property("zookeeper.request_throttle_drop_stale=false")
-        .property("znode.container.checkIntervalMs=500")
-        .start()
-        .await;
-    let leading = ensemble.leader().await;
-    let [paused, other] = [(leading + 1) % 3, (leading + 2) % 3];
-    let operator = Operator::connect(&ensemble.server(other).address()).await;
-    operator.create("/test").await;
-    let mut scene = Scene { ensemble, operator, paused, other };
+    let often = |builder: EnsembleBuilder| builder.property("znode.container.checkIntervalMs=500");
+    let mut scene = Scene::set_with(often).await;
+    scene.operator.create("/test").await;
     let referee = Referee::start();
     let mut leavers = Vec::new();
     for _ in 0..LEAVERS {
         let path: &'static str = unique_path("paused-container").leak();
         let doors = Doors::to(&scene.ensemble).await;
-        doors.open_only(paused);
+        doors.open_only(scene.paused);
         let session = session(&doors.connect_string(), SESSION_TIMEOUT).await;
         let parents = zookeeper_election::Parents::Container;
         let election = Arc::new(session.election(path).parents(parents).identity("A").build().unwrap());
