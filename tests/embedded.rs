@@ -146,12 +146,19 @@ async fn a_client_that_is_disconnected_keeps_its_session() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_create_whose_answer_is_cut_off_leaves_one_znode() {
-    for when in [When::Before, When::After] {
+    // A contender's znode is created in a transaction.
+    for (when, operation) in
+        [(When::Before, Operation::Create), (When::After, Operation::Create), (When::After, Operation::Multi)]
+    {
         let server = Server::start().await.unwrap();
-        let session = connect(&server.connect_string()).await;
-        let mine = server.client(id(&session)).disconnect_at(when, Operation::Create);
-        let of_nobody = server.client(SessionId::from_raw(1)).disconnect_at(when, Operation::Any);
         let path = unique_path("cut");
+        // The directory is there, so that the first create is the contender's.
+        let first = Contender::join(&server.connect_string(), &path, Mode::Sequential, "first").await;
+        first.election.withdraw().await.unwrap();
+
+        let session = connect(&server.connect_string()).await;
+        let mine = server.client(id(&session)).disconnect_at(when, operation);
+        let of_nobody = server.client(SessionId::from_raw(1)).disconnect_at(when, Operation::Any);
         let mut a = Contender::join_on(session, &path, Mode::Sequential, "a").await;
         timeout(PATIENCE, mine.done()).await.expect("the fault strikes");
         assert!(mine.is_done() && !of_nobody.is_done());

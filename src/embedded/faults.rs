@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::request::op;
+use super::request::{Action, Read, Request, op};
 use super::state::{Link, Shared, State};
 use crate::types::SessionId;
 
@@ -177,14 +177,15 @@ pub enum Direction {
     Both,
 }
 
-/// A kind of operation, see [`Clients::disconnect_at`].
+/// A kind of operation, see [`Clients::disconnect_at`]. A transaction is of its own kind, [`Multi`](Self::Multi), and of
+/// the kinds of the operations in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
     /// Any operation but heartbeats: those below, and those that have no name here. Clients send some by themselves when
     /// they have connected again, to leave their watches and to prove who they are.
     Any,
-    /// Every kind of create outside of transactions.
+    /// Every kind of create.
     Create,
     /// Delete.
     Delete,
@@ -205,10 +206,22 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The operation with this op code: none for heartbeats, `Any` for those without a name.
-    pub(super) fn of(op_code: i32) -> Option<Self> {
-        Some(match op_code {
-            op::PING => return None,
+    /// Whether a request with this op code is of this kind, by itself or by an operation in it. Heartbeats are of none.
+    fn is_in(self, op_code: i32, request: Option<&Request>) -> bool {
+        if op_code == op::PING {
+            return false;
+        }
+        let in_transaction = match request {
+            Some(Request::Multi(writes)) => writes.iter().any(|write| Self::of_write(&write.action) == self),
+            Some(Request::MultiRead(reads)) => reads.iter().any(|read| Self::of_read(read) == self),
+            _ => false,
+        };
+        self == Self::Any || self == Self::of(op_code) || in_transaction
+    }
+
+    /// The kind of a request: `Any` for those without a name.
+    fn of(op_code: i32) -> Self {
+        match op_code {
             op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => Self::Create,
             op::DELETE => Self::Delete,
             op::EXISTS => Self::Exists,
@@ -219,7 +232,23 @@ impl Operation {
             op::MULTI => Self::Multi,
             op::CLOSE_SESSION => Self::CloseSession,
             _ => Self::Any,
-        })
+        }
+    }
+
+    fn of_write(action: &Action) -> Self {
+        match action {
+            Action::Create { .. } | Action::WithoutTimeToLive => Self::Create,
+            Action::Delete { .. } => Self::Delete,
+            Action::SetData { .. } => Self::SetData,
+            Action::SetAcl { .. } | Action::Check { .. } => Self::Any,
+        }
+    }
+
+    const fn of_read(read: &Read) -> Self {
+        match read {
+            Read::Data(_) => Self::GetData,
+            Read::Children(_) => Self::GetChildren,
+        }
     }
 }
 
@@ -233,11 +262,9 @@ pub(super) struct Armed {
 }
 
 impl Armed {
-    /// Whether this operation of this session sets it off.
-    pub(super) fn fires(&self, session: SessionId, operation: Option<Operation>) -> bool {
-        self.session.is_none_or(|meant| meant == session)
-            && operation
-                .is_some_and(|operation| self.operation == Operation::Any || self.operation == operation)
+    /// Whether this request of this session sets it off.
+    pub(super) fn fires(&self, session: SessionId, op_code: i32, request: Option<&Request>) -> bool {
+        self.session.is_none_or(|meant| meant == session) && self.operation.is_in(op_code, request)
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::engine::{ConnectionId, Engine, Message, Output};
-use super::faults::{Armed, Operation, Shapings, When};
+use super::faults::{Armed, Shapings, When};
 use super::jute::Reader;
 use super::outbox::Outbox;
 use super::request::{ConnectRequest, Request};
@@ -304,12 +304,12 @@ impl State {
             link.traffic.last_op = op_code;
             link.traffic.last_xid = xid;
         }
-        let operation = Operation::of(op_code);
-        let fires = |armed: &mut Armed| armed.fires(session, operation);
+        let request = Request::decode(op_code, record);
+        let fires = |armed: &mut Armed| armed.fires(session, op_code, request.as_ref());
         let armed = self.armed.extract_if(.., fires).next();
         self.act(|engine, now, out| {
             if armed.as_ref().is_none_or(|armed| armed.when == When::After) {
-                engine.request(now, connection, xid, Request::decode(op_code, record), out);
+                engine.request(now, connection, xid, request, out);
             }
             if armed.is_some() {
                 out.retain(|output| output.to != connection);
