@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use zookeeper_election::embedded::Server;
 use zookeeper_election::{BoxError, Leadership, Session};
+use zookeeper_embedded::Server;
 
 const CALLS: u32 = 1_000_000;
 const ROUNDS: usize = 15;

@@ -25,8 +25,8 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
-use zookeeper_election::embedded::Server;
 use zookeeper_election::{BoxError, FencingToken, Leadership, Session};
+use zookeeper_embedded::Server;
 
 /// How long each step may take, on a slow machine and with a real ensemble.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use zookeeper_election::embedded::Server;
-#[cfg(test)]
-use zookeeper_election::embedded::{Direction, Operation, When};
 use zookeeper_election::{
     BoxError, Election, Error, FencingToken, LeaderTask, Leadership, Session, SessionId, Standing,
     async_trait,
 };
+use zookeeper_embedded::Server;
+#[cfg(test)]
+use zookeeper_embedded::{Direction, Operation, When};
 
 const PATH: &str = "/app/leader_election";
 

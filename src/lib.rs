@@ -22,11 +22,7 @@ mod breadcrumb;
 mod clock;
 mod driver;
 mod election;
-#[cfg(feature = "embedded")]
-pub mod embedded;
 mod error;
-#[cfg(feature = "fle")]
-pub mod fle;
 mod guarded;
 #[doc = include_str!("guarantees.md")]
 pub mod guarantees {}
@@ -37,7 +33,7 @@ mod observer;
 mod path;
 mod roster;
 mod session;
-#[cfg(all(test, feature = "embedded"))]
+#[cfg(test)]
 mod simulation;
 mod telemetry;
 mod types;

@@ -57,6 +57,12 @@ impl SessionId {
     }
 }
 
+impl From<SessionId> for i64 {
+    fn from(id: SessionId) -> Self {
+        id.0
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}", self.0)

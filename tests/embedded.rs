@@ -10,9 +10,9 @@ use support::{Contender, PATIENCE, SESSION_TIMEOUT, connect, eventually, identit
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use zookeeper_election::embedded::{Direction, Operation, Server, When};
 use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
-use zookeeper_election::{Mode, Session, SessionId};
+use zookeeper_election::{Mode, Session};
+use zookeeper_embedded::{Direction, Operation, Server, SessionId, When};
 
 /// Two contenders, the first of which leads.
 async fn two(server: &Server) -> (Contender, Contender) {
@@ -23,7 +23,7 @@ async fn two(server: &Server) -> (Contender, Contender) {
 }
 
 fn id(session: &Session) -> SessionId {
-    session.id().expect("a session")
+    SessionId::from_raw(session.id().expect("a session").raw())
 }
 
 #[tokio::test]
@@ -113,7 +113,8 @@ async fn an_expired_leader_is_followed_by_the_next() {
     assert!(!server.sessions().contains(&session));
     assert!(b.leads().await.token() > leadership.token());
     lost(&leadership).await;
-    eventually("another session", PATIENCE, async || a.session.id().filter(|it| *it != session)).await;
+    eventually("another session", PATIENCE, async || a.session.id().filter(|it| it.raw() != session.raw()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -229,8 +230,10 @@ async fn a_server_that_is_killed_comes_back_with_its_sessions_and_znodes() {
     assert_eq!(server.sessions(), sessions);
     server.revive();
     for (contender, session) in [&a, &b].into_iter().zip(sessions) {
-        eventually("the same session", PATIENCE, async || contender.session.id().filter(|it| *it == session))
-            .await;
+        eventually("the same session", PATIENCE, async || {
+            contender.session.id().filter(|it| it.raw() == session.raw())
+        })
+        .await;
     }
     assert_eq!(identities(&b.election).await.last().unwrap(), "b");
 }
@@ -284,7 +287,8 @@ async fn a_black_hole(direction: Direction) {
     assert!(!server.sessions().contains(&session));
     lost(&leadership).await;
     server.client(session).heal();
-    eventually("another session", PATIENCE, async || a.session.id().filter(|it| *it != session)).await;
+    eventually("another session", PATIENCE, async || a.session.id().filter(|it| it.raw() != session.raw()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -313,7 +317,8 @@ async fn one_client_is_refused_and_another_is_not() {
     connect(&server.connect_string()).await.close().await.unwrap();
     assert!(a.session.id().is_none() && b.session.id().is_some());
     victim.refuse(false);
-    eventually("the same session", PATIENCE, async || a.session.id().filter(|it| *it == session)).await;
+    eventually("the same session", PATIENCE, async || a.session.id().filter(|it| it.raw() == session.raw()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

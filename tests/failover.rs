@@ -10,7 +10,7 @@ use support::{
     token_in, unique_path,
 };
 use tokio::net::TcpListener;
-use zookeeper_election::embedded::Server;
+use zookeeper_embedded::Server;
 
 on_both_servers! {
     the_next_in_the_queue_leads_when_the_leader_is_killed: 3 servers;

@@ -1,6 +1,6 @@
 //! Who may use whom inside the crate, kept by reading the sources.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Each part, and the parts that it may name. `zookeeper_client` stands for the crate.
@@ -29,36 +29,9 @@ const ALLOWED: &[(&str, &str)] = &[
         "election",
         "backoff breadcrumb driver error leadership machine observer path roster session telemetry types zookeeper_client",
     ),
-    ("embedded", "error path types"),
-    // The election among ZooKeeper's servers has nothing to do with the one on top of them.
-    ("fle", ""),
     // Tests only: the pure parts, put together.
-    ("simulation", "embedded error lease machine path types"),
+    ("simulation", "error lease machine path types"),
 ];
-
-/// The modules of the embedded server that are pure, and those that are not, which the pure ones must not name.
-const EMBEDDED: (&[&str], &[&str]) = (
-    &[
-        "acl",
-        "code",
-        "draft",
-        "engine",
-        "jute",
-        "reads",
-        "replica",
-        "reply",
-        "request",
-        "scenarios",
-        "sessions",
-        "tree",
-        "watches",
-        "writes",
-    ],
-    &["connection", "faults", "outbox", "server", "state", "words"],
-);
-
-/// The files of FastLeaderElection that are not pure.
-const FLE_IMPURE: &[&str] = &["inspect.rs", "inspect/question.rs", "inspect/resolve.rs"];
 
 /// What the pure parts must not name: tasks, clocks, sockets, threads, randomness without a seed.
 const IMPURE: &[&str] = &[
@@ -121,49 +94,6 @@ fn the_simulation_is_pure() {
             names_none_of(&["std::time::Instant", "Instant::now", "std::net"], file, text);
         }
     }
-}
-
-#[test]
-fn the_embedded_server_s_engine_is_pure() {
-    let (pure, impure) = EMBEDDED;
-    let sources = sources();
-    let mut seen = Vec::new();
-    for (file, text) in &sources["embedded"] {
-        let module = file.file_stem().unwrap().to_str().unwrap();
-        if pure.contains(&module) {
-            names_none_of(IMPURE, file, text);
-            assert!(!text.contains("use super::{"), "{}: one `use` for each module, please", file.display());
-            for other in impure {
-                let (near, far) = (format!("super::{other}"), format!("embedded::{other}"));
-                names_none_of(&[&near, &far], file, text);
-            }
-        } else if module != "mod" {
-            assert!(impure.contains(&module), "{module} is new: say in this test whether it is pure");
-        }
-        seen.push(module);
-    }
-    for module in pure.iter().chain(impure) {
-        assert!(seen.contains(module), "{module} is gone");
-    }
-}
-
-#[test]
-fn fast_leader_election_is_pure_except_for_the_inspector() {
-    let sources = sources();
-    let mut impure = BTreeSet::new();
-    for (file, text) in &sources["fle"] {
-        let below = file.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/fle")).unwrap();
-        if FLE_IMPURE.iter().any(|module| below == Path::new(module)) {
-            impure.insert(below);
-            continue;
-        }
-        names_none_of(IMPURE, file, text);
-        // The whole directory is the inspector's; who elects knows nothing of it.
-        if !below.starts_with("inspect") && below != Path::new("mod.rs") {
-            names_none_of(&["inspect"], file, text);
-        }
-    }
-    assert_eq!(impure.len(), FLE_IMPURE.len(), "one is gone: {impure:?} are left");
 }
 
 fn names_none_of(names: &[&str], file: &Path, text: &str) {

@@ -29,7 +29,7 @@ use clap::Parser;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use zookeeper_election::BoxError;
-use zookeeper_election::embedded::Server;
+use zookeeper_embedded::Server;
 
 use self::contender::{Contender, Event, Report, State};
 use self::picture::Picture;

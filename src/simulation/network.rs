@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::settings::SERVERS;
 use super::time::Instant;
 use super::traps::{Moment, Trap, Traps};
-use crate::embedded::replica::{Body, Code, ConnectionId, Event, Request};
-use crate::types::SessionId;
+use zookeeper_embedded::SessionId;
+use zookeeper_embedded::replica::{Body, Code, ConnectionId, Event, Request};
 
 /// What clients send.
 #[derive(Debug)]

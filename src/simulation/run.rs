@@ -13,7 +13,7 @@ use super::stage::{Happening, Stage, note};
 use super::time::{Agenda, Instant};
 use super::transcript::Transcript;
 use super::traps::{Errand, Moment, Trap};
-use crate::embedded::replica::ConnectionId;
+use zookeeper_embedded::replica::ConnectionId;
 
 /// Everything there is.
 pub(super) struct World {

@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::time::{Agenda, Instant};
 use super::transcript::Transcript;
 use super::traps::{Exile, Lost, Moment, Trap};
-use crate::embedded::replica::ConnectionId;
+use zookeeper_embedded::replica::ConnectionId;
 
 /// Something that is going to happen.
 #[derive(Debug)]

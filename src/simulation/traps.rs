@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::time::Instant;
-use crate::embedded::replica::{Action, Body, Code, Request, Write};
+use zookeeper_embedded::replica::{Action, Body, Code, Request, Write};
 
 /// A mishap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use zookeeper_election::zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission, SessionState};
-use zookeeper_election::{Error, Mode, Session, Standing, embedded};
+use zookeeper_election::{Error, Mode, Session, Standing};
 
 use crate::deposed::Servers;
 use crate::doors::Doors;
@@ -24,7 +24,7 @@ fn anyone(permission: Permission) -> [Acl; 1] {
 /// for a while. The znode stands, nobody removes it, and `withdraw` says Ok.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_withdrawal_after_a_look_that_was_refused_says_what_is_true() {
-    let server = embedded::Server::start().await.unwrap();
+    let server = zookeeper_embedded::Server::start().await.unwrap();
     let path: &'static str = unique_path("refused-look").leak();
     let operator = Operator::connect(&server.connect_string()).await;
     operator.create(path).await;
@@ -52,7 +52,7 @@ async fn a_withdrawal_after_a_look_that_was_refused_says_what_is_true() {
 /// before the answer is there: nobody removes it any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forgotten_znode_is_not_forgotten_twice() {
-    let server = embedded::Server::start().await.unwrap();
+    let server = zookeeper_embedded::Server::start().await.unwrap();
     let path: &'static str = unique_path("forgotten").leak();
     let operator = Operator::connect(&server.connect_string()).await;
     operator.create(path).await;
@@ -90,7 +90,7 @@ async fn a_forgotten_znode_is_not_forgotten_twice() {
 /// A container, or a znode with a time to live, that has a contender's name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_container_with_a_contender_s_name_is_not_waited_for_in_silence() {
-    let server = embedded::Server::start().await.unwrap();
+    let server = zookeeper_embedded::Server::start().await.unwrap();
     let operator = Operator::connect(&server.connect_string()).await;
     for mode in [Mode::Sequential, Mode::Master] {
         let path = unique_path("container");
@@ -107,7 +107,7 @@ async fn a_container_with_a_contender_s_name_is_not_waited_for_in_silence() {
 /// The client of the application gives its session up by itself, and the server keeps it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_the_client_gave_up_may_keep_its_znode() {
-    let server = embedded::Server::start().await.unwrap();
+    let server = zookeeper_embedded::Server::start().await.unwrap();
     let path = unique_path("given-up");
     let b = connect(&server.connect_string()).await;
     let leader = b.election(&path).identity("B").build().unwrap();
@@ -174,7 +174,7 @@ fn a_deposed_server_s_word_about_a_session_is_not_the_last() {
 #[tokio::test]
 async fn closing_in_the_moment_of_a_reconnection_leaves_no_znode() {
     const TIMEOUT: Duration = Duration::from_secs(2);
-    let server = embedded::Server::start().await.unwrap();
+    let server = zookeeper_embedded::Server::start().await.unwrap();
     let path = unique_path("closing");
     let operator = Operator::connect(&server.connect_string()).await;
     operator.create(&path).await;

@@ -2,8 +2,6 @@
 //! kazoo (Python) and Curator (Java). The same is asked of a ZooKeeper server, so that what is asserted is
 //! how ZooKeeper behaves.
 
-use zookeeper_election::embedded;
-
 mod curator;
 mod kazoo;
 mod program;
@@ -50,7 +48,7 @@ async fn on_zookeeper(client: impl AsyncFnOnce(&str)) {
 }
 
 async fn on_the_embedded_server(client: impl AsyncFnOnce(&str)) {
-    let server = embedded::Server::start().await.expect("a port of 127.0.0.1");
+    let server = zookeeper_embedded::Server::start().await.expect("a port of 127.0.0.1");
     client(&server.connect_string()).await;
     server.shutdown().await;
 }

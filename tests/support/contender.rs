@@ -1,19 +1,14 @@
 //! Contenders: in the test's own process, and as processes of the `contender` example.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use testkit::{PATIENCE, eventually, example};
 use tokio::task::JoinHandle;
 use zookeeper_election::{Election, Error, FencingToken, Leadership, Lost, Mode, Session, Standing};
-
-use super::eventually;
-
-/// How long a test waits for what must happen, on a machine that does other things as well.
-pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The session timeout of tests that wait for an expiry; four ticks of the test's servers.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
@@ -182,13 +177,4 @@ impl Drop for ContenderProcess {
 pub fn token_in(line: &str) -> FencingToken {
     let hex = line.rsplit("0x").next().expect("a token");
     FencingToken::from_zxid(i64::from_str_radix(hex, 16).expect("a token in hexadecimal"))
-}
-
-/// The path of an example's program, beside the test's own.
-pub fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test's path");
-    let directory = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>");
-    let program = directory.join("examples").join(name);
-    assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
-    program
 }

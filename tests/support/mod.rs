@@ -1,64 +1,11 @@
-//! What the integration tests share: ZooKeeper on loopback, real and embedded, a proxy that breaks connections, and
-//! networks of namespaces that lose packets.
+//! What the tests of elections share: contenders, and what the tests of the whole workspace share.
 
 // Each test binary includes this module and uses only a part of it.
-#![allow(dead_code, unreachable_pub, unused_imports, unused_macros)]
-
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::time::Duration;
-
-use tokio::time::{sleep, timeout};
+#![allow(dead_code, unreachable_pub, unused_imports)]
 
 mod contender;
-mod control;
-mod ensemble;
-mod frames;
-pub mod handmade;
-pub mod install;
-mod link;
-mod member;
-pub mod namespace;
-pub mod network;
-pub mod ports;
-pub mod process;
-mod proxy;
-mod server;
-mod zookeeper;
 
 pub use contender::{
-    Contender, ContenderProcess, PATIENCE, SESSION_TIMEOUT, connect, example, identities, lost, queue,
-    token_in,
+    Contender, ContenderProcess, SESSION_TIMEOUT, connect, identities, lost, queue, token_in,
 };
-pub use ensemble::{Ensemble, EnsembleBuilder};
-pub use frames::OpCode;
-pub use proxy::{Direction, Fault, How, On, Proxy, When};
-pub use server::{Mode, Server};
-pub use zookeeper::ZooKeeper;
-pub(crate) use zookeeper::on_both_servers;
-
-/// Polls `check` every 20 ms until it returns a value; panics, naming `what`, when it has not within `limit`.
-pub async fn eventually<T>(what: &str, limit: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> T {
-    let polling = async {
-        loop {
-            if let Some(value) = check().await {
-                return value;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    match timeout(limit, polling).await {
-        Ok(value) => value,
-        Err(_) => panic!("not within {limit:?}: {what}"),
-    }
-}
-
-/// A node path that no other test uses: `/test/<test>-<random>`.
-pub fn unique_path(test: &str) -> String {
-    format!("/test/{test}-{:016x}", random())
-}
-
-/// A random number, from the seed of the standard library's hash maps.
-pub fn random() -> u64 {
-    RandomState::new().hash_one(())
-}
+pub use testkit::*;

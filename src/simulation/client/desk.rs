@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::super::mutation::Mutation;
 use super::znodes::Claims;
-use crate::embedded::replica::{Body, Code, Request};
 use crate::error::Failure;
 use crate::lease::{DEFAULT_MARGIN, Evidence, Lease, Terms};
 use crate::types::{SessionId, Timestamp};
+use zookeeper_embedded::replica::{Body, Code, Request};
 
 /// A request's number.
 pub(super) type Slot = u64;

@@ -16,10 +16,10 @@ use super::heart::Heart;
 use super::requests::Contest;
 use super::session::{Notice, Session};
 use super::znodes::Counter;
-use crate::embedded::replica::ConnectionId;
 use crate::lease::DEFAULT_MARGIN;
 use crate::machine::{Plan, naming};
 use crate::types::{Mode, SessionId};
+use zookeeper_embedded::replica::ConnectionId;
 
 pub(in super::super) struct Process {
     number: usize,

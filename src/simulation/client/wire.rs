@@ -2,13 +2,13 @@
 
 use super::super::mutation::Mutation;
 use super::desk::{Desk, WatchId};
-use crate::embedded::replica::Request as Wire;
-use crate::embedded::replica::{
-    Action, Body, Code, CreateAnswer, Outcome as Part, Stat, Write, anyone, create,
-};
 use crate::error::Failure;
 use crate::lease::Lease;
 use crate::types::{FencingToken, Origin, SessionId, Timestamp};
+use zookeeper_embedded::replica::Request as Wire;
+use zookeeper_embedded::replica::{
+    Action, Body, Code, CreateAnswer, Outcome as Part, Stat, Write, anyone, create,
+};
 
 /// A look at a znode that has left a watch.
 pub(super) type Glance = (Origin, WatchId);

@@ -9,11 +9,11 @@ use futures_util::future::{join as both, try_join_all};
 use super::super::mutation::Mutation;
 use super::desk::Desk;
 use super::wire::{Aborted, Glance, check, creation, deletion, setting};
-use crate::embedded::replica::{Code, Outcome as Part, Write, create};
 use crate::error::Failure;
 use crate::lease::Lease;
 use crate::path::split;
 use crate::types::{FencingToken, Node, Origin};
+use zookeeper_embedded::replica::{Code, Outcome as Part, Write, create};
 
 /// How often a removal is bound anew.
 const BINDINGS: usize = 4;

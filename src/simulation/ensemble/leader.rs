@@ -9,8 +9,9 @@ use super::super::stage::{Stage, note};
 use super::super::time::Instant;
 use super::tracker::Tracker;
 use super::{Ensemble, Entry, Message, Origin, Petition, Role, Wish, Word, majority};
-use crate::embedded::replica::{Action, Body, Replica, Transaction, Write};
-use crate::types::{FencingToken, SessionId};
+use crate::types::{self, FencingToken};
+use zookeeper_embedded::SessionId;
+use zookeeper_embedded::replica::{Action, Body, Replica, Transaction, Write};
 
 pub(super) struct Leading {
     pub(super) members: [Option<Member>; SERVERS],
@@ -179,8 +180,8 @@ impl Ensemble {
     }
 
     /// When a session expires, if there is a leader server that commits that, and it hears no more of it.
-    pub(in super::super) fn expires(&self, session: SessionId) -> Option<Instant> {
-        self.servers[self.leader()?].leading()?.tracker.expires(session)
+    pub(in super::super) fn expires(&self, session: types::SessionId) -> Option<Instant> {
+        self.servers[self.leader()?].leading()?.tracker.expires(SessionId::from_raw(session.raw()))
     }
 
     /// The next instant at which a session expires.
@@ -228,8 +229,10 @@ pub(super) fn deletions(replica: &Replica, transaction: &Transaction) -> Vec<Del
     let deletion = |write: &Write| {
         let path = write.path.clone()?;
         let stat = replica.stat(&path)?;
-        let (token, owner) = (FencingToken::from_zxid(stat.czxid), SessionId::from_raw(stat.ephemeral_owner));
-        Some(Deletion { path, token, owner, by: session_of(transaction) })
+        let (token, owner) =
+            (FencingToken::from_zxid(stat.czxid), types::SessionId::from_raw(stat.ephemeral_owner));
+        let by = types::SessionId::from_raw(session_of(transaction).raw());
+        Some(Deletion { path, token, owner, by })
     };
     deleting.filter_map(deletion).collect()
 }

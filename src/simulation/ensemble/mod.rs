@@ -47,8 +47,8 @@ use super::network::{Down, Up};
 use super::settings::{LATEST_PING, SERVERS};
 use super::stage::{Happening, Stage, note};
 use super::time::Instant;
-use crate::embedded::replica::{Body, Code, ConnectionId, Replica, Transaction};
-use crate::types::SessionId;
+use zookeeper_embedded::SessionId;
+use zookeeper_embedded::replica::{Body, Code, ConnectionId, Replica, Transaction};
 
 /// The session of those who change the tree from outside. It never expires.
 pub(super) const OPERATOR: SessionId = SessionId::from_raw(-1);

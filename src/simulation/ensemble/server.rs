@@ -11,8 +11,8 @@ use super::super::time::Instant;
 use super::leader::Leading;
 use super::standstill::Sockets;
 use super::{Entry, Following, Origin, Outcome, Petition, Role, Wish};
-use crate::embedded::replica::{Action, Body, ConnectionId, Replica, Request, Told, Transaction};
-use crate::types::SessionId;
+use zookeeper_embedded::SessionId;
+use zookeeper_embedded::replica::{Action, Body, ConnectionId, Replica, Request, Told, Transaction};
 
 pub(super) struct Server {
     pub(super) running: bool,

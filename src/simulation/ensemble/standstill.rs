@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::super::network::{Down, Up};
 use super::super::stage::{Happening, Stage, note};
 use super::{Ensemble, Message, Role, Word};
-use crate::embedded::replica::ConnectionId;
+use zookeeper_embedded::replica::ConnectionId;
 
 /// What a server has to read.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::time::Instant;
-use crate::types::SessionId;
+use zookeeper_embedded::SessionId;
 
 pub(super) struct Tracker {
     /// Sessions expire at the end of a tick, unless they do at the earliest legal moment.

@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::time::Instant;
-use crate::embedded::replica::{ConnectionId, Transaction};
-use crate::types::SessionId;
+use zookeeper_embedded::SessionId;
+use zookeeper_embedded::replica::{ConnectionId, Transaction};
 
 /// A transaction in the servers' logs.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use super::super::ensemble::OPERATOR;
 use super::super::run::World;
 use super::super::settings::path_of;
 use super::super::stage::note;
-use crate::embedded::replica::{Action, Transaction, Write};
 use crate::path::join;
 use crate::types::Mode;
+use zookeeper_embedded::replica::{Action, Transaction, Write};
 
 impl World {
     /// An operator deletes the znode of a contender, or everything that belongs to an election.

@@ -57,7 +57,7 @@ impl OwnZnodes {
 
     pub(super) fn deleted(&mut self, deletion: &Deletion, now: Instant) -> Result<Whose, String> {
         let Deletion { path, token, owner, by } = deletion;
-        if *by == OPERATOR {
+        if by.raw() == OPERATOR.raw() {
             self.by_others.insert(*token, now);
             return Ok(Whose::Other);
         }

@@ -2,10 +2,10 @@
 
 use super::super::desk::Slot;
 use super::{Line, Session};
-use crate::embedded::replica::Request;
 use crate::simulation::network::Up;
 use crate::simulation::stage::Stage;
 use crate::types::Timestamp;
+use zookeeper_embedded::replica::Request;
 
 /// Somebody waits for an answer, unless it is overdue.
 pub(super) struct Call {

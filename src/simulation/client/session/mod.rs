@@ -21,9 +21,9 @@ use super::super::stage::{Stage, note};
 use super::desk::{Desk, Slot, WatchId};
 use super::wire::check;
 use super::znodes::Claims;
-use crate::embedded::replica::{Body, ConnectionId, EventKind, Request, SetWatches};
 use crate::lease::Evidence;
 use crate::types::{SessionId, Timestamp};
+use zookeeper_embedded::replica::{Body, ConnectionId, EventKind, Request, SetWatches};
 
 /// What the contenders of the process hear.
 #[derive(Debug)]
@@ -185,6 +185,7 @@ impl Session {
         // Whoever takes a session up asks for no more than the ensemble has given.
         let least = session.is_some() && !self.desk.errs(Mutation::NewestTimeout);
         let timeout = if least { self.wish.min(self.least_timeout) } else { self.wish };
+        let session = session.map(|session| zookeeper_embedded::SessionId::from_raw(session.raw()));
         stage.send_up(connection, Up::Connect { session, seen, timeout });
         self.line = Line::Trying { connection, began: now, until: now + self.timeout / 4 };
     }
@@ -253,7 +254,7 @@ impl Session {
                 if let Line::Trying { began, .. } = self.line {
                     self.line = Line::Open { connection, heard: now };
                     self.timeout = timeout;
-                    self.on_session(stage, session, began);
+                    self.on_session(stage, SessionId::from_raw(session.raw()), began);
                 }
             }
             Down::Expired => self.on_expired(stage),

@@ -7,7 +7,7 @@ use super::super::super::run::World;
 use super::super::super::settings::SERVERS;
 use super::super::super::stage::{Happening, note};
 use super::super::super::traps::{Exile, Lost, Trap};
-use crate::embedded::replica::ConnectionId;
+use zookeeper_embedded::replica::ConnectionId;
 
 impl World {
     /// The leader server is cut off in the instant in which the others restart, and goes on taking itself for the leader.

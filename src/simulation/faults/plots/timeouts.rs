@@ -5,7 +5,7 @@ use super::super::super::run::World;
 use super::super::super::settings::SERVERS;
 use super::super::super::stage::{Happening, note};
 use super::super::super::traps::Trap;
-use crate::embedded::replica::ConnectionId;
+use zookeeper_embedded::replica::ConnectionId;
 
 impl World {
     /// A session moves, and perhaps to a new client; after its next proof the leader server dies, and the session has the

@@ -1,0 +1,267 @@
+//! What happens in an ensemble, in plain words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::time::Duration;
+
+use zookeeper_fle::simulator::{By, Effect, Happening, Network, Simulation, What};
+use zookeeper_fle::{
+    Elector, Epoch, History, Notification, Quorum, Round, ServerId, ServerState, Vote, Zxid,
+};
+
+use crate::table::Table;
+
+/// Runs an ensemble and tells what happens.
+pub(crate) struct Teller {
+    pub(crate) ensemble: Simulation,
+    text: String,
+    table: Table,
+    /// How much has been told.
+    told: usize,
+    /// What each server voted for in which round when last told of, and whether it saw a quorum.
+    known: BTreeMap<ServerId, Known>,
+    /// Of which servers it has been told that they repeat their votes, since they began to look.
+    repeats: BTreeSet<ServerId>,
+}
+
+/// What was last told of a server's election.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    proposal: Option<Vote>,
+    round: Option<Round>,
+    saw_quorum: bool,
+}
+
+impl Teller {
+    /// An ensemble of this many servers, none of which runs. Every message takes 10 ms, or what the seed makes of it.
+    pub(crate) fn new(servers: i64, seed: Option<u64>) -> Self {
+        let milliseconds = if seed.is_some() { 1..=30 } else { 10..=10 };
+        let (shortest, longest) = (*milliseconds.start(), *milliseconds.end());
+        let delay = Duration::from_millis(shortest)..=Duration::from_millis(longest);
+        let quorum = Quorum::majority((1..=servers).map(ServerId));
+        let network = Network { delay, ..Network::default() };
+        Self {
+            ensemble: Simulation::new(quorum, seed.unwrap_or(0)).with_network(network),
+            text: String::new(),
+            table: Table::default(),
+            told: 0,
+            known: BTreeMap::new(),
+            repeats: BTreeSet::new(),
+        }
+    }
+
+    /// Says something between the events.
+    pub(crate) fn say(&mut self, text: &str) {
+        let _ = writeln!(self.text, "\n  {text}\n");
+    }
+
+    pub(crate) fn start(&mut self, ids: impl IntoIterator<Item = i64>) {
+        ids.into_iter().for_each(|id| self.ensemble.start(ServerId(id)));
+        self.run_for(Duration::ZERO);
+    }
+
+    pub(crate) fn crash(&mut self, id: i64) {
+        self.ensemble.crash(ServerId(id));
+        self.run_for(Duration::ZERO);
+    }
+
+    /// Lets time pass, and tells what happens.
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let end = self.ensemble.now() + time;
+        loop {
+            let (left, told) = (end - self.ensemble.now(), self.told);
+            if !self.ensemble.run_until(left, |it| it.happenings().len() > told) {
+                return;
+            }
+            // All of one moment is told together.
+            self.ensemble.run_for(Duration::ZERO);
+            self.tell_moment();
+        }
+    }
+
+    /// The story, with its tables.
+    pub(crate) fn end(self) -> String {
+        format!("{}\n{}", self.text, self.table.render())
+    }
+
+    fn tell_moment(&mut self) {
+        let happenings = self.ensemble.happenings()[self.told..].to_vec();
+        self.told += happenings.len();
+        let mut of: BTreeMap<ServerId, Vec<&What>> = BTreeMap::new();
+        for Happening { server, what, .. } in &happenings {
+            of.entry(*server).or_default().push(what);
+        }
+        let now = self.ensemble.now().as_millis();
+        for (server, whats) in of {
+            let sentences = self.sentences(server, &whats);
+            if !sentences.is_empty() {
+                self.write(&format!("{now:>8} ms  Server {server} {}", sentences.join(" ")));
+            }
+        }
+        happenings.iter().for_each(|it| self.table.take(it));
+    }
+
+    /// Adds a line, broken where it gets too long.
+    fn write(&mut self, line: &str) {
+        let mut width = 0;
+        for word in line.split_inclusive(' ') {
+            if width + word.trim_end().len() > 110 {
+                self.text.truncate(self.text.trim_end().len());
+                self.text.push_str("\n             ");
+                width = 13;
+            }
+            self.text.push_str(word);
+            width += word.len();
+        }
+        self.text.push('\n');
+    }
+
+    /// What a server has done in a moment: the first sentence goes on after its name.
+    fn sentences(&mut self, server: ServerId, whats: &[&What]) -> Vec<String> {
+        let Known { mut proposal, saw_quorum, .. } = self.known.get(&server).copied().unwrap_or_default();
+        let (mut sentences, mut no_better) = (Vec::new(), Vec::new());
+        for what in whats {
+            if let What::Hears { from, notification, effect: Effect::NotBetter | Effect::TooLate } = what {
+                no_better.push(format!("{from} for {}", notification.vote.leader));
+                continue;
+            }
+            if let Some(sentence) = self.sentence(server, what, &mut proposal) {
+                sentences.push(sentence);
+            }
+        }
+        if !no_better.is_empty() {
+            sentences.push(format!("hears {}.", listed(&no_better)));
+        }
+        let elector = self.ensemble.server(server).and_then(|it| it.elector());
+        let sees_quorum = elector.is_some_and(Elector::is_finalizing);
+        if let (Some(elector), true, false) = (elector, sees_quorum, saw_quorum) {
+            sentences.push(quorum(elector));
+        }
+        let round = elector.map(Elector::round);
+        let proposal = elector.and_then(Elector::proposal);
+        self.known.insert(server, Known { proposal, round, saw_quorum: sees_quorum });
+        let mut said = BTreeSet::new();
+        sentences.retain(|it| said.insert(it.clone()));
+        // "It" from the second on; the first stands after the name.
+        for sentence in sentences.iter_mut().skip(1).filter(|it| it.starts_with(char::is_lowercase)) {
+            *sentence = format!("It {sentence}");
+        }
+        sentences
+    }
+
+    fn sentence(&mut self, server: ServerId, what: &What, proposal: &mut Option<Vote>) -> Option<String> {
+        let sentence = match what {
+            What::Started(history) => format!("starts {}.", with(*history)),
+            What::Crashed => "crashes.".into(),
+            What::Looks { round, vote } => {
+                *proposal = Some(*vote);
+                self.repeats.remove(&server);
+                format!("begins round {round} and votes for itself.")
+            }
+            What::Says(_) | What::Connects => return self.repetition(server, what),
+            What::Hears { from, notification, effect } => {
+                let sentence =
+                    hears(*from, notification, *effect, *proposal, self.ensemble.server(server)?.elector()?);
+                if *effect == Effect::Adopted {
+                    *proposal = Some(notification.vote);
+                }
+                sentence?
+            }
+            What::Decided { decision, by: By::Votes } if decision.state == ServerState::Leading => {
+                "has heard nothing better: it leads.".into()
+            }
+            What::Decided { decision, by: By::Votes } => {
+                format!("has heard nothing better: it follows {}.", decision.vote.leader)
+            }
+            What::Established { epoch } => format!("has a quorum of followers: epoch {epoch} begins."),
+            What::Refused { by } => format!("gives up: {by} knows more."),
+            What::LeaderLost { leader } => format!("has lost its leader {leader}."),
+            What::FollowersLost => "gives up: no quorum follows it.".into(),
+            _ => return None,
+        };
+        Some(sentence)
+    }
+
+    /// A vote that is said once more, the first time.
+    fn repetition(&mut self, server: ServerId, what: &What) -> Option<String> {
+        let known = self.known.get(&server)?;
+        let again = match what {
+            What::Says(said) => known.proposal == Some(said.vote) && known.round == Some(said.round),
+            _ => true,
+        };
+        let first = again && self.repeats.insert(server);
+        first.then(|| "has heard nobody for a while: it tries again, and less and less often.".into())
+    }
+}
+
+fn hears(
+    from: ServerId,
+    heard: &Notification,
+    effect: Effect,
+    proposal: Option<Vote>,
+    after: &Elector,
+) -> Option<String> {
+    let Notification { vote, round, state, .. } = heard;
+    let leader = vote.leader;
+    let does = if *state == ServerState::Leading { "leads".into() } else { format!("follows {leader}") };
+    Some(match effect {
+        Effect::Adopted => {
+            let reason =
+                proposal.map_or_else(String::new, |proposal| format!(": {}", better(*vote, proposal)));
+            format!("hears {from} vote for {leader}{reason}. It votes for {leader} too.")
+        }
+        Effect::LaterRound => {
+            let own = after.proposal().map_or_else(|| "nobody".into(), |it| it.leader.to_string());
+            format!(
+                "hears that {from} is in round {round} already, with a vote for {leader}. It forgets its own round and all votes, \
+                 goes over, and votes for {own}."
+            )
+        }
+        Effect::EarlierRound => format!("hears that {from} is still in round {round}, and tells it better."),
+        Effect::Noted => format!("learns that {from} {does} already."),
+        Effect::Joined => {
+            format!("learns that {from} {does} already, as a quorum does: it follows {leader} at once.")
+        }
+        Effect::Answered => {
+            let current = after.current().leader;
+            let own = if current == after.id() { "it leads".into() } else { format!("it follows {current}") };
+            format!("hears {from} look for a leader, and answers that {own}.")
+        }
+        _ => return None,
+    })
+}
+
+fn quorum(elector: &Elector) -> String {
+    let Some(proposal) = elector.proposal() else { return String::new() };
+    let voters = elector.votes().filter(|(_, vote)| *vote == proposal);
+    let voters: Vec<String> = voters.map(|(id, _)| id.to_string()).collect();
+    format!("{} want {}: a quorum. It waits 200 ms for a better vote.", listed(&voters), proposal.leader)
+}
+
+/// Why a vote wins over another.
+fn better(vote: Vote, over: Vote) -> String {
+    if vote.epoch != over.epoch {
+        format!("a later epoch, {} against {}", vote.epoch, over.epoch)
+    } else if vote.zxid != over.zxid {
+        format!("a later transaction, {} against {}", vote.zxid, over.zxid)
+    } else {
+        "as good a history, and the greater id".into()
+    }
+}
+
+fn with(History { epoch, zxid }: History) -> String {
+    if (epoch, zxid) == (Epoch(0), Zxid(0)) {
+        "without any history".into()
+    } else {
+        format!("with epoch {epoch} and transaction {zxid}")
+    }
+}
+
+/// `1, 2 and 3`.
+fn listed(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
