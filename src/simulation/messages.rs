@@ -1,70 +1,74 @@
-//! What servers write into their logs, and what they tell each other.
+//! The log entries of servers, and the messages that servers send to each other.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::time::Instant;
+use super::time::Instant;
 use zookeeper_embedded::SessionId;
 use zookeeper_embedded::replica::{ConnectionId, Transaction};
 
 /// A transaction in the servers' logs.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct LogEntry {
     pub(super) at: Instant,
-    pub(super) origin: Option<Origin>,
+    pub(super) reply_to: Option<ReplyTo>,
     pub(super) transaction: Transaction,
 }
 
-/// Whom to answer.
+/// The request that a reply belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
+pub(super) struct ReplyTo {
     pub(super) server: usize,
     pub(super) connection: ConnectionId,
     pub(super) xid: i32,
 }
 
-/// Something that only the leader server can do.
+/// A request that only the leader server can execute.
 #[derive(Debug)]
-pub(super) struct Petition {
-    pub(super) origin: Origin,
-    pub(super) wish: Wish,
+pub(super) struct ForwardedRequest {
+    pub(super) reply_to: ReplyTo,
+    pub(super) operation: Operation,
 }
 
 #[derive(Debug)]
-pub(super) enum Wish {
-    /// Open a session with this timeout.
+pub(super) enum Operation {
+    /// Creates a session with this timeout.
     Open(Duration),
-    /// Take a session up, with this timeout from now on.
-    Resume(SessionId, Duration),
+    /// Reattaches a session, with this timeout from now on.
+    Revalidate(SessionId, Duration),
     Transact(Transaction),
     Sync,
 }
 
-/// What servers tell each other, in a certain term.
+/// A message between the leader server and a follower. A term is the time for which a follower follows a leader
+/// without interruption; messages of an earlier term are ignored.
 #[derive(Debug)]
-pub(in super::super) struct Message {
+pub(super) struct Message {
     pub(super) term: u64,
-    pub(super) body: Word,
+    pub(super) body: MessageBody,
 }
 
 #[derive(Debug)]
-pub(super) enum Word {
+pub(super) enum MessageBody {
     // To the leader.
-    Petition(Petition),
-    /// The sessions that a server has heard of, with the timeouts of the connections.
-    Heard(Vec<(SessionId, Duration)>),
+    Forward(ForwardedRequest),
+    /// The sessions whose clients have sent something since the last ping, with the timeouts of their connections.
+    PingReply(Vec<(SessionId, Duration)>),
+    /// The follower's log has this length.
     Ack(usize),
     // From the leader.
     Ping,
-    Propose(Rc<Entry>),
+    Propose(Rc<LogEntry>),
+    /// The log is committed up to this length.
     Commit(usize),
-    Resumed {
-        origin: Origin,
+    Revalidated {
+        reply_to: ReplyTo,
         session: SessionId,
         valid: bool,
     },
-    Synced(Origin),
-    /// The session is used over another server: this connection is to be closed.
-    Moved(Origin),
+    Synced(ReplyTo),
+    /// The session has moved to another server, so this connection is to be closed.
+    Moved(ReplyTo),
+    /// The leader no longer counts the receiver as its follower.
     Dropped,
 }

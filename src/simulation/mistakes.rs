@@ -1,11 +1,11 @@
-//! Mistakes that the library does not make, for proving that the simulation would notice.
+//! Mistakes (mutations) that the shipped code does not make: they show that the invariants notice.
 //!
 //! Each is made where the simulated client and the driver of a contender meet the library's own code, which is left as it
 //! is.
 
 /// A mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mutation {
+pub(super) enum Mistake {
     /// A proof is good for a session timeout from when it was sent.
     WholeTimeout,
     /// A lease lasts until the session can expire, to the moment.
@@ -57,36 +57,37 @@ pub(super) enum Mutation {
     OwnNumbers,
 }
 
-impl Mutation {
+impl Mistake {
     /// Mistakes that no seed has shown so far: other conditions make up for each. `SIMULATION_MISTAKE` runs them, too.
     ///
     /// Without a flush a client that takes over may look at a server that lags. What it decides then is bound by the
     /// counter, by names that are given out once, and by tombstones, and own znodes that seem to be gone are removed.
     pub(super) const UNNOTICED: [Self; 1] = [Self::NoFlush];
 
-    pub(super) const ALL: [Self; 23] = [
-        Self::WholeTimeout,
-        Self::NoMargin,
-        Self::NoRelay,
-        Self::CountedFromTheAnswer,
-        Self::NoEvidence,
-        Self::EndlessLease,
-        Self::NoFirstProof,
-        Self::ProofByReading,
-        Self::ProofBySync,
-        Self::NoOwnerCheck,
-        Self::NoTombstone,
-        Self::NoSearch,
-        Self::RemovesUnseen,
-        Self::UnboundRemoval,
-        Self::NoClosingWindow,
-        Self::OlderConnectionCounts,
-        Self::NewestTimeout,
-        Self::NotShortened,
-        Self::NoOwnWatch,
-        Self::LeadsWithoutLooking,
-        Self::WatchesTheFirst,
-        Self::BeatsTooOften,
-        Self::OwnNumbers,
+    /// The lowest seed that notices each mistake.
+    pub(super) const NOTICED_AT: [(Self, u64); 23] = [
+        (Self::WholeTimeout, 1),
+        (Self::NoMargin, 2693),
+        (Self::NoRelay, 10821),
+        (Self::CountedFromTheAnswer, 0),
+        (Self::NoEvidence, 0),
+        (Self::EndlessLease, 0),
+        (Self::NoFirstProof, 0),
+        (Self::ProofByReading, 0),
+        (Self::ProofBySync, 0),
+        (Self::NoOwnerCheck, 0),
+        (Self::NoTombstone, 706),
+        (Self::NoSearch, 0),
+        (Self::RemovesUnseen, 0),
+        (Self::UnboundRemoval, 0),
+        (Self::NoClosingWindow, 0),
+        (Self::OlderConnectionCounts, 0),
+        (Self::NewestTimeout, 0),
+        (Self::NotShortened, 0),
+        (Self::NoOwnWatch, 0),
+        (Self::LeadsWithoutLooking, 0),
+        (Self::WatchesTheFirst, 0),
+        (Self::BeatsTooOften, 0),
+        (Self::OwnNumbers, 0),
     ];
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::settings::SERVERS;
 use super::time::Instant;
-use super::traps::{Moment, Trap, Traps};
+use super::triggers::{ArmedFaults, Trigger, TriggeredFault};
 use zookeeper_embedded::SessionId;
 use zookeeper_embedded::replica::{Body, Code, ConnectionId, Event, Request};
 
@@ -58,7 +58,7 @@ pub(super) struct Network {
     lost_until: Vec<Instant>,
     /// Until when the servers refuse the connections of each process.
     refused_until: Vec<[Instant; SERVERS]>,
-    traps: Vec<Traps>,
+    armed: Vec<ArmedFaults>,
 }
 
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Network {
             blocked_until: vec![[[Instant::ZERO; 2]; SERVERS]; processes],
             lost_until: vec![Instant::ZERO; processes],
             refused_until: vec![[Instant::ZERO; SERVERS]; processes],
-            traps: (0..processes).map(|_| Traps::default()).collect(),
+            armed: (0..processes).map(|_| ArmedFaults::default()).collect(),
         }
     }
 
@@ -149,7 +149,7 @@ impl Network {
         *blocked = until.max(*blocked);
     }
 
-    /// Lets pass what is sent from now on.
+    /// Unblocks a path for packets sent from now on.
     pub(super) fn unblock(&mut self, process: usize, server: usize, direction: usize, now: Instant) {
         self.blocked_until[process][server][direction] = now;
     }
@@ -175,14 +175,14 @@ impl Network {
             .is_some_and(|connection| !std::mem::replace(&mut connection.broken, true))
     }
 
-    /// Sets a trap.
-    pub(super) fn set_trap(&mut self, process: usize, trap: Trap) {
-        self.traps[process].set(trap);
+    /// Sets a fault.
+    pub(super) fn arm(&mut self, process: usize, fault: TriggeredFault) {
+        self.armed[process].set(fault);
     }
 
-    /// The trap that springs at this moment of the process's connection, if any.
-    pub(super) fn spring(&mut self, connection: ConnectionId, moment: Moment) -> Option<Trap> {
+    /// The fault that springs at this moment of the process's connection, if any.
+    pub(super) fn fire(&mut self, connection: ConnectionId, moment: Trigger) -> Option<TriggeredFault> {
         let process = self.connections.get(&connection).filter(|connection| !connection.broken)?.process;
-        self.traps[process].spring(moment)
+        self.armed[process].fire(moment)
     }
 }

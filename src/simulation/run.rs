@@ -1,23 +1,25 @@
-//! One run: the world, from its beginning to the verdict.
+//! One run, from its beginning to its result.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::client::Process;
 use super::ensemble::Ensemble;
-use super::invariants::{Referee, no_ghosts, somebody_leads};
-use super::mutation::Mutation;
+use super::event::Event;
+use super::invariants::reports::ProcessView;
+use super::invariants::{Checker, no_ghosts, somebody_leads};
+use super::mistakes::Mistake;
 use super::network::{Network, Up};
 use super::settings::Settings;
-use super::stage::{Happening, Stage, note};
-use super::time::{Agenda, Instant};
+use super::time::{EventQueue, Instant};
 use super::transcript::Transcript;
-use super::traps::{Errand, Moment, Trap};
+use super::triggers::{RequestKind, Trigger, TriggeredFault};
+use super::world::{World, trace};
 use zookeeper_embedded::replica::ConnectionId;
 
 /// Everything there is.
-pub(super) struct World {
-    pub(super) stage: Stage,
+pub(super) struct Run {
+    pub(super) world: World,
     pub(super) ensemble: Ensemble,
     pub(super) processes: Vec<Process>,
     /// Since when everything has been as it should be in the end.
@@ -27,7 +29,7 @@ pub(super) struct World {
 
 /// What a run has come to.
 #[derive(Debug, Default)]
-pub(super) struct Verdict {
+pub(super) struct RunResult {
     pub(super) violation: Option<String>,
     pub(super) leaderships: u32,
     /// How often a leader's znode was deleted and its successor led before its lease was over.
@@ -39,29 +41,29 @@ pub(super) struct Verdict {
     pub(super) transcript: Transcript,
 }
 
-/// Runs the world that a seed describes. The same seed makes the same run, whether the transcript is kept or not.
-pub(super) fn run(seed: u64, mutation: Option<Mutation>, transcript: Transcript) -> Verdict {
+/// Runs the run that a seed describes. The same seed makes the same run, whether the transcript is kept or not.
+pub(super) fn run(seed: u64, mistake: Option<Mistake>, transcript: Transcript) -> RunResult {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let settings = Settings::draw(&mut rng, mutation);
-    let mut world = World::new(settings, rng, transcript);
+    let settings = Settings::draw(&mut rng, mistake);
+    let mut run = Run::new(settings, rng, transcript);
     let (mut faults, mut steps) = (0, 0);
-    while !world.over {
+    while !run.over {
         steps += 1;
-        faults += u32::from(world.step());
+        faults += u32::from(run.step());
     }
-    let World { stage, .. } = world;
-    Verdict {
-        violation: stage.referee.violation().map(str::to_owned),
-        leaderships: stage.referee.leaderships(),
-        overlaps: stage.referee.overlaps(),
-        strays: stage.referee.strays(),
+    let Run { world, .. } = run;
+    RunResult {
+        violation: world.checker.violation().map(str::to_owned),
+        leaderships: world.checker.leaderships(),
+        overlaps: world.checker.overlaps(),
+        strays: world.checker.strays(),
         faults,
         steps,
-        transcript: stage.transcript,
+        transcript: world.transcript,
     }
 }
 
-impl Verdict {
+impl RunResult {
     pub(super) fn panicked() -> Self {
         Self { violation: Some("a panic, see above".into()), ..Self::default() }
     }
@@ -76,7 +78,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for RunResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { leaderships, overlaps, strays, faults, steps, .. } = self;
         write!(
@@ -87,28 +89,28 @@ impl fmt::Display for Verdict {
     }
 }
 
-impl World {
+impl Run {
     fn new(settings: Settings, rng: fastrand::Rng, transcript: Transcript) -> Self {
         let processes = settings.processes;
-        let mut stage = Stage {
+        let mut world = World {
             now: Instant::ZERO,
             calm: false,
-            agenda: Agenda::new(),
+            queue: EventQueue::new(),
             rng,
             network: Network::new(processes),
-            referee: Referee::default(),
+            checker: Checker::default(),
             transcript,
             settings,
         };
-        note!(stage, "{:?}", stage.settings);
-        let ensemble = Ensemble::new(&mut stage);
+        trace!(world, "{:?}", world.settings);
+        let ensemble = Ensemble::new(&mut world);
         let mut processes: Vec<Process> =
-            (0..processes).map(|number| Process::new(number, &mut stage)).collect();
-        processes.iter_mut().for_each(|process| process.start(&mut stage));
-        stage.later(Duration::ZERO, Happening::Fault);
+            (0..processes).map(|number| Process::new(number, &mut world)).collect();
+        processes.iter_mut().for_each(|process| process.start(&mut world));
+        world.schedule(Duration::ZERO, Event::Fault);
         // When the last one is well again.
-        stage.later(stage.settings.faults_until + Duration::from_millis(1), Happening::Inspect);
-        Self { stage, ensemble, processes, settled: None, over: false }
+        world.schedule(world.settings.faults_until + Duration::from_millis(1), Event::CheckSettled);
+        Self { world, ensemble, processes, settled: None, over: false }
     }
 
     /// Goes to the next instant at which something happens; returns whether it was a fault.
@@ -116,87 +118,87 @@ impl World {
         let waking =
             (0..self.processes.len()).filter_map(|it| Some((self.processes[it].wake_at()?, it))).min();
         let expiry = self.ensemble.deadline();
-        let next = self.stage.agenda.next_at();
+        let next = self.world.queue.next_at();
         let first = waking.map(|(at, _)| at).into_iter().chain(expiry).chain(next).min();
         let Some(first) = first else {
             unreachable!("servers tick for ever");
         };
-        self.stage.now = self.stage.now.max(first);
+        self.world.now = self.world.now.max(first);
         let mut fault = false;
         if next == Some(first) {
             fault = self.happen();
         } else if expiry == Some(first) {
-            self.ensemble.expire(&mut self.stage);
+            self.ensemble.expire(&mut self.world);
         } else if let Some((_, process)) = waking {
-            self.processes[process].tick(&mut self.stage);
+            self.processes[process].tick(&mut self.world);
         }
-        if self.stage.referee.wakes.is_any() {
+        if self.world.checker.wakeups.is_any() {
             let truth = self.ensemble.truth();
-            let verdict = self.stage.referee.wakes.count(|path| truth.stat(path).is_some());
-            self.stage.referee.judge(verdict);
+            let result = self.world.checker.wakeups.count(|path| truth.stat(path).is_some());
+            self.world.checker.record(result);
         }
-        self.over |= self.stage.referee.violation().is_some();
+        self.over |= self.world.checker.violation().is_some();
         fault
     }
 
     fn happen(&mut self) -> bool {
-        let Self { stage, ensemble, processes, .. } = self;
-        match stage.agenda.take() {
-            Some(Happening::AtServer(connection, packet)) => self.at_server(connection, packet),
-            Some(Happening::AtClient(connection, packet)) => {
+        let Self { world, ensemble, processes, .. } = self;
+        match world.queue.pop() {
+            Some(Event::PacketAtServer(connection, packet)) => self.at_server(connection, packet),
+            Some(Event::PacketAtClient(connection, packet)) => {
                 let closed = matches!(packet, super::network::Down::Closed);
-                if let Some(process) = stage.network.process(connection)
-                    && (closed || !stage.network.is_broken(connection))
+                if let Some(process) = world.network.process(connection)
+                    && (closed || !world.network.is_broken(connection))
                 {
-                    processes[process].receive(stage, connection, packet);
+                    processes[process].receive(world, connection, packet);
                 }
             }
-            Some(Happening::Between { from, to, sent, message }) => {
-                ensemble.hear(stage, from, to, sent, message);
+            Some(Event::ServerMessage { from, to, sent, message }) => {
+                ensemble.deliver(world, from, to, sent, message);
             }
-            Some(Happening::HalfTick { server, life }) => ensemble.half_tick(stage, server, life),
-            Some(Happening::Read { server, life, connection }) => {
-                ensemble.read(stage, server, life, connection);
+            Some(Event::HalfTick { server, life }) => ensemble.half_tick(world, server, life),
+            Some(Event::ReadSocket { server, life, connection }) => {
+                ensemble.read(world, server, life, connection);
             }
-            Some(Happening::Unstuck { server }) => ensemble.unstick(stage, server),
-            Some(Happening::Act { process, life, contender, again }) => {
-                processes[process].act(stage, life, contender, again);
+            Some(Event::ReleaseQueue { server }) => ensemble.release_queue(world, server),
+            Some(Event::Decide { process, life, contender, again }) => {
+                processes[process].act(world, life, contender, again);
             }
-            Some(Happening::Fault) => {
-                let interval = self.stage.settings.fault_interval;
-                let after = interval.mul_f64(-(1.0 - self.stage.rng.f64()).ln());
-                if self.stage.now + after < self.stage.settings.faults_until {
-                    self.strike();
-                    self.stage.later(after, Happening::Fault);
+            Some(Event::Fault) => {
+                let interval = self.world.settings.fault_interval;
+                let after = interval.mul_f64(-(1.0 - self.world.rng.f64()).ln());
+                if self.world.now + after < self.world.settings.faults_until {
+                    self.inject_fault();
+                    self.world.schedule(after, Event::Fault);
                 }
                 return true;
             }
-            Some(Happening::Cut { from, to }) => {
-                note!(stage, "FAULT: server {from} cannot talk to {to} any more");
-                ensemble.cut(stage.now, from, to);
+            Some(Event::CutLink { from, to }) => {
+                trace!(world, "FAULT: server {from} cannot talk to {to} any more");
+                ensemble.cut(world.now, from, to);
             }
-            Some(Happening::CutOff(connection)) => {
-                if let Some(server) = stage.network.server(connection) {
-                    self.cut_off(server, Duration::ZERO);
+            Some(Event::IsolateServer(connection)) => {
+                if let Some(server) = world.network.server(connection) {
+                    self.isolate_server(server, Duration::ZERO);
                 }
             }
-            Some(Happening::Break(connection)) => stage.break_connection(connection),
-            Some(Happening::Exile { process, exile }) => self.banish(process, exile),
-            Some(Happening::Silence { process }) => self.fall_silent(process),
-            Some(Happening::Mislead { process }) => self.cut_off_with(process),
-            Some(Happening::Strand(connection, duration)) => self.strand(connection, duration),
-            Some(Happening::Bereave(connection)) => self.bereave(connection),
-            Some(Happening::LastMoment { process }) => self.last_moment(process),
-            Some(Happening::Deafen { process }) => self.deafen(process),
-            Some(Happening::Flee { process, server }) => self.flee(process, server),
-            Some(Happening::Resign { process }) => processes[process].resign(stage),
-            Some(Happening::Pause { process, duration }) => self.pause(process, duration),
-            Some(Happening::Trap { process, trap }) => {
-                note!(stage, "FAULT: {trap:?} waits for process {process}");
-                stage.network.set_trap(process, trap);
+            Some(Event::BreakConnection(connection)) => world.break_connection(connection),
+            Some(Event::Confine { process, confinement }) => self.confine_and_stop(process, confinement),
+            Some(Event::Silence { process }) => self.silence_process(process),
+            Some(Event::IsolateServerOf { process }) => self.isolate_server_of(process),
+            Some(Event::PauseAndMove(connection, duration)) => self.pause_and_move(connection, duration),
+            Some(Event::LoseLeader(connection)) => self.lose_leader_server(connection),
+            Some(Event::DelayToExpiry { process }) => self.delay_to_expiry(process),
+            Some(Event::BlockReplies { process }) => self.block_replies(process),
+            Some(Event::BlockServer { process, server }) => self.block_server(process, server),
+            Some(Event::Resign { process }) => processes[process].resign(world),
+            Some(Event::Pause { process, duration }) => self.pause(process, duration),
+            Some(Event::Arm { process, fault }) => {
+                trace!(world, "FAULT: {fault:?} waits for process {process}");
+                world.network.arm(process, fault);
             }
-            Some(Happening::Heal(ailment)) => self.heal(ailment),
-            Some(Happening::Inspect) => self.inspect(),
+            Some(Event::Recover(recovery)) => self.recover(recovery),
+            Some(Event::CheckSettled) => self.check_settled(),
             None => {}
         }
         false
@@ -204,63 +206,70 @@ impl World {
 
     fn at_server(&mut self, connection: ConnectionId, packet: Up) {
         let closed = matches!(packet, Up::Close);
-        if !closed && self.stage.network.is_broken(connection) {
+        if !closed && self.world.network.is_broken(connection) {
             return;
         }
         let asked = match &packet {
-            Up::Request { request, .. } => Some(Moment::Asked(Errand::of(request))),
+            Up::Request { request, .. } => Some(Trigger::Request(RequestKind::of(request))),
             Up::Connect { .. } | Up::Close => None,
         };
-        match asked.and_then(|moment| self.stage.network.spring(connection, moment)) {
-            Some(Trap::PauseOnceAsked(duration)) => {
-                if let Some(process) = self.stage.network.process(connection) {
-                    self.stage.later(Duration::ZERO, Happening::Pause { process, duration });
+        match asked.and_then(|moment| self.world.network.fire(connection, moment)) {
+            Some(TriggeredFault::PauseOnRequest(duration)) => {
+                if let Some(process) = self.world.network.process(connection) {
+                    self.world.schedule(Duration::ZERO, Event::Pause { process, duration });
                 }
             }
-            Some(Trap::StandStillAt(_, duration)) => self.detain(connection, duration),
-            Some(trap) => {
-                note!(self.stage, "connection {connection}: the request is lost");
-                if let Trap::ExileAt(_, exile) = trap
-                    && let Some(process) = self.stage.network.process(connection)
+            Some(TriggeredFault::PauseServerOn(_, duration)) => self.pause_server_of(connection, duration),
+            Some(fault) => {
+                trace!(self.world, "connection {connection}: the request is lost");
+                if let TriggeredFault::ConfineOn(_, confinement) = fault
+                    && let Some(process) = self.world.network.process(connection)
                 {
-                    self.stage.later(Duration::ZERO, Happening::Exile { process, exile });
+                    self.world.schedule(Duration::ZERO, Event::Confine { process, confinement });
                 }
-                return self.stage.break_connection(connection);
+                return self.world.break_connection(connection);
             }
             None => {}
         }
-        self.ensemble.receive(&mut self.stage, connection, packet);
+        self.ensemble.receive(&mut self.world, connection, packet);
     }
 
     /// Looks whether everything is as it should be in the end, for a while.
-    fn inspect(&mut self) {
-        let now = self.stage.now;
-        if !self.stage.calm {
-            note!(self.stage, "no more faults");
-            self.stage.calm = true;
+    fn check_settled(&mut self) {
+        let now = self.world.now;
+        if !self.world.calm {
+            trace!(self.world, "no more faults");
+            self.world.calm = true;
             for process in &mut self.processes {
-                process.make_up_minds(&mut self.stage);
+                process.make_up_minds(&mut self.world);
             }
         }
-        let timeout = self.stage.settings.timeout;
-        let requests = &mut self.stage.referee.requests;
+        let timeout = self.world.settings.timeout;
+        let requests = &mut self.world.checker.requests;
         let silent = requests.silence();
-        let state = silent.and_then(|()| somebody_leads::check(self)).and_then(|()| no_ghosts::check(self));
+        let state = silent.and_then(|()| self.check_end());
         match (state, self.settled) {
             (Ok(()), Some(since)) if now - since >= timeout => {
-                let verdict = self.stage.referee.requests.judge_beats(now - since, &self.stage.settings);
-                self.stage.referee.judge(verdict);
+                let result = self.world.checker.requests.check_heartbeats(now - since, &self.world.settings);
+                self.world.checker.record(result);
                 self.over = true;
             }
             (Ok(()), Some(_)) => {}
-            (Err(reason), _) if now > self.stage.settings.faults_until + timeout * 12 => {
-                self.stage.referee.judge(Err(format!("not settled in the end: {reason}")));
+            (Err(reason), _) if now > self.world.settings.faults_until + timeout * 12 => {
+                self.world.checker.record(Err(format!("not settled in the end: {reason}")));
             }
             (state, _) => {
                 self.settled = state.is_ok().then_some(now);
-                self.stage.referee.requests.begin();
+                self.world.checker.requests.begin();
             }
         }
-        self.stage.later(timeout / 4, Happening::Inspect);
+        self.world.schedule(timeout / 4, Event::CheckSettled);
+    }
+
+    fn check_end(&self) -> Result<(), String> {
+        let elections = &self.world.settings.elections;
+        let processes: Vec<ProcessView<'_>> = self.processes.iter().map(Process::view).collect();
+        somebody_leads::check(elections.len(), &processes)?;
+        no_ghosts::check(elections, &processes, self.ensemble.truth())
     }
 }

@@ -1,13 +1,19 @@
-//! What a run is made of: drawn from its seed.
+//! The parameters of a run, drawn from its seed.
 
 use std::time::Duration;
 
-use super::faults::Plot;
-use super::mutation::Mutation;
+use super::mistakes::Mistake;
 use crate::types::Mode;
+use zookeeper_embedded::SessionId;
 
 /// The servers of the ensemble.
 pub(super) const SERVERS: usize = 3;
+
+/// How many servers are a majority.
+pub(super) const MAJORITY: usize = SERVERS / 2 + 1;
+
+/// The session of operators, who change the tree from outside. It never expires.
+pub(super) const OPERATOR: SessionId = SessionId::from_raw(-1);
 
 /// By which part of its interval a ping of the leader server is late at most.
 pub(super) const LATEST_PING: f64 = 0.02;
@@ -16,7 +22,7 @@ pub(super) const LATEST_PING: f64 = 0.02;
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// A mistake that everybody makes.
-    pub(super) mutation: Option<Mutation>,
+    pub(super) mistake: Option<Mistake>,
     /// The session timeout that every client wishes for.
     pub(super) timeout: Duration,
     /// What each server makes of that: mostly the same.
@@ -43,21 +49,54 @@ pub(super) struct Settings {
     /// Whether operators delete directories. Where they do, no request is stuck at a server meanwhile, as is assumed.
     pub(super) drops_directories: bool,
     /// Whether most faults are several at the worst moments.
-    pub(super) plots: Plots,
+    pub(super) scenarios: Scenarios,
     /// Faults strike at about this interval.
     pub(super) fault_interval: Duration,
     /// When faults end.
     pub(super) faults_until: Duration,
 }
 
-/// Which plots there are.
+/// Which scenarios a run has.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Plots {
+pub(super) enum Scenarios {
     Few,
-    /// Most faults are plots, of all kinds, and come in each other's way.
+    /// Most faults are scenarios, of all kinds, and come in each other's way.
     Many,
-    /// Most faults are plots of this kind, one after the other, and the rest of the settings is to its liking.
-    Only(Plot),
+    /// Most faults are this scenario, and the other settings make it likely to succeed.
+    Only(Scenario),
+}
+
+/// What the faults of a scenario are to bring about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scenario {
+    /// That the ensemble has not heard of a session for long, whatever its process has heard.
+    StaleEvidence,
+    /// That a process takes the word of a leader server that the others have left.
+    OldLeader,
+    /// That a request is carried out when its client has gone elsewhere and come back.
+    LateRequest,
+    /// That a session is taken up while it is being closed.
+    ClosingSession,
+    /// The same, after a server has answered of which the leader server hears nothing.
+    IsolatedServer,
+    /// That a session ends sooner than its client thinks.
+    ShorterTimeout,
+}
+
+impl Scenario {
+    pub(super) const ALL: [Self; 6] = [
+        Self::StaleEvidence,
+        Self::OldLeader,
+        Self::LateRequest,
+        Self::ClosingSession,
+        Self::IsolatedServer,
+        Self::ShorterTimeout,
+    ];
+
+    /// Whether requests are stuck at servers because of it.
+    pub(super) fn delays_requests(self) -> bool {
+        matches!(self, Self::OldLeader | Self::LateRequest)
+    }
 }
 
 /// The session timeouts that a server grants.
@@ -75,33 +114,38 @@ impl Bounds {
 }
 
 impl Settings {
-    pub(super) fn draw(rng: &mut fastrand::Rng, mutation: Option<Mutation>) -> Self {
+    pub(super) fn draw(rng: &mut fastrand::Rng, mistake: Option<Mistake>) -> Self {
         let timeout = Duration::from_secs(4);
-        let plots = match rng.u8(..6) {
-            0..3 => Plots::Few,
-            3..4 => Plots::Many,
-            _ => Plots::Only(Plot::ALL[rng.usize(..Plot::ALL.len())]),
+        let scenarios = match rng.u8(..6) {
+            0..3 => Scenarios::Few,
+            3..4 => Scenarios::Many,
+            _ => Scenarios::Only(Scenario::ALL[rng.usize(..Scenario::ALL.len())]),
         };
-        let aims = |plot| matches!(plots, Plots::Only(it) if it == plot);
-        let uneven = rng.u8(..6) == 0 || aims(Plot::Shorten);
+        let aims = |scenario| matches!(scenarios, Scenarios::Only(it) if it == scenario);
+        let uneven = rng.u8(..6) == 0 || aims(Scenario::ShorterTimeout);
         let bounds = bounds(rng, timeout, uneven);
         let least = least_timeout(&bounds, timeout);
         let tick = least / [2, 2, 3, 5, 10][rng.usize(..5)];
         let latency = Duration::from_micros([300, 3_000, 20_000, 80_000][rng.usize(..4)]).min(least / 50);
         let modes = [Mode::Sequential, Mode::Master];
-        let (closes, delays, intervals) = match plots {
-            Plots::Only(plot) => (true, plot.delays_requests(), [0.5, 1.0, 1.5, 2.0]),
-            Plots::Many => (false, true, [0.2, 0.5, 1.0, 2.0]),
-            Plots::Few => (false, false, [0.2, 0.5, 1.0, 2.0]),
+        let (closes, delays, intervals) = match scenarios {
+            Scenarios::Only(scenario) => (true, scenario.delays_requests(), [0.5, 1.0, 1.5, 2.0]),
+            Scenarios::Many => (false, true, [0.2, 0.5, 1.0, 2.0]),
+            Scenarios::Few => (false, false, [0.2, 0.5, 1.0, 2.0]),
         };
         let interval = intervals[rng.usize(..4)];
         let elections = (0..rng.usize(1..=3)).map(|_| modes[rng.usize(..2)]).collect();
         Self {
-            mutation,
+            mistake,
             timeout,
             bounds,
             tick,
-            sync_limit: sync_limit(rng, timeout, tick, aims(Plot::Depose) || aims(Plot::Mislead)),
+            sync_limit: sync_limit(
+                rng,
+                timeout,
+                tick,
+                aims(Scenario::OldLeader) || aims(Scenario::IsolatedServer),
+            ),
             expires_exactly: rng.u8(..3) > 0,
             longest_closing: if rng.bool() || closes { least / 8 } else { Duration::ZERO },
             latency,
@@ -111,7 +155,7 @@ impl Settings {
             twins: rng.u8(..4) == 0,
             same_identity: rng.u8(..3) == 0,
             drops_directories: rng.u8(..3) == 0 && !delays,
-            plots,
+            scenarios,
             fault_interval: timeout.mul_f64(interval),
             faults_until: timeout * rng.u32(10..=20),
         }

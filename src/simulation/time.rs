@@ -1,4 +1,4 @@
-//! Virtual time: the true one, what the clocks of processes make of it, and what is to happen when.
+//! Virtual time: the true time axis, the clocks of processes, and the event queue.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -54,26 +54,26 @@ const MILLION: u64 = 1_000_000;
 
 /// What is to happen, by the instants; at one instant, in the order in which it was entered.
 #[derive(Debug)]
-pub(super) struct Agenda<T> {
-    entries: BinaryHeap<Reverse<Entry<T>>>,
+pub(super) struct EventQueue<T> {
+    entries: BinaryHeap<Reverse<Scheduled<T>>>,
     entered: u64,
 }
 
 #[derive(Debug)]
-struct Entry<T> {
+struct Scheduled<T> {
     at: Instant,
     number: u64,
     what: T,
 }
 
-impl<T> Agenda<T> {
+impl<T> EventQueue<T> {
     pub(super) fn new() -> Self {
         Self { entries: BinaryHeap::new(), entered: 0 }
     }
 
-    pub(super) fn enter(&mut self, at: Instant, what: T) {
+    pub(super) fn push(&mut self, at: Instant, what: T) {
         self.entered += 1;
-        self.entries.push(Reverse(Entry { at, number: self.entered, what }));
+        self.entries.push(Reverse(Scheduled { at, number: self.entered, what }));
     }
 
     /// The instant of the next entry.
@@ -82,26 +82,26 @@ impl<T> Agenda<T> {
     }
 
     /// Takes the next entry out.
-    pub(super) fn take(&mut self) -> Option<T> {
+    pub(super) fn pop(&mut self) -> Option<T> {
         self.entries.pop().map(|Reverse(entry)| entry.what)
     }
 }
 
-impl<T> PartialEq for Entry<T> {
+impl<T> PartialEq for Scheduled<T> {
     fn eq(&self, other: &Self) -> bool {
         (self.at, self.number) == (other.at, other.number)
     }
 }
 
-impl<T> Eq for Entry<T> {}
+impl<T> Eq for Scheduled<T> {}
 
-impl<T> PartialOrd for Entry<T> {
+impl<T> PartialOrd for Scheduled<T> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T> Ord for Entry<T> {
+impl<T> Ord for Scheduled<T> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.at, self.number).cmp(&(other.at, other.number))
     }
@@ -127,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn an_agenda_keeps_the_order() {
-        let mut agenda = Agenda::new();
+    fn an_queue_keeps_the_order() {
+        let mut queue = EventQueue::new();
         for (at, what) in [(2, 'c'), (1, 'a'), (1, 'b')] {
-            agenda.enter(Duration::from_secs(at), what);
+            queue.push(Duration::from_secs(at), what);
         }
-        assert_eq!(agenda.next_at(), Some(Duration::from_secs(1)));
-        let taken: String = std::iter::from_fn(|| agenda.take()).collect();
+        assert_eq!(queue.next_at(), Some(Duration::from_secs(1)));
+        let taken: String = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(taken, "abc");
     }
 }

@@ -1,4 +1,4 @@
-//! What happened in a run, line by line, for whoever has to understand a failure.
+//! The transcript of a run, one line for each step, for the analysis of a failure.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -26,7 +26,7 @@ impl Transcript {
         self.lines.len()
     }
 
-    pub(super) fn note(&mut self, at: Instant, line: fmt::Arguments<'_>) {
+    pub(super) fn push(&mut self, at: Instant, line: fmt::Arguments<'_>) {
         if self.lines.len() == self.most {
             self.lines.pop_front();
         }

@@ -1,4 +1,4 @@
-//! Mishaps that wait for their moment in the life of a process: for a request that reaches a server, or for an answer.
+//! Faults that wait for a trigger: for a certain request of a process to reach a server, or for a certain reply.
 
 use std::time::Duration;
 
@@ -7,33 +7,33 @@ use zookeeper_embedded::replica::{Action, Body, Code, Request, Write};
 
 /// A mishap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trap {
+pub(super) enum TriggeredFault {
     /// The connection breaks before the next create reaches the server.
     LoseCreate,
     /// The connection breaks when the next request of this kind is answered.
-    LoseAnswerTo(Errand),
+    LoseReplyTo(RequestKind),
     /// The connection breaks when the next request is answered.
-    LoseAnswer,
+    LoseReply,
     /// The process stands still from the moment in which its next request reaches the server.
-    PauseOnceAsked(Duration),
+    PauseOnRequest(Duration),
     /// The server is cut off from the others from the moment in which it answers the next transaction.
-    CutOffOnceCommitted,
+    IsolateServerOnCommit,
     /// The server stands still from the moment in which the next request of this kind reaches it, which it does not
     /// read before it goes on.
-    StandStillAt(Errand, Duration),
+    PauseServerOn(RequestKind, Duration),
     /// The next request of this kind is lost, or its answer, or neither, and the process reaches one server only.
-    ExileAt(Errand, Exile),
+    ConfineOn(RequestKind, Confinement),
     /// The same when the next request is answered.
-    Exile(Exile),
+    ConfineOnReply(Confinement),
     /// The process stands still with the answer to its next look at a contender's znode unread, and the connection ends.
-    StrandOnceShown(Duration),
+    PauseAndMoveOnStat(Duration),
     /// The leader server dies when the next transaction is answered, and the process reaches nobody.
-    BereaveOnceCommitted,
+    LoseLeaderOnCommit,
 }
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Errand {
+pub(super) enum RequestKind {
     Create,
     Removal,
     Other,
@@ -41,40 +41,40 @@ pub(super) enum Errand {
 
 /// The only server that a process reaches until then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Exile {
+pub(super) struct Confinement {
     pub(super) server: usize,
     pub(super) until: Instant,
     /// What is lost when it begins.
-    pub(super) lost: Lost,
+    pub(super) lost: LostPacket,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lost {
+pub(super) enum LostPacket {
     Request,
-    Answer,
-    Nothing,
+    Reply,
+    Neither,
 }
 
-/// A moment in which a trap may spring.
+/// A moment in which a fault may fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
-    Asked(Errand),
+pub(super) enum Trigger {
+    Request(RequestKind),
     /// A transaction has committed.
     Committed,
     /// A contender's znode stands.
-    Shown,
+    ZnodeShown,
     /// Something else was answered.
-    Answered,
+    OtherReply,
 }
 
-/// The traps of one process.
+/// The armed faults of one process.
 #[derive(Debug, Default)]
-pub(super) struct Traps {
-    set: Vec<Trap>,
+pub(super) struct ArmedFaults {
+    set: Vec<TriggeredFault>,
 }
 
-impl Errand {
-    /// What a request is for, as far as that can be seen.
+impl RequestKind {
+    /// The kind of a request, seen from its operations.
     pub(super) fn of(request: &Request) -> Self {
         let writes = match request {
             Request::Write(write) => std::slice::from_ref(write),
@@ -92,45 +92,51 @@ impl Errand {
     }
 }
 
-impl Moment {
+impl Trigger {
     /// What an answer tells.
     pub(super) fn of(result: &Result<Body, Code>) -> Self {
         match result {
             Ok(Body::Multi(_)) => Self::Committed,
-            Ok(Body::Stat(stat)) if stat.ephemeral_owner != 0 => Self::Shown,
-            _ => Self::Answered,
+            Ok(Body::Stat(stat)) if stat.ephemeral_owner != 0 => Self::ZnodeShown,
+            _ => Self::OtherReply,
         }
     }
 }
 
-impl Traps {
-    pub(super) fn set(&mut self, trap: Trap) {
-        self.set.push(trap);
+impl ArmedFaults {
+    pub(super) fn set(&mut self, fault: TriggeredFault) {
+        self.set.push(fault);
     }
 
-    /// The trap that springs at this moment, if any.
-    pub(super) fn spring(&mut self, moment: Moment) -> Option<Trap> {
-        if let Moment::Asked(errand) = moment {
+    /// The fault that springs at this moment, if any.
+    pub(super) fn fire(&mut self, moment: Trigger) -> Option<TriggeredFault> {
+        if let Trigger::Request(kind) = moment {
             // What is asked next waits for this answer.
-            for trap in &mut self.set {
-                match *trap {
-                    Trap::LoseAnswerTo(it) if it == errand => *trap = Trap::LoseAnswer,
-                    Trap::ExileAt(it, exile) if it == errand && exile.lost != Lost::Request => {
-                        *trap = Trap::Exile(exile)
+            for fault in &mut self.set {
+                match *fault {
+                    TriggeredFault::LoseReplyTo(it) if it == kind => *fault = TriggeredFault::LoseReply,
+                    TriggeredFault::ConfineOn(it, confinement)
+                        if it == kind && confinement.lost != LostPacket::Request =>
+                    {
+                        *fault = TriggeredFault::ConfineOnReply(confinement)
                     }
                     _ => {}
                 }
             }
         }
-        let asked = matches!(moment, Moment::Asked(_));
-        let springs = |trap: &Trap| match trap {
-            Trap::LoseCreate => moment == Moment::Asked(Errand::Create),
-            Trap::StandStillAt(errand, _) | Trap::ExileAt(errand, _) => moment == Moment::Asked(*errand),
-            Trap::PauseOnceAsked(_) => asked,
-            Trap::LoseAnswer | Trap::Exile(_) => !asked,
-            Trap::CutOffOnceCommitted | Trap::BereaveOnceCommitted => moment == Moment::Committed,
-            Trap::StrandOnceShown(_) => moment == Moment::Shown,
-            Trap::LoseAnswerTo(_) => false,
+        let asked = matches!(moment, Trigger::Request(_));
+        let springs = |fault: &TriggeredFault| match fault {
+            TriggeredFault::LoseCreate => moment == Trigger::Request(RequestKind::Create),
+            TriggeredFault::PauseServerOn(kind, _) | TriggeredFault::ConfineOn(kind, _) => {
+                moment == Trigger::Request(*kind)
+            }
+            TriggeredFault::PauseOnRequest(_) => asked,
+            TriggeredFault::LoseReply | TriggeredFault::ConfineOnReply(_) => !asked,
+            TriggeredFault::IsolateServerOnCommit | TriggeredFault::LoseLeaderOnCommit => {
+                moment == Trigger::Committed
+            }
+            TriggeredFault::PauseAndMoveOnStat(_) => moment == Trigger::ZnodeShown,
+            TriggeredFault::LoseReplyTo(_) => false,
         };
         let at = self.set.iter().position(springs)?;
         Some(self.set.swap_remove(at))

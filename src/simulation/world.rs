@@ -1,95 +1,42 @@
-//! What all actors of a run share: the time, the agenda, chance, the network, the referee and the transcript.
+//! The state that all parts of a run share: the time, the event queue, random numbers, the network, the checker and the
+//! transcript.
 
 use std::time::Duration;
 
-use super::ensemble::Message;
-use super::faults::Ailment;
-use super::invariants::Referee;
+use super::event::Event;
+use super::invariants::Checker;
 use super::network::{Down, Network, Up};
 use super::settings::Settings;
-use super::time::{Agenda, Instant};
+use super::time::{EventQueue, Instant};
 use super::transcript::Transcript;
-use super::traps::{Exile, Lost, Moment, Trap};
+use super::triggers::{LostPacket, Trigger, TriggeredFault};
 use zookeeper_embedded::replica::ConnectionId;
 
-/// Something that is going to happen.
-#[derive(Debug)]
-pub(super) enum Happening {
-    /// A packet of a client reaches its server.
-    AtServer(ConnectionId, Up),
-    /// A packet of a server reaches its client.
-    AtClient(ConnectionId, Down),
-    /// A message of one server reaches another.
-    Between { from: usize, to: usize, sent: Instant, message: Message },
-    /// Half a tick of a server is over.
-    HalfTick { server: usize, life: u32 },
-    /// A server reads what a client has sent while it stood still.
-    Read { server: usize, life: u32, connection: ConnectionId },
-    /// The requests at a server may be passed on again.
-    Unstuck { server: usize },
-    /// An application makes up its mind. The number of the process's life tells old decisions from new ones.
-    Act { process: usize, life: u32, contender: usize, again: bool },
-    /// Something goes wrong.
-    Fault,
-    /// A path between servers is cut.
-    Cut { from: usize, to: usize },
-    /// The server at the end of this connection is cut off from the others.
-    CutOff(ConnectionId),
-    /// A connection breaks.
-    Break(ConnectionId),
-    /// A process reaches one server only.
-    Exile { process: usize, exile: Exile },
-    /// The process at the end of this connection stands still with the answer, and the connection ends.
-    Strand(ConnectionId, Duration),
-    /// The leader server dies, and the process at the end of this connection reaches nobody.
-    Bereave(ConnectionId),
-    /// What a process sends is to arrive in the last moment of its session.
-    LastMoment { process: usize },
-    /// Nothing is heard of a process any more.
-    Silence { process: usize },
-    /// A process is left at a server that is cut off.
-    Mislead { process: usize },
-    /// Nothing reaches a process.
-    Deafen { process: usize },
-    /// A process reaches this server no more.
-    Flee { process: usize, server: usize },
-    /// The applications of a process do not want to lead, or wait, any more.
-    Resign { process: usize },
-    /// A process stands still.
-    Pause { process: usize, duration: Duration },
-    /// A trap is set for a process.
-    Trap { process: usize, trap: Trap },
-    /// Something is well again.
-    Heal(Ailment),
-    /// Somebody looks whether everything has calmed down.
-    Inspect,
-}
-
-pub(super) struct Stage {
+pub(super) struct World {
     pub(super) now: Instant,
     pub(super) settings: Settings,
     /// Faults are over, and applications know what they want.
     pub(super) calm: bool,
-    pub(super) agenda: Agenda<Happening>,
+    pub(super) queue: EventQueue<Event>,
     pub(super) rng: fastrand::Rng,
     pub(super) network: Network,
-    pub(super) referee: Referee,
+    pub(super) checker: Checker,
     pub(super) transcript: Transcript,
 }
 
 /// Writes a line of the transcript.
-macro_rules! note {
-    ($stage:expr, $($words:tt)*) => {
-        if $stage.transcript.is_kept() {
-            $stage.transcript.note($stage.now, format_args!($($words)*));
+macro_rules! trace {
+    ($world:expr, $($words:tt)*) => {
+        if $world.transcript.is_kept() {
+            $world.transcript.push($world.now, format_args!($($words)*));
         }
     };
 }
-pub(super) use note;
+pub(super) use trace;
 
-impl Stage {
-    pub(super) fn later(&mut self, after: Duration, what: Happening) {
-        self.agenda.enter(self.now + after, what);
+impl World {
+    pub(super) fn schedule(&mut self, after: Duration, what: Event) {
+        self.queue.push(self.now + after, what);
     }
 
     /// A duration between these two, short ones as likely as long ones.
@@ -122,41 +69,46 @@ impl Stage {
     pub(super) fn send_up(&mut self, connection: ConnectionId, packet: Up) {
         let latency = self.latency();
         if let Some(arrival) = self.network.up(connection, self.now, latency) {
-            self.agenda.enter(arrival, Happening::AtServer(connection, packet));
+            self.queue.push(arrival, Event::PacketAtServer(connection, packet));
         }
     }
 
     /// Sends a packet from a server to a client.
     pub(super) fn send_down(&mut self, connection: ConnectionId, packet: Down) {
         if let Down::Reply { result, .. } = &packet {
-            let consequence = match self.network.spring(connection, Moment::of(result)) {
-                Some(Trap::CutOffOnceCommitted) => Some(Happening::CutOff(connection)),
-                Some(Trap::BereaveOnceCommitted) => Some(Happening::Bereave(connection)),
-                Some(Trap::StrandOnceShown(duration)) => Some(Happening::Strand(connection, duration)),
-                Some(Trap::Exile(exile)) => {
+            let consequence = match self.network.fire(connection, Trigger::of(result)) {
+                Some(TriggeredFault::IsolateServerOnCommit) => Some(Event::IsolateServer(connection)),
+                Some(TriggeredFault::LoseLeaderOnCommit) => Some(Event::LoseLeader(connection)),
+                Some(TriggeredFault::PauseAndMoveOnStat(duration)) => {
+                    Some(Event::PauseAndMove(connection, duration))
+                }
+                Some(TriggeredFault::ConfineOnReply(confinement)) => {
                     let process = self.network.process(connection);
-                    let after =
-                        if exile.lost == Lost::Nothing { self.settings.latency } else { Duration::ZERO };
+                    let after = if confinement.lost == LostPacket::Neither {
+                        self.settings.latency
+                    } else {
+                        Duration::ZERO
+                    };
                     process
                         .into_iter()
-                        .for_each(|process| self.later(after, Happening::Exile { process, exile }));
-                    if exile.lost == Lost::Nothing {
+                        .for_each(|process| self.schedule(after, Event::Confine { process, confinement }));
+                    if confinement.lost == LostPacket::Neither {
                         return self.pass_down(connection, packet);
                     }
                     return self.break_connection(connection);
                 }
                 Some(_) => {
-                    note!(self, "connection {connection}: the answer is lost");
+                    trace!(self, "connection {connection}: the answer is lost");
                     return self.break_connection(connection);
                 }
                 None => None,
             };
-            let ends = matches!(consequence, Some(Happening::Strand(..)));
-            consequence.into_iter().for_each(|consequence| self.later(Duration::ZERO, consequence));
+            let ends = matches!(consequence, Some(Event::PauseAndMove(..)));
+            consequence.into_iter().for_each(|consequence| self.schedule(Duration::ZERO, consequence));
             self.pass_down(connection, packet);
             if ends {
                 self.pass_down(connection, Down::Closed);
-                self.later(Duration::ZERO, Happening::AtServer(connection, Up::Close));
+                self.schedule(Duration::ZERO, Event::PacketAtServer(connection, Up::Close));
             }
             return;
         }
@@ -166,16 +118,16 @@ impl Stage {
     fn pass_down(&mut self, connection: ConnectionId, packet: Down) {
         let latency = self.latency();
         if let Some(arrival) = self.network.down(connection, self.now, latency) {
-            self.agenda.enter(arrival, Happening::AtClient(connection, packet));
+            self.queue.push(arrival, Event::PacketAtClient(connection, packet));
         }
     }
 
-    /// Breaks a connection: what is under way is lost, and both ends hear of it.
+    /// Breaks a connection: packets in flight are lost, and both ends see it close.
     pub(super) fn break_connection(&mut self, connection: ConnectionId) {
         if self.network.break_off(connection) {
             let (up, down) = (self.latency(), self.latency());
-            self.later(up, Happening::AtServer(connection, Up::Close));
-            self.later(down, Happening::AtClient(connection, Down::Closed));
+            self.schedule(up, Event::PacketAtServer(connection, Up::Close));
+            self.schedule(down, Event::PacketAtClient(connection, Down::Closed));
         }
     }
 }

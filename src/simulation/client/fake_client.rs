@@ -7,10 +7,10 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::super::mutation::Mutation;
-use super::znodes::Claims;
+use super::claims::Claims;
 use crate::error::Failure;
 use crate::lease::{DEFAULT_MARGIN, Evidence, Lease, Terms};
+use crate::simulation::mistakes::Mistake;
 use crate::types::{SessionId, Timestamp};
 use zookeeper_embedded::replica::{Body, Code, Request};
 
@@ -21,13 +21,13 @@ pub(super) type WatchId = u64;
 
 pub(super) type Answer = Result<Body, Failure>;
 
-pub(super) struct Desk {
-    mutation: Option<Mutation>,
+pub(super) struct FakeClient {
+    mistake: Option<Mistake>,
     state: RefCell<State>,
 }
 
 pub(super) struct State {
-    mutation: Option<Mutation>,
+    mistake: Option<Mistake>,
     /// What the clock of the process shows.
     pub(super) now: Timestamp,
     pub(super) session: Option<SessionId>,
@@ -49,12 +49,12 @@ pub(super) struct State {
     watch_ids: WatchId,
 }
 
-impl Desk {
-    pub(super) fn new(mutation: Option<Mutation>) -> Self {
+impl FakeClient {
+    pub(super) fn new(mistake: Option<Mistake>) -> Self {
         Self {
-            mutation,
+            mistake,
             state: RefCell::new(State {
-                mutation,
+                mistake,
                 now: Timestamp::MIN,
                 session: None,
                 evidence: None,
@@ -73,8 +73,8 @@ impl Desk {
     }
 
     /// Whether this mistake is to be made.
-    pub(super) fn errs(&self, mutation: Mutation) -> bool {
-        self.mutation == Some(mutation)
+    pub(super) fn makes(&self, mistake: Mistake) -> bool {
+        self.mistake == Some(mistake)
     }
 
     pub(super) fn state(&self) -> RefMut<'_, State> {
@@ -113,20 +113,20 @@ impl Desk {
             return Lease::OVER;
         };
         let timeout = evidence.terms().session_timeout();
-        match self.mutation {
-            Some(Mutation::CountedFromTheAnswer) => evidence.lease(now),
-            Some(Mutation::WholeTimeout) => Lease::until(sent + timeout),
-            Some(Mutation::NoEvidence) => Lease::until(sent + timeout / 2),
-            Some(Mutation::EndlessLease) => Lease::until(sent + timeout * 1000),
+        match self.mistake {
+            Some(Mistake::CountedFromTheAnswer) => evidence.lease(now),
+            Some(Mistake::WholeTimeout) => Lease::until(sent + timeout),
+            Some(Mistake::NoEvidence) => Lease::until(sent + timeout / 2),
+            Some(Mistake::EndlessLease) => Lease::until(sent + timeout * 1000),
             _ => Lease::until(evidence.lease(sent).end() + stretch),
         }
     }
 
     /// A lease that was granted before the session timeout was known to be shorter may be too long.
     pub(super) fn capped(&self, lease: Lease) -> Lease {
-        match self.mutation {
+        match self.mistake {
             // These leases are not granted by the evidence.
-            Some(Mutation::WholeTimeout | Mutation::NoEvidence | Mutation::EndlessLease) => lease,
+            Some(Mistake::WholeTimeout | Mistake::NoEvidence | Mistake::EndlessLease) => lease,
             _ => lease.min(self.longest_lease()),
         }
     }
@@ -165,9 +165,9 @@ impl State {
             self.note_moves();
             if let Some(evidence) = &mut self.evidence {
                 let relay = evidence.terms().session_timeout() / 4;
-                match self.mutation {
-                    Some(Mutation::CountedFromTheAnswer) => evidence.answered(self.now, self.now),
-                    Some(Mutation::NoRelay) => evidence.answered(sent, self.now.before(relay)),
+                match self.mistake {
+                    Some(Mistake::CountedFromTheAnswer) => evidence.answered(self.now, self.now),
+                    Some(Mistake::NoRelay) => evidence.answered(sent, self.now.before(relay)),
                     _ => evidence.answered(sent, self.now),
                 }
             }
@@ -178,8 +178,8 @@ impl State {
     /// By how much longer leases are thought to be than they are.
     fn stretch(&self) -> Duration {
         let known = self.evidence.as_ref().map(|evidence| evidence.terms().session_timeout());
-        match (self.mutation, known) {
-            (Some(Mutation::NewestTimeout), Some(known)) => {
+        match (self.mistake, known) {
+            (Some(Mistake::NewestTimeout), Some(known)) => {
                 self.newest_timeout.saturating_sub(known).mul_f64(1.0 - DEFAULT_MARGIN)
             }
             _ => Duration::ZERO,
@@ -189,7 +189,7 @@ impl State {
     /// Takes note of it if the client has lost its connection or connected anew by itself.
     fn note_moves(&mut self) {
         if std::mem::take(&mut self.moved)
-            && self.mutation != Some(Mutation::OlderConnectionCounts)
+            && self.mistake != Some(Mistake::OlderConnectionCounts)
             && let Some(evidence) = &mut self.evidence
         {
             evidence.moved(self.now);

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::super::mutation::Mutation;
-use super::desk::Desk;
+use super::fake_client::FakeClient;
 use super::wire::Proof;
 use crate::error::Failure;
+use crate::simulation::mistakes::Mistake;
 use crate::types::Timestamp;
 
 /// How many beats may wait for their answers at a time.
@@ -16,7 +16,7 @@ const MOST_UNDER_WAY: usize = 8;
 
 type Beat = Pin<Box<dyn Future<Output = Option<Result<Proof, Failure>>>>>;
 
-pub(super) struct Heart {
+pub(super) struct Heartbeat {
     /// When to beat next; never, while there is no connection.
     due: Option<Timestamp>,
     under_way: Vec<Beat>,
@@ -29,7 +29,7 @@ pub(super) struct Heart {
     newest: Option<Timestamp>,
 }
 
-impl Heart {
+impl Heartbeat {
     pub(super) fn new() -> Self {
         let (wanted, under_way) = (BTreeMap::new(), Vec::new());
         Self { due: None, under_way, wanted, numbers: 0, last: 0, newest: None }
@@ -64,18 +64,18 @@ impl Heart {
     }
 
     /// Beats, if it is time to; returns whether it did.
-    pub(super) fn beat(&mut self, desk: &Rc<Desk>) -> bool {
-        let now = desk.now();
+    pub(super) fn beat(&mut self, client: &Rc<FakeClient>) -> bool {
+        let now = client.now();
         if self.wake_at().is_none_or(|due| now < due) {
             return false;
         }
-        let pace = if desk.errs(Mutation::BeatsTooOften) { 2 } else { 1 };
-        self.due = Some(now + desk.terms().beat() / pace);
-        let (path, desk) = (self.next_path(), desk.clone());
+        let pace = if client.makes(Mistake::BeatsTooOften) { 2 } else { 1 };
+        self.due = Some(now + client.terms().beat() / pace);
+        let (path, client) = (self.next_path(), client.clone());
         self.under_way.push(match path {
-            Some(path) => Box::pin(async move { Some(desk.prove(&path).await) }),
+            Some(path) => Box::pin(async move { Some(client.prove(&path).await) }),
             None => Box::pin(async move {
-                desk.beat().await;
+                client.beat().await;
                 None
             }),
         });

@@ -2,14 +2,15 @@
 //! applications.
 //!
 //! ```text
-//!   application ──▶ contender (driver, Machine) ──▶ requests, znodes ──▶ desk ──▶ session ──▶ network
+//!   application ──▶ contender (driver, Machine) ──▶ requests, znodes ──▶ client ──▶ session ──▶ network
 //!                        ▲                                                   │
-//!                        └── proofs ◀── heart (prover, Evidence) ◀───────────┘
+//!                        └── proofs ◀── heartbeat (prover, Evidence) ◀───────────┘
 //! ```
 
+mod claims;
 mod contender;
-mod desk;
-mod heart;
+mod fake_client;
+mod heartbeat;
 mod process;
 mod requests;
 mod session;

@@ -4,14 +4,14 @@ use std::rc::Rc;
 
 use futures_util::future::join as both;
 
-use super::super::mutation::Mutation;
-use super::desk::{Desk, WatchId};
+use super::fake_client::{FakeClient, WatchId};
 use super::wire::Glance;
 use super::znodes::{Counter, Created, Creation};
 use crate::error::Failure;
 use crate::lease::Lease;
 use crate::machine::{Plan, Reply, Request, Seen, Ticket, naming, sight};
 use crate::path::{join, split};
+use crate::simulation::mistakes::Mistake;
 use crate::types::{FencingToken, Mode, Node};
 
 /// What a contender is configured with.
@@ -50,7 +50,12 @@ pub(super) struct Preview {
 }
 
 /// Sends one request of the machine.
-pub(super) async fn send(contest: Rc<Contest>, desk: Rc<Desk>, ticket: Ticket, request: Request) -> Outcome {
+pub(super) async fn send(
+    contest: Rc<Contest>,
+    client: Rc<FakeClient>,
+    ticket: Ticket,
+    request: Request,
+) -> Outcome {
     let Plan { mode, path, .. } = &contest.plan;
     let dir = match mode {
         Mode::Sequential => path.as_str(),
@@ -58,39 +63,45 @@ pub(super) async fn send(contest: Rc<Contest>, desk: Rc<Desk>, ticket: Ticket, r
     };
     match request {
         Request::Create => {
-            let (created, preview) = create(&contest, &desk, ticket).await;
+            let (created, preview) = create(&contest, &client, ticket).await;
             Outcome::Tried(created, preview)
         }
-        Request::CreateParents => Outcome::Reply(Reply::ParentsCreated(desk.create_parents(dir).await)),
-        Request::FindOwn(_) if desk.errs(Mutation::NoSearch) => Outcome::Reply(Reply::Found(Ok(Vec::new()))),
-        Request::FindOwn(create) => Outcome::Reply(Reply::Found(find_own(&contest, &desk, create).await)),
-        Request::List => Outcome::Reply(Reply::Listed(desk.list(dir).await)),
-        Request::WatchOwn(node) => {
-            Outcome::Own(desk.read_and_watch(&node.path).await.map(|glance| own(&desk, &node, glance)))
+        Request::CreateParents => Outcome::Reply(Reply::ParentsCreated(client.create_parents(dir).await)),
+        Request::FindOwn(_) if client.makes(Mistake::NoSearch) => {
+            Outcome::Reply(Reply::Found(Ok(Vec::new())))
         }
-        Request::WatchAhead(path) => Outcome::Ahead(watch_ahead(&contest, &desk, &path).await),
+        Request::FindOwn(create) => Outcome::Reply(Reply::Found(find_own(&contest, &client, create).await)),
+        Request::List => Outcome::Reply(Reply::Listed(client.list(dir).await)),
+        Request::WatchOwn(node) => {
+            Outcome::Own(client.read_and_watch(&node.path).await.map(|glance| own(&client, &node, glance)))
+        }
+        Request::WatchAhead(path) => Outcome::Ahead(watch_ahead(&contest, &client, &path).await),
         Request::Remove { node, verify } => {
-            let removed = desk.remove(&node, contest.counter.as_ref(), verify).await;
+            let removed = client.remove(&node, contest.counter.as_ref(), verify).await;
             Outcome::Reply(Reply::Removed(removed))
         }
     }
 }
 
 /// Answers a request from a preview, if there is one and the request is for what it shows.
-pub(super) fn recall(desk: &Desk, request: &Request, preview: &mut Preview) -> Option<Outcome> {
+pub(super) fn recall(client: &FakeClient, request: &Request, preview: &mut Preview) -> Option<Outcome> {
     match request {
         Request::WatchOwn(node) => {
-            preview.glance.take().map(|glance| Outcome::Own(Ok(own(desk, node, glance))))
+            preview.glance.take().map(|glance| Outcome::Own(Ok(own(client, node, glance))))
         }
         Request::WatchAhead(path) => {
-            preview.glance.take().map(|glance| Outcome::Ahead(ahead(desk, path, glance)))
+            preview.glance.take().map(|glance| Outcome::Ahead(ahead(client, path, glance)))
         }
         Request::List => preview.children.take().map(|children| Outcome::Reply(Reply::Listed(Ok(children)))),
         _ => None,
     }
 }
 
-async fn create(contest: &Contest, desk: &Desk, ticket: Ticket) -> (Result<(Node, Lease), Failure>, Preview) {
+async fn create(
+    contest: &Contest,
+    client: &FakeClient,
+    ticket: Ticket,
+) -> (Result<(Node, Lease), Failure>, Preview) {
     let Plan { mode, path, prefix } = &contest.plan;
     let node = match mode {
         Mode::Sequential => join(path, prefix),
@@ -98,7 +109,7 @@ async fn create(contest: &Contest, desk: &Desk, ticket: Ticket) -> (Result<(Node
     };
     let (tombstone, data) = (&tombstone(contest, ticket), contest.identity.as_str());
     let creation = Creation { path: &node, tombstone, counter: contest.counter.as_ref(), data };
-    match desk.create_znode(creation).await {
+    match client.create_znode(creation).await {
         Ok(Created { node, lease, glance, children }) => {
             (Ok((node, lease)), Preview { glance: Some(Some(glance)), children })
         }
@@ -112,24 +123,24 @@ fn tombstone(contest: &Contest, ticket: Ticket) -> String {
 }
 
 /// Finds the znodes that the create with this ticket may have left, which cannot be carried out any more.
-async fn find_own(contest: &Contest, desk: &Desk, create: Ticket) -> Result<Vec<Node>, Failure> {
+async fn find_own(contest: &Contest, client: &FakeClient, create: Ticket) -> Result<Vec<Node>, Failure> {
     let tombstone = tombstone(contest, create);
-    desk.settle(&tombstone).await?;
-    let found = look_for_own(contest, desk).await?;
-    desk.settled(&tombstone);
+    client.settle(&tombstone).await?;
+    let found = look_for_own(contest, client).await?;
+    client.settled(&tombstone);
     Ok(found)
 }
 
-async fn look_for_own(contest: &Contest, desk: &Desk) -> Result<Vec<Node>, Failure> {
+async fn look_for_own(contest: &Contest, client: &FakeClient) -> Result<Vec<Node>, Failure> {
     let Plan { path, prefix, .. } = &contest.plan;
     match &contest.counter {
         Some(counter) => {
-            let version = desk.count(counter).await?;
-            let mut found = desk.claim_own(vec![path.clone()], &contest.identity).await?;
+            let version = client.count(counter).await?;
+            let mut found = client.claim_own(vec![path.clone()], &contest.identity).await?;
             if !found.is_empty() {
-                let again = desk.count(counter).await;
+                let again = client.count(counter).await;
                 if again.as_ref().ok() != Some(&version) {
-                    found.iter().for_each(|node| desk.forget(node));
+                    found.iter().for_each(|node| client.forget(node));
                     return Err(again
                         .err()
                         .unwrap_or_else(|| Failure::Rejected("the counter was changed meanwhile".into())));
@@ -139,39 +150,39 @@ async fn look_for_own(contest: &Contest, desk: &Desk) -> Result<Vec<Node>, Failu
             Ok(found)
         }
         None => {
-            let children = match desk.list(path).await {
+            let children = match client.list(path).await {
                 Ok(children) => children,
                 Err(Failure::NoNode) => Vec::new(),
                 Err(failure) => return Err(failure),
             };
             let paths = naming::contenders(prefix, &children).map(|(_, name)| join(path, name));
-            desk.claim_own(paths.collect(), &contest.identity).await
+            client.claim_own(paths.collect(), &contest.identity).await
         }
     }
 }
 
-async fn watch_ahead(contest: &Contest, desk: &Desk, path: &str) -> Result<Ahead, Failure> {
+async fn watch_ahead(contest: &Contest, client: &FakeClient, path: &str) -> Result<Ahead, Failure> {
     let glance = match &contest.counter {
-        None => desk.read_and_watch(path).await?,
+        None => client.read_and_watch(path).await?,
         Some(counter) => {
-            let (glance, counted) = both(desk.read_and_watch(path), desk.count(counter)).await;
+            let (glance, counted) = both(client.read_and_watch(path), client.count(counter)).await;
             counted?;
             glance?
         }
     };
-    ahead(desk, path, glance)
+    ahead(client, path, glance)
 }
 
 /// What a look at the own znode has shown.
-fn own(desk: &Desk, node: &Node, glance: Option<Glance>) -> (Seen, Option<WatchId>) {
+fn own(client: &FakeClient, node: &Node, glance: Option<Glance>) -> (Seen, Option<WatchId>) {
     let (seen, watch) = sight::own(node, glance);
-    (seen, watch.filter(|_| !desk.errs(Mutation::NoOwnWatch)))
+    (seen, watch.filter(|_| !client.makes(Mistake::NoOwnWatch)))
 }
 
 /// What a look at the znode ahead has shown.
-fn ahead(desk: &Desk, path: &str, glance: Option<Glance>) -> Result<Ahead, Failure> {
+fn ahead(client: &FakeClient, path: &str, glance: Option<Glance>) -> Result<Ahead, Failure> {
     if let Some(glance) = &glance
-        && let Some(node) = desk.claim_forgotten(path, glance)?
+        && let Some(node) = client.claim_forgotten(path, glance)?
     {
         return Ok(Ahead { seen: Seen::Forgotten(node), watch: None, token: None });
     }

@@ -1,9 +1,9 @@
 //! Single requests of a session, and what their answers mean: the same as in `session/live.rs`, on the simulated client.
 
-use super::super::mutation::Mutation;
-use super::desk::{Desk, WatchId};
+use super::fake_client::{FakeClient, WatchId};
 use crate::error::Failure;
 use crate::lease::Lease;
+use crate::simulation::mistakes::Mistake;
 use crate::types::{FencingToken, Origin, SessionId, Timestamp};
 use zookeeper_embedded::replica::Request as Wire;
 use zookeeper_embedded::replica::{
@@ -27,7 +27,7 @@ pub(super) enum Aborted {
     Request(Failure),
 }
 
-impl Desk {
+impl FakeClient {
     /// Carries out all of the operations, or none.
     pub(super) async fn transact(&self, writes: Vec<Write>) -> Result<Vec<Part>, Aborted> {
         let parts = match self.call(Wire::Multi(writes)).await {
@@ -48,7 +48,7 @@ impl Desk {
     /// A transaction that changes nothing. When it was answered, what is read on this client shows everything that was
     /// committed before.
     pub(super) async fn flush(&self) -> Result<(), Failure> {
-        if self.errs(Mutation::NoFlush) {
+        if self.makes(Mistake::NoFlush) {
             return Ok(());
         }
         match self.transact(vec![check("/", -1)]).await {
@@ -128,8 +128,8 @@ impl Desk {
     /// Proves by a transaction that changes nothing that the ensemble keeps the session.
     pub(super) async fn prove(&self, path: &str) -> Result<Proof, Failure> {
         let sent = self.now();
-        if self.errs(Mutation::ProofByReading) || self.errs(Mutation::ProofBySync) {
-            let outcome = match self.errs(Mutation::ProofBySync) {
+        if self.makes(Mistake::ProofByReading) || self.makes(Mistake::ProofBySync) {
+            let outcome = match self.makes(Mistake::ProofBySync) {
                 true => self.sync(path).await,
                 false => self.stat(path).await.map(drop),
             };

@@ -2,17 +2,16 @@
 //! and the same judgements, on the simulated client.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::{join as both, try_join_all};
 
-use super::super::mutation::Mutation;
-use super::desk::Desk;
+use super::fake_client::FakeClient;
 use super::wire::{Aborted, Glance, check, creation, deletion, setting};
 use crate::error::Failure;
 use crate::lease::Lease;
 use crate::path::split;
-use crate::types::{FencingToken, Node, Origin};
+use crate::simulation::mistakes::Mistake;
+use crate::types::{Node, Origin};
 use zookeeper_embedded::replica::{Code, Outcome as Part, Write, create};
 
 /// How often a removal is bound anew.
@@ -43,21 +42,13 @@ pub(super) struct Counter {
     seen: Cell<Option<i32>>,
 }
 
-/// The znodes of the session that somebody in the process answers for.
-#[derive(Default)]
-pub(super) struct Claims {
-    tokens: BTreeSet<FencingToken>,
-    /// The creates whose outcome is not known yet: by the tombstone, how the znode's path begins.
-    unsettled: BTreeMap<String, String>,
-}
-
 impl Counter {
     pub(super) fn new(path: String) -> Self {
         Self { path, seen: Cell::new(None) }
     }
 }
 
-impl Desk {
+impl FakeClient {
     pub(super) async fn create_znode(&self, creation: Creation<'_>) -> Result<Created, NotCreated> {
         let Creation { tombstone, path, .. } = creation;
         self.state().claims.unsettled.insert(tombstone.to_owned(), path.to_owned());
@@ -132,7 +123,7 @@ impl Desk {
 
     /// Makes sure that the create with this tombstone can be carried out no more.
     pub(super) async fn settle(&self, tombstone: &str) -> Result<(), Failure> {
-        if self.errs(Mutation::NoTombstone) {
+        if self.makes(Mistake::NoTombstone) {
             return self.flush().await;
         }
         let created = match self.create(tombstone, create::EPHEMERAL).await {
@@ -162,7 +153,7 @@ impl Desk {
         });
         for (path, origin) in try_join_all(stats).await? {
             let session = self.session();
-            let is_own = |it: &Origin| it.is_of(session) || self.errs(Mutation::NoOwnerCheck);
+            let is_own = |it: &Origin| it.is_of(session) || self.makes(Mistake::NoOwnerCheck);
             let Some(origin) = origin.filter(is_own) else { continue };
             let read = self.read(&path).await?;
             if read.is_some_and(|(content, it)| content == data.as_bytes() && it.token == origin.token) {
@@ -180,7 +171,7 @@ impl Desk {
         let token = glance.0.token;
         let session = self.session();
         let claims = &mut self.state().claims;
-        if self.errs(Mutation::NoFlush) || !glance.0.is_of(session) || claims.tokens.contains(&token) {
+        if self.makes(Mistake::NoFlush) || !glance.0.is_of(session) || claims.tokens.contains(&token) {
             return Ok(None);
         }
         if claims.unsettled.values().any(|created| path.starts_with(created)) {
@@ -203,8 +194,8 @@ impl Desk {
         counter: Option<&Counter>,
         verify: bool,
     ) -> Result<(), Failure> {
-        let unbound = self.errs(Mutation::UnboundRemoval) || self.errs(Mutation::RemovesUnseen);
-        let looks = (verify || counter.is_some()) && !self.errs(Mutation::RemovesUnseen);
+        let unbound = self.makes(Mistake::UnboundRemoval) || self.makes(Mistake::RemovesUnseen);
+        let looks = (verify || counter.is_some()) && !self.makes(Mistake::RemovesUnseen);
         match counter.filter(|_| !unbound) {
             Some(counter) => self.remove_master(node, counter).await?,
             None if looks && !self.may_stand(node).await? => {}

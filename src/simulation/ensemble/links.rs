@@ -1,59 +1,71 @@
-//! The links between servers: they keep the order, stand still, and are cut.
+//! The links between servers: each keeps the order of its messages, can stall, and can be cut.
 
-use super::super::stage::{Happening, Stage};
-use super::super::time::Instant;
-use super::{Ensemble, Message, Role};
+use std::time::Duration;
+
+use crate::simulation::settings::SERVERS;
+use crate::simulation::time::Instant;
+
+/// The links from each server to each other.
+#[derive(Debug, Default)]
+pub(super) struct Links([[Link; SERVERS]; SERVERS]);
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Link {
+struct Link {
     /// When the last message arrives.
-    pub(super) last: Instant,
-    pub(super) stalled_until: Instant,
-    /// How many faults cut it.
-    pub(super) cuts: u32,
-    /// What was sent until then, and has not arrived, is lost.
-    pub(super) lost_until: Option<Instant>,
+    last: Instant,
+    stalled_until: Instant,
+    /// How many faults have cut the link and not ended.
+    cuts: u32,
+    /// Messages that were sent up to this instant, and have not arrived, are lost.
+    lost_until: Option<Instant>,
 }
 
-impl Ensemble {
-    /// Cuts what one server says to another: what is under way is lost, too.
-    pub(in super::super) fn cut(&mut self, now: Instant, from: usize, to: usize) {
-        let link = &mut self.links[from][to];
+impl Links {
+    /// Cuts a link; the messages in flight are lost, too.
+    pub(super) fn cut(&mut self, now: Instant, from: usize, to: usize) {
+        let link = &mut self.0[from][to];
         link.cuts += 1;
         link.lost_until = Some(now);
     }
 
-    /// Takes one cut back. Something was lost: the two have to begin anew.
-    pub(in super::super) fn mend(&mut self, stage: &mut Stage, from: usize, to: usize) {
-        self.links[from][to].cuts -= 1;
-        for (leader, follower) in [(from, to), (to, from)] {
-            if let Some(following) = self.servers[follower].following()
-                && following.leader == leader
-            {
-                self.lose_leader(stage, follower);
-            }
-            if let Role::Leading(leading) = &mut self.servers[leader].role {
-                leading.members[follower] = None;
-            }
+    /// Takes one cut back.
+    pub(super) fn mend(&mut self, from: usize, to: usize) {
+        self.0[from][to].cuts -= 1;
+    }
+
+    pub(super) fn is_stalled(&self, now: Instant, from: usize, to: usize) -> bool {
+        self.0[from][to].stalled_until > now
+    }
+
+    /// Delays the messages of a link until then.
+    pub(super) fn stall(&mut self, from: usize, to: usize, until: Instant) {
+        self.0[from][to].stalled_until = until;
+    }
+
+    /// Whether a message that was sent then is lost.
+    pub(super) fn has_lost(&self, sent: Instant, from: usize, to: usize) -> bool {
+        self.0[from][to].lost_until.is_some_and(|until| sent <= until)
+    }
+
+    /// When a message arrives that is sent now, if the link is not cut.
+    pub(super) fn arrival(
+        &mut self,
+        now: Instant,
+        latency: Duration,
+        from: usize,
+        to: usize,
+    ) -> Option<Instant> {
+        let link = &mut self.0[from][to];
+        if link.cuts > 0 {
+            return None;
         }
+        link.last = (now.max(link.stalled_until) + latency).max(link.last);
+        Some(link.last)
     }
 
-    /// Whether what one server says to another stands still.
-    pub(in super::super) fn is_stalled(&self, now: Instant, from: usize, to: usize) -> bool {
-        self.links[from][to].stalled_until > now
-    }
-
-    /// Lets what one server says to another stand still.
-    pub(in super::super) fn stall(&mut self, from: usize, to: usize, until: Instant) {
-        self.links[from][to].stalled_until = until;
-    }
-
-    pub(super) fn send(&mut self, stage: &mut Stage, from: usize, to: usize, message: Message) {
-        let latency = stage.latency();
-        let link = &mut self.links[from][to];
-        if link.cuts == 0 {
-            link.last = (stage.now.max(link.stalled_until) + latency).max(link.last);
-            stage.agenda.enter(link.last, Happening::Between { from, to, sent: stage.now, message });
-        }
+    /// Whether both links between two servers pass messages without delay.
+    pub(super) fn are_open(&self, now: Instant, one: usize, other: usize) -> bool {
+        let links = [self.0[one][other], self.0[other][one]];
+        links.iter().all(|link| link.cuts == 0 && link.stalled_until <= now)
     }
 }

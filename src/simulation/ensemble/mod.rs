@@ -1,7 +1,7 @@
-//! An ensemble of ZooKeeper servers, as far as its clients can tell.
+//! An ensemble of ZooKeeper servers, as its clients see it.
 //!
 //! ```text
-//!   client ──▶ its server ──petition──▶ leader server ──propose──▶ followers
+//!   client ──▶ its server ──request──▶ leader server ──propose──▶ followers
 //!                                             ▲                       │
 //!                                             └──────── ack ──────────┘
 //!              its server ◀── commit ── leader server: a majority has it
@@ -21,7 +21,7 @@
 //!   of the connection that it was last heard of over, and with a new leader server that of its creation.
 //! - [`processors`]: taking a session up makes the server its owner, from which requests are taken; it overtakes the
 //!   session's own requests, and happens however late, with or without a client that waits for it.
-//! - [`standstill`]: a server that stands still carries out later what it was sent.
+//! - [`pause`]: a resumed server executes the packets that arrived during its pause.
 //! - [`server`]: reads are answered on a connection whose session has moved on.
 //!
 //! Left out: servers that lose what they had written, observers, changes of the ensemble's members. Electing a leader and
@@ -30,33 +30,32 @@
 mod election;
 mod leader;
 mod links;
+mod pause;
 mod processors;
+mod role;
 mod server;
-mod standstill;
+mod sockets;
 mod tracker;
-mod words;
+mod transactions;
 
 use std::time::Duration;
 
-use self::leader::Leading;
-use self::links::Link;
+use self::links::Links;
+use self::role::{Following, Role};
 use self::server::Server;
-pub(super) use self::words::Message;
-use self::words::{Entry, Origin, Petition, Wish, Word};
+use self::transactions::{deletions, describe};
+use super::event::Event;
+use super::messages::{Message, MessageBody};
 use super::network::{Down, Up};
-use super::settings::{LATEST_PING, SERVERS};
-use super::stage::{Happening, Stage, note};
+use super::settings::{LATEST_PING, OPERATOR, SERVERS};
 use super::time::Instant;
+use super::world::{World, trace};
 use zookeeper_embedded::SessionId;
-use zookeeper_embedded::replica::{Body, Code, ConnectionId, Replica, Transaction};
-
-/// The session of those who change the tree from outside. It never expires.
-pub(super) const OPERATOR: SessionId = SessionId::from_raw(-1);
+use zookeeper_embedded::replica::{Body, ConnectionId, Replica, Transaction};
 
 pub(super) struct Ensemble {
     servers: [Server; SERVERS],
-    /// From each server to each other.
-    links: [[Link; SERVERS]; SERVERS],
+    links: Links,
     /// How many terms there were: a term is the time for which a follower follows a leader.
     terms: u64,
     sessions: i64,
@@ -64,65 +63,51 @@ pub(super) struct Ensemble {
     applied: usize,
 }
 
-/// What a server does.
-enum Role {
-    /// It looks for a leader, and serves nobody.
-    Looking,
-    Following(Following),
-    Leading(Leading),
-}
-
-struct Following {
-    leader: usize,
-    term: u64,
-    heard: Instant,
-}
-
 impl Ensemble {
-    pub(super) fn new(stage: &mut Stage) -> Self {
+    pub(super) fn new(world: &mut World) -> Self {
         let mut ensemble = Self {
-            servers: stage.settings.bounds.map(Server::new),
-            links: Default::default(),
+            servers: world.settings.bounds.map(Server::new),
+            links: Links::default(),
             terms: 0,
             sessions: 0,
             applied: 0,
         };
         for server in 0..SERVERS {
-            ensemble.start(stage, server);
+            ensemble.start(world, server);
         }
-        ensemble.look(stage, 0);
-        ensemble.operate(stage, Transaction::Open(OPERATOR, Duration::ZERO));
+        ensemble.look(world, 0);
+        ensemble.operate(world, Transaction::Open(OPERATOR, Duration::ZERO));
         ensemble
     }
 
     /// Starts a server that is not running.
-    pub(super) fn start(&mut self, stage: &mut Stage, server: usize) {
+    pub(super) fn start(&mut self, world: &mut World, server: usize) {
         let this = &mut self.servers[server];
         if !this.running {
-            note!(stage, "server {server} starts");
+            trace!(world, "server {server} starts");
             this.running = true;
             this.life += 1;
-            self.wait_half_a_tick(stage, server);
+            self.wait_half_a_tick(world, server);
         }
     }
 
     /// Kills a server. Its clients and the other servers hear of it, unless it is the whole machine that dies.
-    pub(super) fn kill(&mut self, stage: &mut Stage, server: usize, silently: bool) {
+    pub(super) fn kill(&mut self, world: &mut World, server: usize, silently: bool) {
         if self.servers[server].running {
-            note!(stage, "server {server} is killed{}", if silently { " with its machine" } else { "" });
+            trace!(world, "server {server} is killed{}", if silently { " with its machine" } else { "" });
             if !silently {
-                self.tell_everyone_to_go(stage, server);
+                self.drop_followers(world, server);
             }
-            self.retire(stage, server, silently);
-            self.close_sockets(stage, server, silently);
+            self.stop_serving(world, server, silently);
+            self.close_sockets(world, server, silently);
             self.servers[server].running = false;
         }
     }
 
     /// A message between servers arrives.
-    pub(super) fn hear(
+    pub(super) fn deliver(
         &mut self,
-        stage: &mut Stage,
+        world: &mut World,
         from: usize,
         to: usize,
         sent: Instant,
@@ -130,112 +115,121 @@ impl Ensemble {
     ) {
         let this = &mut self.servers[to];
         if this.running
-            && self.links[from][to].lost_until.is_none_or(|until| sent > until)
-            && let Some(message) = this.sockets.keep_word(from, message)
+            && !self.links.has_lost(sent, from, to)
+            && let Some(message) = this.sockets.defer_message(from, message)
         {
-            self.listen(stage, from, to, message);
+            self.handle_message(world, from, to, message);
         }
     }
 
-    fn listen(&mut self, stage: &mut Stage, from: usize, to: usize, message: Message) {
+    fn handle_message(&mut self, world: &mut World, from: usize, to: usize, message: Message) {
         let Message { term, body } = message;
         match &mut self.servers[to].role {
             Role::Leading(leading) => {
                 let member = leading.members[from].as_mut().filter(|member| member.term == term);
                 if let Some(member) = member {
-                    member.heard = stage.now;
-                    self.on_word_to_leader(stage, to, from, body);
+                    member.heard = world.now;
+                    self.on_message_to_leader(world, to, from, body);
                 }
             }
             Role::Following(following) if following.leader == from && following.term == term => {
-                following.heard = stage.now;
-                self.on_word_of_leader(stage, to, body);
+                following.heard = world.now;
+                self.on_message_from_leader(world, to, body);
             }
             Role::Following(_) | Role::Looking => {}
         }
     }
 
-    fn on_word_of_leader(&mut self, stage: &mut Stage, server: usize, word: Word) {
+    fn on_message_from_leader(&mut self, world: &mut World, server: usize, word: MessageBody) {
         match word {
-            Word::Ping => {
+            MessageBody::Ping => {
                 let heard = std::mem::take(&mut self.servers[server].heard);
                 let heard =
                     heard.into_iter().map(|(session, timeout)| (SessionId::from_raw(session), timeout));
-                self.send_to_leader(stage, server, Word::Heard(heard.collect()));
-                self.attend(stage, server);
+                self.send_to_leader(world, server, MessageBody::PingReply(heard.collect()));
+                self.read_clients(world, server);
             }
-            Word::Propose(entry) => {
+            MessageBody::Propose(entry) => {
                 let log = &mut self.servers[server].log;
                 log.push(entry);
                 let length = log.len();
-                self.send_to_leader(stage, server, Word::Ack(length));
+                self.send_to_leader(world, server, MessageBody::Ack(length));
             }
-            Word::Commit(length) => self.apply(stage, server, length),
-            Word::Resumed { origin, session, valid } => {
-                self.servers[server].resumed(stage, origin.connection, session, valid);
+            MessageBody::Commit(length) => self.apply(world, server, length),
+            MessageBody::Revalidated { reply_to, session, valid } => {
+                self.servers[server].resumed(world, reply_to.connection, session, valid);
             }
-            Word::Synced(origin) => {
-                self.servers[server].finish(stage, origin.connection, origin.xid, Ok(Body::Synced(None)));
+            MessageBody::Synced(reply_to) => {
+                self.servers[server].finish(world, reply_to.connection, reply_to.xid, Ok(Body::Synced(None)));
             }
-            Word::Moved(origin) => self.servers[server].close(stage, origin.connection),
-            Word::Dropped => self.leave(stage, server),
-            Word::Petition(_) | Word::Heard(_) | Word::Ack(_) => unreachable!("said to leaders"),
+            MessageBody::Moved(reply_to) => self.servers[server].close(world, reply_to.connection),
+            MessageBody::Dropped => self.look_for_leader(world, server),
+            MessageBody::Forward(_) | MessageBody::PingReply(_) | MessageBody::Ack(_) => {
+                unreachable!("said to leaders")
+            }
         }
     }
 
-    fn send_to_leader(&mut self, stage: &mut Stage, server: usize, body: Word) {
+    fn send_to_leader(&mut self, world: &mut World, server: usize, body: MessageBody) {
         if let Some(Following { leader, term, .. }) = self.servers[server].following() {
             let (leader, message) = (*leader, Message { term: *term, body });
-            self.send(stage, server, leader, message);
+            self.send(world, server, leader, message);
+        }
+    }
+
+    fn send(&mut self, world: &mut World, from: usize, to: usize, message: Message) {
+        let latency = world.latency();
+        if let Some(arrival) = self.links.arrival(world.now, latency, from, to) {
+            world.queue.push(arrival, Event::ServerMessage { from, to, sent: world.now, message });
         }
     }
 
     /// Half a tick is over: leaders ping, and everybody looks who has fallen silent.
-    pub(super) fn half_tick(&mut self, stage: &mut Stage, server: usize, life: u32) {
+    pub(super) fn half_tick(&mut self, world: &mut World, server: usize, life: u32) {
         let this = &mut self.servers[server];
-        if !this.running || this.life != life || this.sockets.keep_tick() {
+        if !this.running || this.life != life || this.sockets.defer_tick() {
             return;
         }
-        let patience = stage.settings.tick * stage.settings.sync_limit;
+        let patience = world.settings.tick * world.settings.sync_limit;
         match &this.role {
-            Role::Looking => self.look(stage, server),
-            Role::Following(following) if stage.now > following.heard + patience => {
-                note!(stage, "server {server} gives its leader up");
-                self.leave(stage, server);
+            Role::Looking => self.look(world, server),
+            Role::Following(following) if world.now > following.heard + patience => {
+                trace!(world, "server {server} gives its leader up");
+                self.look_for_leader(world, server);
             }
             Role::Following(_) => {}
-            Role::Leading(_) => self.ping(stage, server, patience),
+            Role::Leading(_) => self.ping(world, server, patience),
         }
-        self.wait_half_a_tick(stage, server);
+        self.wait_half_a_tick(world, server);
     }
 
-    fn wait_half_a_tick(&mut self, stage: &mut Stage, server: usize) {
+    fn wait_half_a_tick(&mut self, world: &mut World, server: usize) {
         let life = self.servers[server].life;
-        let late = 1.0 + LATEST_PING * stage.rng.f64();
-        let half = (stage.settings.tick / 2).mul_f64(late);
-        stage.later(half, Happening::HalfTick { server, life });
+        let late = 1.0 + LATEST_PING * world.rng.f64();
+        let half = (world.settings.tick / 2).mul_f64(late);
+        world.schedule(half, Event::HalfTick { server, life });
     }
 
     /// A packet from a client arrives.
-    pub(super) fn receive(&mut self, stage: &mut Stage, connection: ConnectionId, packet: Up) {
-        let Some(server) = stage.network.server(connection) else {
+    pub(super) fn receive(&mut self, world: &mut World, connection: ConnectionId, packet: Up) {
+        let Some(server) = world.network.server(connection) else {
             return;
         };
         let this = &mut self.servers[server];
         if !this.running {
             if !matches!(packet, Up::Close) {
-                stage.send_down(connection, Down::Closed);
+                world.send_down(connection, Down::Closed);
             }
-        } else if let Some(packet) = this.sockets.keep_packet(connection, packet) {
-            self.take_in(stage, server, connection, packet);
+        } else if let Some(packet) = this.sockets.defer_packet(connection, packet) {
+            self.handle_packet(world, server, connection, packet);
         }
     }
 
-    fn take_in(&mut self, stage: &mut Stage, server: usize, connection: ConnectionId, packet: Up) {
+    fn handle_packet(&mut self, world: &mut World, server: usize, connection: ConnectionId, packet: Up) {
         let this = &mut self.servers[server];
         if let Role::Looking = this.role {
             if !matches!(packet, Up::Close) {
-                stage.send_down(connection, Down::Closed);
+                world.send_down(connection, Down::Closed);
             }
             return;
         }
@@ -243,45 +237,47 @@ impl Ensemble {
             && let Some((session, timeout)) = this.session_of(connection)
         {
             match &mut this.role {
-                Role::Leading(leading) => leading.tracker.touch(session, timeout, stage.now),
+                Role::Leading(leading) => leading.tracker.touch(session, timeout, world.now),
                 _ => drop(this.heard.insert(session.raw(), timeout)),
             }
         }
-        if let Some(petition) = this.receive(stage, server, connection, packet) {
-            self.process(stage, server, petition);
+        if let Some(request) = this.receive(world, server, connection, packet) {
+            self.process(world, server, request);
         }
     }
 
     /// Applies the log up to this length.
-    fn apply(&mut self, stage: &mut Stage, server: usize, length: usize) {
+    fn apply(&mut self, world: &mut World, server: usize, length: usize) {
         while self.servers[server].applied < length {
             let entry = self.servers[server].log[self.servers[server].applied].clone();
-            let deletions = leader::deletions(&self.servers[server].replica, &entry.transaction);
-            let result = self.servers[server].apply_next(stage);
+            let deletions = deletions(&self.servers[server].replica, &entry.transaction);
+            let result = self.servers[server].apply_next(world);
             if self.servers[server].applied > self.applied {
                 self.applied = self.servers[server].applied;
-                note!(stage, "committed: {}", server::describe(&entry.transaction, &result));
+                trace!(world, "committed: {}", describe(&entry.transaction, &result));
                 let replica = &self.servers[server].replica;
                 let done = deletions.into_iter().filter(|it| replica.stat(&it.path).is_none());
-                done.for_each(|deletion| stage.referee.deleted(&deletion, stage.now));
+                done.for_each(|deletion| world.checker.deleted(&deletion, world.now));
             }
-            if let Some(origin) = entry.origin
-                && origin.server == server
+            if let Some(reply_to) = entry.reply_to
+                && reply_to.server == server
             {
                 match (&entry.transaction, result) {
                     (Transaction::Open(session, _), _) => {
-                        self.servers[server].attach(stage, origin.connection, *session);
+                        self.servers[server].attach(world, reply_to.connection, *session);
                     }
-                    (_, result) => self.servers[server].finish(stage, origin.connection, origin.xid, result),
+                    (_, result) => {
+                        self.servers[server].finish(world, reply_to.connection, reply_to.xid, result)
+                    }
                 }
             }
         }
     }
 
     /// Proposes a change that comes from outside, if there is a leader server that can commit it.
-    pub(super) fn operate(&mut self, stage: &mut Stage, transaction: Transaction) {
+    pub(super) fn operate(&mut self, world: &mut World, transaction: Transaction) {
         if let Some(leader) = self.leader() {
-            self.propose(stage, leader, None, transaction);
+            self.propose(world, leader, None, transaction);
         }
     }
 
@@ -290,37 +286,58 @@ impl Ensemble {
         (0..SERVERS).find(|server| self.servers[*server].leads_majority())
     }
 
-    /// What the leader server has applied, or, without one, whoever has applied most.
+    /// The tree of the leader server, or without one, of the server that has applied most.
     pub(super) fn truth(&self) -> &Replica {
         let furthest = || (0..SERVERS).max_by_key(|server| self.servers[*server].applied).unwrap_or(0);
         &self.servers[self.leader().unwrap_or_else(furthest)].replica
     }
 
+    /// Cuts the link from one server to another.
+    pub(super) fn cut(&mut self, now: Instant, from: usize, to: usize) {
+        self.links.cut(now, from, to);
+    }
+
+    /// Takes one cut back. Because messages may have been lost, the follower at one end starts a new term.
+    pub(super) fn mend(&mut self, world: &mut World, from: usize, to: usize) {
+        self.links.mend(from, to);
+        for (leader, follower) in [(from, to), (to, from)] {
+            if let Some(following) = self.servers[follower].following()
+                && following.leader == leader
+            {
+                self.lose_leader(world, follower);
+            }
+            if let Role::Leading(leading) = &mut self.servers[leader].role {
+                leading.members[follower] = None;
+            }
+        }
+    }
+
+    pub(super) fn is_stalled(&self, now: Instant, from: usize, to: usize) -> bool {
+        self.links.is_stalled(now, from, to)
+    }
+
+    /// Delays the messages from one server to another until then.
+    pub(super) fn stall(&mut self, from: usize, to: usize, until: Instant) {
+        self.links.stall(from, to, until);
+    }
+
     /// The server has no leader any more: it lets go of everything that has to do with clients.
-    fn retire(&mut self, stage: &mut Stage, server: usize, silently: bool) {
+    fn stop_serving(&mut self, world: &mut World, server: usize, silently: bool) {
         let this = &mut self.servers[server];
         this.role = Role::Looking;
         this.heard.clear();
         this.queue.clear();
         for connection in this.drop_clients() {
             if !silently {
-                stage.send_down(connection, Down::Closed);
+                world.send_down(connection, Down::Closed);
             }
         }
     }
 
-    fn leave(&mut self, stage: &mut Stage, server: usize) {
+    fn look_for_leader(&mut self, world: &mut World, server: usize) {
         if !matches!(self.servers[server].role, Role::Looking) {
-            note!(stage, "server {server} looks for a leader");
-            self.retire(stage, server, false);
+            trace!(world, "server {server} looks for a leader");
+            self.stop_serving(world, server, false);
         }
     }
-}
-
-/// What a petition or an entry of the log comes to.
-type Outcome = Result<Body, Code>;
-
-/// How many servers are a majority.
-const fn majority() -> usize {
-    SERVERS / 2 + 1
 }

@@ -1,51 +1,54 @@
-//! The way of a request through a server: one after the other, and sometimes not at once.
+//! The queues of a server.
 //!
-//! Writes and syncs pass through queues: of a follower, before they are sent to the leader server; of the leader server,
-//! before it orders them. Connects pass by these queues: whoever takes a session up overtakes the requests of the session
-//! that came before, which are then carried out if they come from the server that has become the owner.
+//! A write or a sync passes through a queue: at a follower before it is sent to the leader server, at the leader server
+//! before it is ordered. A connect does not: a session that is reattached overtakes its own earlier requests. These are
+//! executed later, if they come from the server that owns the session by then.
 
-use super::super::stage::{Happening, Stage, note};
-use super::super::time::Instant;
-use super::{Ensemble, Petition, Role, Wish, Word};
+use super::Ensemble;
+use super::role::Role;
+use crate::simulation::event::Event;
+use crate::simulation::messages::{ForwardedRequest, MessageBody, Operation};
+use crate::simulation::time::Instant;
+use crate::simulation::world::{World, trace};
 
 impl Ensemble {
     /// Takes in something that only the leader server can do.
-    pub(super) fn process(&mut self, stage: &mut Stage, server: usize, petition: Petition) {
+    pub(super) fn process(&mut self, world: &mut World, server: usize, request: ForwardedRequest) {
         let this = &mut self.servers[server];
-        let waits = !this.queue.is_empty() || this.stuck_until > stage.now;
-        if waits && !matches!(petition.wish, Wish::Resume(..)) {
-            this.queue.push_back(petition);
+        let waits = !this.queue.is_empty() || this.held_until > world.now;
+        if waits && !matches!(request.operation, Operation::Revalidate(..)) {
+            this.queue.push_back(request);
         } else {
-            self.pass_on(stage, server, petition);
+            self.pass_on(world, server, request);
         }
     }
 
-    fn pass_on(&mut self, stage: &mut Stage, server: usize, petition: Petition) {
+    fn pass_on(&mut self, world: &mut World, server: usize, request: ForwardedRequest) {
         if let Role::Leading(_) = self.servers[server].role {
-            self.on_petition(stage, server, petition);
+            self.handle_request(world, server, request);
         } else {
-            self.send_to_leader(stage, server, Word::Petition(petition));
+            self.send_to_leader(world, server, MessageBody::Forward(request));
         }
     }
 
     /// The queue of a server does not move until then.
-    pub(in super::super) fn stick(&mut self, stage: &mut Stage, server: usize, until: Instant) {
+    pub(in crate::simulation) fn hold_queue(&mut self, world: &mut World, server: usize, until: Instant) {
         let this = &mut self.servers[server];
-        if this.stuck_until < until {
-            note!(stage, "the requests at server {server} are stuck until {until:?}");
-            this.stuck_until = until;
-            stage.agenda.enter(until, Happening::Unstuck { server });
+        if this.held_until < until {
+            trace!(world, "the requests at server {server} are stuck until {until:?}");
+            this.held_until = until;
+            world.queue.push(until, Event::ReleaseQueue { server });
         }
     }
 
     /// The queue of a server moves again, unless something else holds it.
-    pub(in super::super) fn unstick(&mut self, stage: &mut Stage, server: usize) {
+    pub(in crate::simulation) fn release_queue(&mut self, world: &mut World, server: usize) {
         let this = &self.servers[server];
-        if this.stuck_until > stage.now || this.sockets.stands_still() {
+        if this.held_until > world.now || this.sockets.is_paused() {
             return;
         }
-        while let Some(petition) = self.servers[server].queue.pop_front() {
-            self.pass_on(stage, server, petition);
+        while let Some(request) = self.servers[server].queue.pop_front() {
+            self.pass_on(world, server, request);
         }
     }
 }

@@ -1,18 +1,19 @@
-//! One server: its part of the log, its replica, and the clients that it serves.
+//! One server: its log, its replica, and the clients that are connected to it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::network::{Down, Up};
-use super::super::settings::Bounds;
-use super::super::stage::{Stage, note};
-use super::super::time::Instant;
-use super::leader::Leading;
-use super::standstill::Sockets;
-use super::{Entry, Following, Origin, Outcome, Petition, Role, Wish};
+use super::role::{Following, Leading, Role};
+use super::sockets::Sockets;
+use super::transactions::TransactionResult;
+use crate::simulation::messages::{ForwardedRequest, LogEntry, Operation, ReplyTo};
+use crate::simulation::network::{Down, Up};
+use crate::simulation::settings::Bounds;
+use crate::simulation::time::Instant;
+use crate::simulation::world::{World, trace};
 use zookeeper_embedded::SessionId;
-use zookeeper_embedded::replica::{Action, Body, ConnectionId, Replica, Request, Told, Transaction};
+use zookeeper_embedded::replica::{ConnectionId, Replica, Request, Told, Transaction};
 
 pub(super) struct Server {
     pub(super) running: bool,
@@ -21,30 +22,30 @@ pub(super) struct Server {
     pub(super) role: Role,
     /// The last change of the leader that it took part in.
     pub(super) epoch: u32,
-    pub(super) log: Vec<Rc<Entry>>,
-    /// How much of the log is committed, as far as it knows, and applied.
+    pub(super) log: Vec<Rc<LogEntry>>,
+    /// How many entries of the log are known to be committed, and applied.
     pub(super) applied: usize,
     pub(super) replica: Replica,
     /// The sessions that it has heard of since the leader's last ping.
     pub(super) heard: BTreeMap<i64, Duration>,
     /// What is on its way through the server.
-    pub(super) queue: VecDeque<Petition>,
-    pub(super) stuck_until: Instant,
+    pub(super) queue: VecDeque<ForwardedRequest>,
+    pub(super) held_until: Instant,
     pub(super) sockets: Sockets,
     bounds: Bounds,
-    served: BTreeMap<ConnectionId, Served>,
+    served: BTreeMap<ConnectionId, ServedClient>,
 }
 
 /// A client, as its server knows it.
-struct Served {
+struct ServedClient {
     session: Option<SessionId>,
     /// The session timeout that was negotiated over this connection.
     timeout: Duration,
     /// Requests that have not been answered: answers keep their order.
-    queue: VecDeque<Queued>,
+    queue: VecDeque<PendingReply>,
 }
 
-enum Queued {
+enum PendingReply {
     Read {
         xid: i32,
         request: Request,
@@ -55,7 +56,7 @@ enum Queued {
     },
     Done {
         xid: i32,
-        result: Outcome,
+        result: TransactionResult,
     },
 }
 
@@ -71,7 +72,7 @@ impl Server {
             replica: Replica::new(),
             heard: BTreeMap::new(),
             queue: VecDeque::new(),
-            stuck_until: Instant::ZERO,
+            held_until: Instant::ZERO,
             sockets: Sockets::default(),
             bounds,
             served: BTreeMap::new(),
@@ -110,132 +111,140 @@ impl Server {
     /// Takes a packet, and returns what the leader server has to do.
     pub(super) fn receive(
         &mut self,
-        stage: &mut Stage,
+        world: &mut World,
         server: usize,
         connection: ConnectionId,
         packet: Up,
-    ) -> Option<Petition> {
+    ) -> Option<ForwardedRequest> {
         match packet {
             Up::Close => {
                 self.forget(connection);
                 None
             }
-            // Whoever has seen more than this server finds another.
+            // The client has seen a later state than this server has, so it tries another server.
             Up::Connect { seen, .. } if seen > self.replica.zxid() => {
-                stage.send_down(connection, Down::Closed);
+                world.send_down(connection, Down::Closed);
                 None
             }
             Up::Connect { session, timeout, .. } => {
                 let timeout = self.bounds.negotiate(timeout);
                 // Whatever comes over another connection of the session is late.
                 if let Some(session) = session {
-                    self.close_session(stage, session);
+                    self.close_session(world, session);
                 }
-                self.served.insert(connection, Served { session: None, timeout, queue: VecDeque::new() });
-                let wish = match session {
-                    Some(session) => Wish::Resume(session, timeout),
-                    None => Wish::Open(timeout),
+                self.served
+                    .insert(connection, ServedClient { session: None, timeout, queue: VecDeque::new() });
+                let operation = match session {
+                    Some(session) => Operation::Revalidate(session, timeout),
+                    None => Operation::Open(timeout),
                 };
-                Some(Petition { origin: Origin { server, connection, xid: 0 }, wish })
+                Some(ForwardedRequest { reply_to: ReplyTo { server, connection, xid: 0 }, operation })
             }
             Up::Request { xid, request } => {
                 let served = self.served.get_mut(&connection)?;
                 let session = served.session?;
-                let wish = match request {
-                    Request::Write(write) => Wish::Transact(Transaction::Write(session, write)),
-                    Request::Multi(writes) => Wish::Transact(Transaction::Multi(session, writes)),
-                    Request::Sync { .. } => Wish::Sync,
+                let operation = match request {
+                    Request::Write(write) => Operation::Transact(Transaction::Write(session, write)),
+                    Request::Multi(writes) => Operation::Transact(Transaction::Multi(session, writes)),
+                    Request::Sync { .. } => Operation::Sync,
                     read => {
-                        served.queue.push_back(Queued::Read { xid, request: read });
-                        self.drain(stage, connection);
+                        served.queue.push_back(PendingReply::Read { xid, request: read });
+                        self.drain(world, connection);
                         return None;
                     }
                 };
-                served.queue.push_back(Queued::Waiting { xid });
-                Some(Petition { origin: Origin { server, connection, xid }, wish })
+                served.queue.push_back(PendingReply::Waiting { xid });
+                Some(ForwardedRequest { reply_to: ReplyTo { server, connection, xid }, operation })
             }
         }
     }
 
     /// A write or a sync is done.
-    pub(super) fn finish(&mut self, stage: &mut Stage, connection: ConnectionId, xid: i32, result: Outcome) {
+    pub(super) fn finish(
+        &mut self,
+        world: &mut World,
+        connection: ConnectionId,
+        xid: i32,
+        result: TransactionResult,
+    ) {
         let Some(served) = self.served.get_mut(&connection) else {
             return;
         };
-        let waiting = |queued: &&mut Queued| matches!(queued, Queued::Waiting { xid: it } if *it == xid);
-        if let Some(queued) = served.queue.iter_mut().find(waiting) {
-            *queued = Queued::Done { xid, result };
+        let waiting =
+            |pending: &&mut PendingReply| matches!(pending, PendingReply::Waiting { xid: it } if *it == xid);
+        if let Some(pending) = served.queue.iter_mut().find(waiting) {
+            *pending = PendingReply::Done { xid, result };
         }
-        self.drain(stage, connection);
+        self.drain(world, connection);
     }
 
     /// Answers what can be answered.
-    fn drain(&mut self, stage: &mut Stage, connection: ConnectionId) {
+    fn drain(&mut self, world: &mut World, connection: ConnectionId) {
         while let Some(served) = self.served.get_mut(&connection) {
             let (xid, result) = match served.queue.pop_front() {
-                Some(Queued::Done { xid, result }) => (xid, result),
-                Some(Queued::Read { xid, request }) => {
+                Some(PendingReply::Done { xid, result }) => (xid, result),
+                Some(PendingReply::Read { xid, request }) => {
                     let mut told = Vec::new();
                     let result = self.replica.read(connection, request, &mut told);
-                    tell(stage, told);
+                    tell(world, told);
                     (xid, result)
                 }
-                Some(waiting @ Queued::Waiting { .. }) => return served.queue.push_front(waiting),
+                Some(waiting @ PendingReply::Waiting { .. }) => return served.queue.push_front(waiting),
                 None => return,
             };
-            stage.send_down(connection, Down::Reply { xid, zxid: self.replica.zxid(), result });
+            world.send_down(connection, Down::Reply { xid, zxid: self.replica.zxid(), result });
         }
     }
 
     /// The leader server has said whether a session can be taken up.
     pub(super) fn resumed(
         &mut self,
-        stage: &mut Stage,
+        world: &mut World,
         connection: ConnectionId,
         session: SessionId,
         valid: bool,
     ) {
         if valid {
-            self.attach(stage, connection, session);
+            self.attach(world, connection, session);
         } else if self.served.contains_key(&connection) {
-            stage.send_down(connection, Down::Expired);
+            world.send_down(connection, Down::Expired);
             self.forget(connection);
         }
     }
 
     /// A client has its session.
-    pub(super) fn attach(&mut self, stage: &mut Stage, connection: ConnectionId, session: SessionId) {
+    pub(super) fn attach(&mut self, world: &mut World, connection: ConnectionId, session: SessionId) {
         if let Some(served) = self.served.get_mut(&connection) {
             served.session = Some(session);
-            stage.send_down(connection, Down::Connected(session, served.timeout));
+            world.send_down(connection, Down::Connected(session, served.timeout));
         }
     }
 
-    fn close_session(&mut self, stage: &mut Stage, session: SessionId) {
-        let of_session = |(_, served): &(&ConnectionId, &Served)| served.session == Some(session);
+    fn close_session(&mut self, world: &mut World, session: SessionId) {
+        let of_session = |(_, served): &(&ConnectionId, &ServedClient)| served.session == Some(session);
         let connections: Vec<ConnectionId> =
             self.served.iter().filter(of_session).map(|(connection, _)| *connection).collect();
-        connections.into_iter().for_each(|connection| self.close(stage, connection));
+        connections.into_iter().for_each(|connection| self.close(world, connection));
     }
 
-    /// Applies the next entry of the log: events first, then whatever its origin is told.
-    pub(super) fn apply_next(&mut self, stage: &mut Stage) -> Outcome {
+    /// Applies the next entry of the log: events first, then whatever its reply_to is told.
+    pub(super) fn apply_next(&mut self, world: &mut World) -> TransactionResult {
         let entry = self.log[self.applied].clone();
         self.applied += 1;
         let mut told = Vec::new();
         let result = self.replica.apply(entry.at, &entry.transaction, &mut told);
-        tell(stage, told);
+        tell(world, told);
         if let Transaction::Close(session) = entry.transaction {
-            self.close_session(stage, session);
+            self.close_session(world, session);
         }
         result
     }
 
     /// Closes a connection.
-    pub(super) fn close(&mut self, stage: &mut Stage, connection: ConnectionId) {
+    pub(super) fn close(&mut self, world: &mut World, connection: ConnectionId) {
         if self.served.contains_key(&connection) {
             self.forget(connection);
-            stage.send_down(connection, Down::Closed);
+            world.send_down(connection, Down::Closed);
         }
     }
 
@@ -256,36 +265,9 @@ impl Server {
     }
 }
 
-fn tell(stage: &mut Stage, told: Vec<Told>) {
+fn tell(world: &mut World, told: Vec<Told>) {
     for (connection, event) in told {
-        note!(stage, "connection {connection} is told: {:?} {}", event.kind, event.path);
-        stage.send_down(connection, Down::Event(event));
-    }
-}
-
-/// A transaction and what came of it, in a few words.
-pub(super) fn describe(transaction: &Transaction, result: &Outcome) -> String {
-    let what = match transaction {
-        Transaction::Open(session, timeout) => return format!("session {session} opens with {timeout:?}"),
-        Transaction::Close(session) => return format!("session {session} ends"),
-        Transaction::Write(session, write) => {
-            let path = write.path.as_deref().unwrap_or_default();
-            match (&write.action, result) {
-                (Action::Create { .. }, Ok(Body::PathAndStat(path, stat))) => {
-                    return format!("{session} creates {path} with {:#x}", stat.czxid);
-                }
-                (Action::Create { .. }, _) => format!("{session} creates {path}"),
-                (Action::Delete { .. }, _) => format!("{session} deletes {path}"),
-                _ => format!("{session} writes {path}"),
-            }
-        }
-        Transaction::Multi(session, writes) => {
-            let paths: Vec<&str> = writes.iter().filter_map(|write| write.path.as_deref()).collect();
-            format!("{session} checks or changes {}", paths.join(" "))
-        }
-    };
-    match result {
-        Ok(_) => what,
-        Err(code) => format!("{what}: {code:?}"),
+        trace!(world, "connection {connection} is told: {:?} {}", event.kind, event.path);
+        world.send_down(connection, Down::Event(event));
     }
 }

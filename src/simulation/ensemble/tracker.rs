@@ -12,20 +12,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::time::Instant;
+use crate::simulation::time::Instant;
 use zookeeper_embedded::SessionId;
 
-pub(super) struct Tracker {
+pub(super) struct SessionTracker {
     /// Sessions expire at the end of a tick, unless they do at the earliest legal moment.
     tick: Option<Duration>,
     /// How long it takes at most to close a bucket.
     longest_closing: Duration,
-    sessions: BTreeMap<i64, Tracked>,
+    sessions: BTreeMap<i64, TrackedSession>,
     /// Until when the last bucket is being closed.
     busy_until: Instant,
 }
 
-struct Tracked {
+struct TrackedSession {
     expires: Instant,
     /// The server that its client is connected to, since somebody has said so.
     owner: Option<usize>,
@@ -33,13 +33,13 @@ struct Tracked {
     closes: Option<Instant>,
 }
 
-impl Tracked {
+impl TrackedSession {
     fn due(&self, busy_until: Instant) -> Instant {
         self.closes.unwrap_or(self.expires.max(busy_until))
     }
 }
 
-impl Tracker {
+impl SessionTracker {
     pub(super) fn new(tick: Option<Duration>, longest_closing: Duration) -> Self {
         Self { tick, longest_closing, sessions: BTreeMap::new(), busy_until: Instant::ZERO }
     }
@@ -53,7 +53,7 @@ impl Tracker {
         now: Instant,
     ) {
         let expires = self.expiry(timeout, now);
-        self.sessions.insert(session.raw(), Tracked { expires, owner, closes: None });
+        self.sessions.insert(session.raw(), TrackedSession { expires, owner, closes: None });
     }
 
     /// A session was heard of over a connection with this timeout: whether it was longer or shorter before does not
@@ -66,7 +66,7 @@ impl Tracker {
     }
 
     /// A client wants to go on with a session over another server; `false` if it has been closed.
-    pub(super) fn take_up(
+    pub(super) fn revalidate(
         &mut self,
         session: SessionId,
         timeout: Duration,
@@ -80,7 +80,7 @@ impl Tracker {
     /// Whether requests of a session that come from this server are to be carried out: a session has moved on when its
     /// client, or what was left of a connect that it has given up, has reached another. The first that a new leader
     /// server hears of the session makes the owner.
-    pub(super) fn admits(&mut self, session: SessionId, server: usize) -> bool {
+    pub(super) fn is_owner(&mut self, session: SessionId, server: usize) -> bool {
         let tracked = self.sessions.get_mut(&session.raw());
         tracked.is_some_and(|tracked| *tracked.owner.get_or_insert(server) == server)
     }
@@ -100,7 +100,7 @@ impl Tracker {
         if self.busy_until <= now {
             self.take_bucket(now, rng);
         }
-        let due = |(_, tracked): &(&i64, &Tracked)| tracked.closes.is_some_and(|closes| closes <= now);
+        let due = |(_, tracked): &(&i64, &TrackedSession)| tracked.closes.is_some_and(|closes| closes <= now);
         let id = *self.sessions.iter().find(due)?.0;
         self.sessions.remove(&id);
         Some(SessionId::from_raw(id))

@@ -1,25 +1,24 @@
-//! What an operator does to elections.
+//! Deletions by an operator.
 
-use super::super::ensemble::OPERATOR;
-use super::super::run::World;
-use super::super::settings::path_of;
-use super::super::stage::note;
 use crate::path::join;
+use crate::simulation::run::Run;
+use crate::simulation::settings::{OPERATOR, path_of};
+use crate::simulation::world::trace;
 use crate::types::Mode;
 use zookeeper_embedded::replica::{Action, Transaction, Write};
 
-impl World {
+impl Run {
     /// An operator deletes the znode of a contender, or everything that belongs to an election.
     pub(super) fn operate(&mut self, process: usize) {
-        let election = self.stage.rng.usize(..self.stage.settings.elections.len());
-        let mode = self.stage.settings.elections[election];
+        let election = self.world.rng.usize(..self.world.settings.elections.len());
+        let mode = self.world.settings.elections[election];
         let path = path_of(election, mode);
         let truth = self.ensemble.truth();
         let children = truth.children(&path);
         let delete = |path: String| Write { path: Some(path), action: Action::Delete { version: -1 } };
         let writes: Vec<Write> = match mode {
             Mode::Master => vec![delete(path)],
-            Mode::Sequential if self.stage.settings.drops_directories && self.stage.rng.u8(..3) == 0 => {
+            Mode::Sequential if self.world.settings.drops_directories && self.world.rng.u8(..3) == 0 => {
                 let children = children.iter().map(|name| join(&path, name));
                 children.chain([path.clone()]).map(delete).collect()
             }
@@ -33,8 +32,8 @@ impl World {
             }
         };
         if !writes.is_empty() {
-            note!(self.stage, "FAULT: an operator changes election {election}");
-            self.ensemble.operate(&mut self.stage, Transaction::Multi(OPERATOR, writes));
+            trace!(self.world, "FAULT: an operator changes election {election}");
+            self.ensemble.operate(&mut self.world, Transaction::Multi(OPERATOR, writes));
         }
     }
 }

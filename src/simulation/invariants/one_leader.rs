@@ -10,13 +10,13 @@
 
 use std::collections::BTreeMap;
 
-use super::super::time::Instant;
-use super::{Claim, Who};
+use super::reports::{ContenderId, LeaderClaim};
+use crate::simulation::time::Instant;
 use crate::types::FencingToken;
 
 #[derive(Debug, Default)]
 pub(super) struct OneLeader {
-    claims: BTreeMap<Who, Claim>,
+    claims: BTreeMap<ContenderId, LeaderClaim>,
     deleted: BTreeMap<FencingToken, Instant>,
     overlaps: u32,
 }
@@ -24,37 +24,37 @@ pub(super) struct OneLeader {
 impl OneLeader {
     pub(super) fn leads(
         &mut self,
-        who: Who,
-        claim: Claim,
+        id: ContenderId,
+        claim: LeaderClaim,
         now: Instant,
         sent: Instant,
     ) -> Result<(), String> {
-        self.claims.insert(who, claim);
-        self.look(who, now, sent)
+        self.claims.insert(id, claim);
+        self.look(id, now, sent)
     }
 
     pub(super) fn extended(
         &mut self,
-        who: Who,
+        id: ContenderId,
         now: Instant,
         end: Instant,
         sent: Instant,
     ) -> Result<(), String> {
-        match self.claims.get_mut(&who) {
+        match self.claims.get_mut(&id) {
             Some(claim) => claim.end = end,
-            None => return Err(format!("{who} extends a leadership that it does not have")),
+            None => return Err(format!("{id} extends a leadership that it does not have")),
         }
-        self.look(who, now, sent)
+        self.look(id, now, sent)
     }
 
-    pub(super) fn shortened(&mut self, who: Who, end: Instant) {
-        if let Some(claim) = self.claims.get_mut(&who) {
+    pub(super) fn shortened(&mut self, id: ContenderId, end: Instant) {
+        if let Some(claim) = self.claims.get_mut(&id) {
             claim.end = claim.end.min(end);
         }
     }
 
-    pub(super) fn ended(&mut self, who: Who) {
-        self.claims.remove(&who);
+    pub(super) fn ended(&mut self, id: ContenderId) {
+        self.claims.remove(&id);
     }
 
     pub(super) fn deleted(&mut self, token: FencingToken, now: Instant) {
@@ -70,17 +70,18 @@ impl OneLeader {
         self.overlaps
     }
 
-    fn look(&mut self, who: Who, now: Instant, sent: Instant) -> Result<(), String> {
-        let claim = self.claims[&who];
+    fn look(&mut self, id: ContenderId, now: Instant, sent: Instant) -> Result<(), String> {
+        let claim = self.claims[&id];
         let deposed = self.deleted.get(&claim.token);
         if deposed.is_some_and(|deleted| *deleted < sent) {
-            return Err(format!("{who} leads by a proof that was sent after its znode was deleted"));
+            return Err(format!("{id} leads by a proof that was sent after its znode was deleted"));
         }
-        let valid = |other: &Claim| other.election == claim.election && other.end > now && claim.end > now;
-        for (other, _) in self.claims.iter().filter(|(other, it)| **other != who && valid(it)) {
+        let valid =
+            |other: &LeaderClaim| other.election == claim.election && other.end > now && claim.end > now;
+        for (other, _) in self.claims.iter().filter(|(other, it)| **other != id && valid(it)) {
             if deposed.is_none() && !self.is_deposed(self.claims[other].token) {
                 return Err(format!(
-                    "two leaders of election {}: {who} until {:?}, and {other} until {:?}",
+                    "two leaders of election {}: {id} until {:?}, and {other} until {:?}",
                     claim.election, claim.end, self.claims[other].end
                 ));
             }

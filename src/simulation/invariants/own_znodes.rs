@@ -3,14 +3,14 @@
 //! ZooKeeper deletes by name, and cannot be asked to look first whose it is. So there is one exception, in sequential mode: an
 //! operator deletes a contender's znode with its directory, and somebody else creates one with the same name after
 //! the contender has looked for the last time; or before it hears of that, if it removes its znode without a look, as
-//! long as its watch has not fired. Such cases are counted, and the one whom it hits is as badly off as if the operator had
+//! long as its watch has not fired. Such cases are counted, and the owner is affected as if the operator had
 //! deleted its znode. In master mode removals are bound to one master, and there is no exception.
 
 use std::collections::BTreeMap;
 
-use super::super::ensemble::OPERATOR;
-use super::super::time::Instant;
-use super::Deletion;
+use super::reports::Deletion;
+use crate::simulation::settings::OPERATOR;
+use crate::simulation::time::Instant;
 use crate::types::{FencingToken, Node, SessionId};
 
 #[derive(Debug, Default)]
@@ -32,8 +32,8 @@ struct Removal {
     bound: bool,
 }
 
-/// Whose znode was deleted.
-pub(super) enum Whose {
+/// DeletedBy znode was deleted.
+pub(super) enum DeletedBy {
     Own,
     Other,
 }
@@ -55,16 +55,16 @@ impl OwnZnodes {
         }
     }
 
-    pub(super) fn deleted(&mut self, deletion: &Deletion, now: Instant) -> Result<Whose, String> {
+    pub(super) fn deleted(&mut self, deletion: &Deletion, now: Instant) -> Result<DeletedBy, String> {
         let Deletion { path, token, owner, by } = deletion;
         if by.raw() == OPERATOR.raw() {
             self.by_others.insert(*token, now);
-            return Ok(Whose::Other);
+            return Ok(DeletedBy::Other);
         }
         let removals = self.removals.get(&(by.raw(), path.clone())).map_or(&[][..], Vec::as_slice);
         // One of the contender's former session is its own, too.
         if owner == by || removals.iter().any(|it| it.meant == *token) {
-            return Ok(Whose::Own);
+            return Ok(DeletedBy::Own);
         }
         let crossed = removals.iter().filter(|it| !it.bound).any(|it| {
             self.by_others.get(&it.meant).is_some_and(|deleted| !it.verified || *deleted >= it.since)
@@ -74,7 +74,7 @@ impl OwnZnodes {
         }
         self.strays += 1;
         self.by_others.insert(*token, now);
-        Ok(Whose::Other)
+        Ok(DeletedBy::Other)
     }
 
     pub(super) fn strays(&self) -> u32 {

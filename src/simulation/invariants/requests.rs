@@ -4,31 +4,31 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::settings::Settings;
-use super::super::time::Instant;
-use super::Who;
+use super::reports::ContenderId;
 use crate::lease::{DEFAULT_MARGIN, Terms};
+use crate::simulation::settings::Settings;
+use crate::simulation::time::Instant;
 
 /// How many requests a machine may make in a second of virtual time. Failing at once, again and again, it comes to about
 /// ten steps; winning and losing an election takes about as many.
 const MOST: u32 = 100;
 
 #[derive(Debug, Default)]
-pub(in super::super) struct Requests {
-    by_second: BTreeMap<Who, (u64, u32)>,
+pub(in crate::simulation) struct Requests {
+    by_second: BTreeMap<ContenderId, (u64, u32)>,
     asked: u32,
     sent: BTreeMap<usize, u32>,
 }
 
 impl Requests {
-    pub(super) fn asked(&mut self, who: Who, now: Instant) -> Result<(), String> {
+    pub(super) fn asked(&mut self, id: ContenderId, now: Instant) -> Result<(), String> {
         self.asked += 1;
-        let (second, count) = self.by_second.entry(who).or_default();
+        let (second, count) = self.by_second.entry(id).or_default();
         if *second != now.as_secs() {
             (*second, *count) = (now.as_secs(), 0);
         }
         *count += 1;
-        if *count > MOST { Err(format!("{who} makes more than {MOST} requests in a second")) } else { Ok(()) }
+        if *count > MOST { Err(format!("{id} makes more than {MOST} requests in a second")) } else { Ok(()) }
     }
 
     pub(super) fn sent(&mut self, process: usize) {
@@ -36,13 +36,13 @@ impl Requests {
     }
 
     /// Begins to count anew.
-    pub(in super::super) fn begin(&mut self) {
+    pub(in crate::simulation) fn begin(&mut self) {
         self.asked = 0;
         self.sent.clear();
     }
 
     /// Whether no machine has asked for anything since then.
-    pub(in super::super) fn silence(&self) -> Result<(), String> {
+    pub(in crate::simulation) fn silence(&self) -> Result<(), String> {
         if self.asked > 0 {
             Err(format!("machines go on making requests, {} since the last look", self.asked))
         } else {
@@ -51,7 +51,11 @@ impl Requests {
     }
 
     /// Judges what sessions have sent since then, while nothing has happened.
-    pub(in super::super) fn judge_beats(&self, since: Duration, settings: &Settings) -> Result<(), String> {
+    pub(in crate::simulation) fn check_heartbeats(
+        &self,
+        since: Duration,
+        settings: &Settings,
+    ) -> Result<(), String> {
         let beat = Terms::new(settings.least_timeout(), DEFAULT_MARGIN).beat();
         // Fast clocks, and one at each end.
         let most = (since.as_secs_f64() * 1.02 / beat.as_secs_f64()) as u32 + 2;

@@ -1,28 +1,29 @@
-//! When all is well again, each election that somebody wants to win has exactly one leader, everybody else who wants to
-//! lead waits, and whoever does not want to is out of it.
+//! At the end of a run, each election with a willing contender has exactly one leader, the other willing contenders
+//! wait, and unwilling contenders are idle.
 
-use super::super::run::World;
+use super::reports::ProcessView;
 use crate::types::Standing;
 
-pub(in super::super) fn check(world: &World) -> Result<(), String> {
-    if let Some(process) = world.processes.iter().position(|process| !process.is_connected()) {
+pub(in crate::simulation) fn check(elections: usize, processes: &[ProcessView<'_>]) -> Result<(), String> {
+    if let Some(process) = processes.iter().position(|process| !process.connected) {
         return Err(format!("process {process} is not connected"));
     }
-    let views = || world.processes.iter().flat_map(|process| process.views());
-    for view in views() {
-        let right = match view.standing {
-            Standing::Leading { .. } => view.willing && view.leading,
-            Standing::Waiting { .. } => view.willing && !view.leading,
-            Standing::Idle => !view.willing && !view.leading,
+    let contenders = || processes.iter().flat_map(|process| &process.contenders);
+    for contender in contenders() {
+        let right = match contender.standing {
+            Standing::Leading { .. } => contender.willing && contender.leading,
+            Standing::Waiting { .. } => contender.willing && !contender.leading,
+            Standing::Idle => !contender.willing && !contender.leading,
             _ => false,
         };
         if !right {
-            return Err(format!("this is not how to end: {view:?}"));
+            return Err(format!("unexpected state at the end: {contender:?}"));
         }
     }
-    for election in 0..world.stage.settings.elections.len() {
-        let wanted = views().any(|view| view.election == election && view.willing);
-        let leaders = views().filter(|view| view.election == election && view.leading).count();
+    for election in 0..elections {
+        let of_election = || contenders().filter(|it| it.election == election);
+        let wanted = of_election().any(|it| it.willing);
+        let leaders = of_election().filter(|it| it.leading).count();
         if leaders != usize::from(wanted) {
             return Err(format!("election {election} has {leaders} leaders"));
         }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Claim, Who};
+use super::reports::{ContenderId, LeaderClaim};
 use crate::types::FencingToken;
 
 #[derive(Debug, Default)]
@@ -15,13 +15,13 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    pub(super) fn leads(&mut self, who: Who, claim: Claim, deposed: bool) -> Result<(), String> {
+    pub(super) fn leads(&mut self, id: ContenderId, claim: LeaderClaim, deposed: bool) -> Result<(), String> {
         self.leaderships += 1;
-        let Claim { election, token, .. } = claim;
+        let LeaderClaim { election, token, .. } = claim;
         match self.last.get(&election) {
             Some(last) if *last > token && deposed => Ok(()),
             Some(last) if *last >= token => {
-                Err(format!("{who} leads election {election} with token {token}, after {last}"))
+                Err(format!("{id} leads election {election} with token {token}, after {last}"))
             }
             _ => {
                 self.last.insert(election, token);

@@ -1,47 +1,47 @@
 //! The application of a contender: wants to lead, for a while, and changes its mind.
 
-use super::{Contender, Surroundings};
+use super::{Contender, Env};
 use crate::error::Lost;
 use crate::machine::Event;
-use crate::simulation::stage::note;
+use crate::simulation::world::trace;
 
 impl Contender {
     /// Begins the campaign that waits for the removal of the last one's znode, if that is done.
-    pub(super) fn start_campaign(&mut self, around: &mut Surroundings<'_>) {
+    pub(super) fn start_campaign(&mut self, env: &mut Env<'_>) {
         if self.deferred && self.is_idle() {
             self.deferred = false;
-            self.feed(around, Event::Campaign);
+            self.feed(env, Event::Campaign);
         }
     }
 
     /// The application makes up its mind.
-    pub(in super::super) fn decide(&mut self, around: &mut Surroundings<'_>) {
-        let calm = around.stage.calm;
-        let dice = around.stage.rng.f64();
+    pub(in super::super) fn decide(&mut self, env: &mut Env<'_>) {
+        let calm = env.world.calm;
+        let dice = env.world.rng.f64();
         if self.leading || self.campaign {
             if !self.willing || (!calm && dice < if self.leading { 0.3 } else { 0.15 }) {
-                self.resign(around);
+                self.resign(env);
             }
         } else if self.willing {
-            note!(around.stage, "{} campaigns", self.who);
+            trace!(env.world, "{} campaigns", self.id);
             (self.campaign, self.deferred) = (true, true);
-            self.start_campaign(around);
+            self.start_campaign(env);
         }
         self.undecided = !self.campaign && !self.leading && self.willing;
     }
 
     /// The application does not want to lead or wait any more, for now.
-    pub(in super::super) fn resign(&mut self, around: &mut Surroundings<'_>) {
+    pub(in super::super) fn resign(&mut self, env: &mut Env<'_>) {
         if self.leading {
             // Nobody acts on it from the call on.
-            note!(around.stage, "{} resigns", self.who);
-            self.step_down(around);
-            self.feed(around, Event::Withdraw(Lost::Resigned));
+            trace!(env.world, "{} resigns", self.id);
+            self.step_down(env);
+            self.feed(env, Event::Withdraw(Lost::Resigned));
         } else if self.campaign {
-            note!(around.stage, "{} drops its campaign", self.who);
+            trace!(env.world, "{} drops its campaign", self.id);
             (self.campaign, self.deferred) = (false, false);
             self.undecided = true;
-            self.feed(around, Event::Withdraw(Lost::Resigned));
+            self.feed(env, Event::Withdraw(Lost::Resigned));
         }
     }
 }

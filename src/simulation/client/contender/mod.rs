@@ -8,22 +8,22 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::super::invariants::{Claim, Who};
-use super::super::stage::{Stage, note};
-use super::super::time::Clock;
-use super::desk::{Desk, WatchId};
-use super::heart::Heart;
+use super::fake_client::{FakeClient, WatchId};
+use super::heartbeat::Heartbeat;
 use super::requests::{Ahead, Contest, Outcome, Preview, recall, send};
 use crate::error::Lost;
 use crate::lease::Lease;
 use crate::machine::{Action, Event, Machine, Reply, Request, Ticket};
-use crate::simulation::mutation::Mutation;
+use crate::simulation::invariants::reports::{ContenderId, ContenderView, LeaderClaim};
+use crate::simulation::mistakes::Mistake;
+use crate::simulation::time::Clock;
+use crate::simulation::world::{World, trace};
 use crate::types::{FencingToken, Node, Standing, Timestamp};
 
 type Ask = Pin<Box<dyn Future<Output = Outcome>>>;
 
 pub(in crate::simulation) struct Contender {
-    who: Who,
+    id: ContenderId,
     election: usize,
     contest: Rc<Contest>,
     machine: Machine,
@@ -57,27 +57,17 @@ pub(in crate::simulation) struct Contender {
 }
 
 /// What a contender does in.
-pub(super) struct Surroundings<'a> {
-    pub(super) stage: &'a mut Stage,
-    pub(super) desk: &'a Rc<Desk>,
-    pub(super) heart: &'a mut Heart,
+pub(super) struct Env<'a> {
+    pub(super) world: &'a mut World,
+    pub(super) client: &'a Rc<FakeClient>,
+    pub(super) heartbeat: &'a mut Heartbeat,
     pub(super) clock: Clock,
 }
 
-/// What a contender looks like from outside.
-#[derive(Debug)]
-pub(in crate::simulation) struct View<'a> {
-    pub(in crate::simulation) who: Who,
-    pub(in crate::simulation) election: usize,
-    pub(in crate::simulation) willing: bool,
-    pub(in crate::simulation) standing: &'a Standing,
-    pub(in crate::simulation) leading: bool,
-}
-
 impl Contender {
-    pub(super) fn new(who: Who, election: usize, contest: Contest, seed: u64) -> Self {
+    pub(super) fn new(id: ContenderId, election: usize, contest: Contest, seed: u64) -> Self {
         Self {
-            who,
+            id,
             election,
             machine: Machine::new(contest.plan.clone(), seed),
             contest: Rc::new(contest),
@@ -100,9 +90,9 @@ impl Contender {
         }
     }
 
-    pub(in crate::simulation) fn view(&self) -> View<'_> {
-        let Self { who, election, willing, ref standing, leading, .. } = *self;
-        View { who, election, willing, standing, leading }
+    pub(in crate::simulation) fn view(&self) -> ContenderView<'_> {
+        let Self { id, election, willing, ref standing, leading, .. } = *self;
+        ContenderView { id, election, willing, standing, leading }
     }
 
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
@@ -110,60 +100,60 @@ impl Contender {
     }
 
     /// Does what time calls for.
-    pub(super) fn tick(&mut self, around: &mut Surroundings<'_>) {
-        if self.wake_at().is_some_and(|at| at <= around.desk.now()) {
-            self.feed(around, Event::Tick);
+    pub(super) fn tick(&mut self, env: &mut Env<'_>) {
+        if self.wake_at().is_some_and(|at| at <= env.client.now()) {
+            self.feed(env, Event::Tick);
         }
     }
 
-    pub(super) fn on_connected(&mut self, around: &mut Surroundings<'_>) {
-        self.shorten(around);
+    pub(super) fn on_connected(&mut self, env: &mut Env<'_>) {
+        self.shorten(env);
         (self.own, self.ahead) = (None, None);
-        self.feed(around, Event::Connected);
+        self.feed(env, Event::Connected);
     }
 
-    pub(super) fn on_suspended(&mut self, around: &mut Surroundings<'_>) {
-        self.shorten(around);
-        self.feed(around, Event::Suspended);
+    pub(super) fn on_suspended(&mut self, env: &mut Env<'_>) {
+        self.shorten(env);
+        self.feed(env, Event::Suspended);
     }
 
     /// The session timeout may have turned out to be less than was known.
-    fn shorten(&mut self, around: &mut Surroundings<'_>) {
-        if !around.desk.errs(Mutation::NotShortened) {
-            let longest = around.desk.longest_lease();
-            self.feed(around, Event::Shortened(longest));
+    fn shorten(&mut self, env: &mut Env<'_>) {
+        if !env.client.makes(Mistake::NotShortened) {
+            let longest = env.client.longest_lease();
+            self.feed(env, Event::Shortened(longest));
         }
     }
 
-    pub(super) fn on_session_lost(&mut self, around: &mut Surroundings<'_>) {
+    pub(super) fn on_session_lost(&mut self, env: &mut Env<'_>) {
         self.asks.clear();
         (self.own, self.ahead) = (None, None);
-        self.feed(around, Event::SessionLost { reopening: true });
+        self.feed(env, Event::SessionLost { reopening: true });
     }
 
     /// A watch has fired; perhaps one of this contender's.
-    pub(super) fn on_fired(&mut self, around: &mut Surroundings<'_>, watch: WatchId, deleted: bool) {
+    pub(super) fn on_fired(&mut self, env: &mut Env<'_>, watch: WatchId, deleted: bool) {
         if self.own == Some(watch) || self.ahead == Some(watch) {
-            around.desk.state().has_fired(watch);
+            env.client.state().has_fired(watch);
         }
         if self.own == Some(watch) {
             self.own = None;
-            self.feed(around, Event::OwnChanged { deleted });
+            self.feed(env, Event::OwnChanged { deleted });
         } else if self.ahead == Some(watch) {
             self.ahead = None;
             self.departed = true;
-            let lists = self.feed(around, Event::AheadChanged);
+            let lists = self.feed(env, Event::AheadChanged);
             self.departed = false;
             if let (true, true, Some(token)) = (deleted, lists, self.ahead_token)
                 && let Some(own) = self.node()
             {
-                around.stage.referee.woken(self.election, self.who, token, own);
+                env.world.checker.woken(self.election, self.id, token, own);
             }
         }
     }
 
     /// Goes on with requests that have been answered; returns whether there was one.
-    pub(super) fn go_on(&mut self, around: &mut Surroundings<'_>) -> bool {
+    pub(super) fn go_on(&mut self, env: &mut Env<'_>) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         let mut any = false;
         let mut at = 0;
@@ -173,7 +163,7 @@ impl Contender {
                 Poll::Pending => at += 1,
                 Poll::Ready(outcome) => {
                     drop(self.asks.remove(at));
-                    self.on_outcome(around, ticket, outcome);
+                    self.on_outcome(env, ticket, outcome);
                     // The machine may have given up the others.
                     (any, at) = (true, 0);
                 }
@@ -182,7 +172,7 @@ impl Contender {
         any
     }
 
-    fn on_outcome(&mut self, around: &mut Surroundings<'_>, ticket: Ticket, outcome: Outcome) {
+    fn on_outcome(&mut self, env: &mut Env<'_>, ticket: Ticket, outcome: Outcome) {
         if !self.machine.awaits(ticket) {
             return;
         }
@@ -199,61 +189,61 @@ impl Contender {
             })),
             Outcome::Tried(created, preview) => {
                 self.preview = preview;
-                Reply::Created(created.map(|(node, lease)| (node, around.desk.capped(lease))))
+                Reply::Created(created.map(|(node, lease)| (node, env.client.capped(lease))))
             }
         };
-        let reply = self.misread(around, reply);
-        note!(around.stage, "{} hears {reply:?}", self.who);
+        let reply = self.misread(env, reply);
+        trace!(env.world, "{} hears {reply:?}", self.id);
         match &reply {
             Reply::Created(Ok((node, _))) => self.created = Some(node.name().to_owned()),
             Reply::Found(Ok(nodes)) => self.created = nodes.first().map(|node| node.name().to_owned()),
             _ => {}
         }
-        self.feed(around, Event::Reply(ticket, reply));
+        self.feed(env, Event::Reply(ticket, reply));
         self.preview = Preview::default();
         for watch in self.own.into_iter().chain(self.ahead) {
-            let fired = around.desk.state().has_fired(watch);
-            fired.into_iter().for_each(|deleted| self.on_fired(around, watch, deleted));
+            let fired = env.client.state().has_fired(watch);
+            fired.into_iter().for_each(|deleted| self.on_fired(env, watch, deleted));
         }
     }
 
     /// Tells the machine, and does what it says; returns whether that was to list the directory.
-    fn feed(&mut self, around: &mut Surroundings<'_>, event: Event) -> bool {
-        self.machine.handle(around.desk.now(), event);
+    fn feed(&mut self, env: &mut Env<'_>, event: Event) -> bool {
+        self.machine.handle(env.client.now(), event);
         let mut lists = false;
         while let Some(action) = self.machine.poll_action() {
             lists |= matches!(action, Action::Ask(_, Request::List));
-            self.act(around, action);
+            self.act(env, action);
         }
-        self.keep_proving(around);
+        self.keep_proving(env);
         if self.is_idle() {
-            self.start_campaign(around);
+            self.start_campaign(env);
         }
         lists
     }
 
-    fn act(&mut self, around: &mut Surroundings<'_>, action: Action) {
+    fn act(&mut self, env: &mut Env<'_>, action: Action) {
         if !matches!(action, Action::Ask(..)) {
-            note!(around.stage, "{} does {action:?}", self.who);
+            trace!(env.world, "{} does {action:?}", self.id);
         }
         match action {
-            Action::Ask(ticket, request) => self.ask(around, ticket, request),
+            Action::Ask(ticket, request) => self.ask(env, ticket, request),
             Action::Unwatch => (self.own, self.ahead) = (None, None),
-            Action::Lead(node, lease) => self.lead(around, &node, lease),
+            Action::Lead(node, lease) => self.lead(env, &node, lease),
             Action::Extend(lease) => {
                 if self.leading {
-                    let (now, end) = (around.stage.now, around.clock.when(lease.end()));
-                    let sent = around.clock.when(self.proven);
-                    around.stage.referee.extended(self.who, now, end, sent);
+                    let (now, end) = (env.world.now, env.clock.when(lease.end()));
+                    let sent = env.clock.when(self.proven);
+                    env.world.checker.extended(self.id, now, end, sent);
                 }
             }
             Action::Shorten(lease) => {
                 if self.leading {
-                    around.stage.referee.shortened(self.who, around.clock.when(lease.end()));
+                    env.world.checker.shortened(self.id, env.clock.when(lease.end()));
                 }
             }
-            Action::Forget(node) => around.desk.forget(&node),
-            Action::StepDown(_) => self.step_down(around),
+            Action::Forget(node) => env.client.forget(&node),
+            Action::StepDown(_) => self.step_down(env),
             Action::GiveUp(_) => {
                 (self.campaign, self.deferred) = (false, false);
                 self.undecided = true;
@@ -263,44 +253,44 @@ impl Contender {
         }
     }
 
-    fn ask(&mut self, around: &mut Surroundings<'_>, ticket: Ticket, request: Request) {
-        note!(around.stage, "{} asks {request:?}", self.who);
-        let guess = self.guess(around, &request);
-        let outcome = guess.or_else(|| recall(around.desk, &request, &mut self.preview));
+    fn ask(&mut self, env: &mut Env<'_>, ticket: Ticket, request: Request) {
+        trace!(env.world, "{} asks {request:?}", self.id);
+        let guess = self.guess(env, &request);
+        let outcome = guess.or_else(|| recall(env.client, &request, &mut self.preview));
         let ask: Ask = match outcome {
             Some(outcome) => Box::pin(std::future::ready(outcome)),
             None => {
-                let Stage { referee, now, .. } = &mut *around.stage;
-                referee.asked(self.who, *now);
+                let World { checker, now, .. } = &mut *env.world;
+                checker.asked(self.id, *now);
                 if let (Request::Remove { node, verify }, Some(session)) =
-                    (&request, around.desk.state().session)
+                    (&request, env.client.state().session)
                 {
                     let bound = self.contest.counter.is_some();
-                    referee.removes(session, node, (*verify, bound), *now);
+                    checker.removes(session, node, (*verify, bound), *now);
                 }
-                Box::pin(send(self.contest.clone(), around.desk.clone(), ticket, request))
+                Box::pin(send(self.contest.clone(), env.client.clone(), ticket, request))
             }
         };
         self.asks.push((ticket, ask));
     }
 
-    fn lead(&mut self, around: &mut Surroundings<'_>, node: &Node, lease: Lease) {
+    fn lead(&mut self, env: &mut Env<'_>, node: &Node, lease: Lease) {
         if std::mem::take(&mut self.campaign) {
             self.leading = true;
             self.undecided = true;
-            let (now, end) = (around.stage.now, around.clock.when(lease.end()));
-            let token = self.misnumber(around).unwrap_or(node.token);
-            let claim = Claim { election: self.election, token, end };
-            around.stage.referee.leads(self.who, claim, now, around.clock.when(self.proven));
+            let (now, end) = (env.world.now, env.clock.when(lease.end()));
+            let token = self.misnumber(env).unwrap_or(node.token);
+            let claim = LeaderClaim { election: self.election, token, end };
+            env.world.checker.leads(self.id, claim, now, env.clock.when(self.proven));
         } else {
-            self.machine.handle(around.desk.now(), Event::Withdraw(Lost::Resigned));
+            self.machine.handle(env.client.now(), Event::Withdraw(Lost::Resigned));
         }
     }
 
-    fn step_down(&mut self, around: &mut Surroundings<'_>) {
+    fn step_down(&mut self, env: &mut Env<'_>) {
         if std::mem::take(&mut self.leading) {
             self.undecided = true;
-            around.stage.referee.ended(self.who);
+            env.world.checker.ended(self.id);
         }
     }
 
@@ -308,7 +298,7 @@ impl Contender {
         self.standing == Standing::Idle
     }
 
-    /// The own znode, as far as the contender says where it stands.
+    /// The own znode, if the standing names it.
     fn node(&self) -> Option<&str> {
         match &self.standing {
             Standing::Waiting { node: Some(node), .. } | Standing::Leading { node, .. } => Some(node),

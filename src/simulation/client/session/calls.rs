@@ -1,39 +1,33 @@
 //! Requests of a session: sent over the connection that there is, or kept until there is one, and given up.
 
-use super::super::desk::Slot;
-use super::{Line, Session};
+use super::{Call, Session, Transport};
 use crate::simulation::network::Up;
-use crate::simulation::stage::Stage;
+use crate::simulation::world::World;
 use crate::types::Timestamp;
 use zookeeper_embedded::replica::Request;
 
-/// Somebody waits for an answer, unless it is overdue.
-pub(super) struct Call {
-    pub(super) waiting: Option<(Slot, Timestamp)>,
-}
-
 impl Session {
     /// Sends what was asked for, or keeps it until there is a connection. Returns whether there was something.
-    pub(in super::super) fn flush(&mut self, stage: &mut Stage) -> bool {
-        let outgoing = std::mem::take(&mut self.desk.state().outgoing);
+    pub(in super::super) fn flush(&mut self, world: &mut World) -> bool {
+        let outgoing = std::mem::take(&mut self.client.state().outgoing);
         let any = !outgoing.is_empty();
-        let deadline = self.desk.now() + self.timeout;
+        let deadline = self.client.now() + self.timeout;
         let calls =
             outgoing.into_iter().map(|(slot, request)| (request, Call { waiting: Some((slot, deadline)) }));
         self.queue.extend(calls);
-        while let Line::Open { .. } = self.line
+        while let Transport::Open { .. } = self.line
             && let Some((request, call)) = self.queue.pop_front()
         {
-            self.send(stage, request, call);
+            self.send(world, request, call);
         }
         any
     }
 
-    pub(super) fn send(&mut self, stage: &mut Stage, request: Request, call: Call) -> i32 {
+    pub(super) fn send(&mut self, world: &mut World, request: Request, call: Call) -> i32 {
         self.xids += 1;
-        if let Line::Open { connection, .. } = self.line {
-            stage.referee.sent(self.process);
-            stage.send_up(connection, Up::Request { xid: self.xids, request });
+        if let Transport::Open { connection, .. } = self.line {
+            world.checker.sent(self.process);
+            world.send_up(connection, Up::Request { xid: self.xids, request });
             self.calls.insert(self.xids, call);
         }
         self.xids
@@ -41,17 +35,17 @@ impl Session {
 
     /// Nobody waits for an answer for longer than the session timeout.
     pub(super) fn give_up_calls(&mut self, now: Timestamp) {
-        let mut desk = self.desk.state();
+        let mut client = self.client.state();
         for call in self.calls.values_mut().chain(self.queue.iter_mut().map(|(_, call)| call)) {
             if let Some((slot, _)) = call.waiting.take_if(|(_, deadline)| *deadline <= now) {
-                desk.fail(slot, "no answer in time");
+                client.fail(slot, "no answer in time");
             }
         }
     }
 
     /// What only the client knew is gone with it.
     pub(super) fn forget_client(&mut self) {
-        self.desk.state().forget_watches();
+        self.client.state().forget_watches();
         for (_, call) in std::mem::take(&mut self.queue) {
             self.fail(call, "the session is over");
         }
@@ -59,7 +53,7 @@ impl Session {
 
     pub(super) fn fail(&self, call: Call, reason: &str) {
         if let Some((slot, _)) = call.waiting {
-            self.desk.state().fail(slot, reason);
+            self.client.state().fail(slot, reason);
         }
     }
 }

@@ -13,15 +13,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use self::calls::Call;
-use super::super::mutation::Mutation;
-use super::super::network::{Down, Up};
-use super::super::settings::{SERVERS, Settings};
-use super::super::stage::{Stage, note};
-use super::desk::{Desk, Slot, WatchId};
+use super::claims::Claims;
+use super::fake_client::{FakeClient, Slot, WatchId};
 use super::wire::check;
-use super::znodes::Claims;
 use crate::lease::Evidence;
+use crate::simulation::mistakes::Mistake;
+use crate::simulation::network::{Down, Up};
+use crate::simulation::settings::{SERVERS, Settings};
+use crate::simulation::world::{World, trace};
 use crate::types::{SessionId, Timestamp};
 use zookeeper_embedded::replica::{Body, ConnectionId, EventKind, Request, SetWatches};
 
@@ -47,9 +46,9 @@ pub(super) struct Session {
     wish: Duration,
     /// The session timeout as negotiated over the present connection, or the last.
     timeout: Duration,
-    desk: Rc<Desk>,
-    line: Line,
-    link: Link,
+    client: Rc<FakeClient>,
+    line: Transport,
+    state: SessionState,
     /// The client has taken over from another, and neither knows its watches nor what it has seen.
     fresh: bool,
     /// Whether a server has ever answered.
@@ -71,12 +70,17 @@ pub(super) struct Session {
     calls: BTreeMap<i32, Call>,
     xids: i32,
     /// A request whose answer allows to tell of the connection.
-    herald: Option<Herald>,
+    handshake: Option<Handshake>,
     pub(super) notices: VecDeque<Notice>,
 }
 
+/// Somebody waits for an answer, unless it is overdue.
+struct Call {
+    waiting: Option<(Slot, Timestamp)>,
+}
+
 /// The connection.
-enum Line {
+enum Transport {
     Pausing { until: Timestamp },
     Trying { connection: ConnectionId, began: Timestamp, until: Timestamp },
     Open { connection: ConnectionId, heard: Timestamp },
@@ -84,13 +88,13 @@ enum Line {
 
 /// What the contenders know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
+enum SessionState {
     Connecting,
     Connected,
     Suspended,
 }
 
-enum Herald {
+enum Handshake {
     CatchUp(Slot),
     Watches(i32),
 }
@@ -101,7 +105,7 @@ impl Session {
         margin: f64,
         wish: Duration,
         settings: &Settings,
-        desk: Rc<Desk>,
+        client: Rc<FakeClient>,
         now: Timestamp,
     ) -> Self {
         let uneven = settings.is_uneven();
@@ -110,9 +114,9 @@ impl Session {
             margin,
             wish,
             timeout: wish,
-            desk,
-            line: Line::Pausing { until: now },
-            link: Link::Connecting,
+            client,
+            line: Transport::Pausing { until: now },
+            state: SessionState::Connecting,
             fresh: true,
             served: false,
             seen: 0,
@@ -124,28 +128,28 @@ impl Session {
             queue: VecDeque::new(),
             calls: BTreeMap::new(),
             xids: 0,
-            herald: None,
+            handshake: None,
             notices: VecDeque::new(),
         }
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        self.link == Link::Connected
+        self.state == SessionState::Connected
     }
 
     /// The connection in use.
     pub(super) fn connection(&self) -> Option<ConnectionId> {
         match self.line {
-            Line::Pausing { .. } => None,
-            Line::Trying { connection, .. } | Line::Open { connection, .. } => Some(connection),
+            Transport::Pausing { .. } => None,
+            Transport::Trying { connection, .. } | Transport::Open { connection, .. } => Some(connection),
         }
     }
 
     /// When there is something to do, whatever comes in.
     pub(super) fn wake_at(&self) -> Timestamp {
         let line = match self.line {
-            Line::Pausing { until } | Line::Trying { until, .. } => until,
-            Line::Open { heard, .. } => heard + self.patience(),
+            Transport::Pausing { until } | Transport::Trying { until, .. } => until,
+            Transport::Open { heard, .. } => heard + self.patience(),
         };
         let calls = self.calls.values().chain(self.queue.iter().map(|(_, call)| call));
         let deadlines = calls.filter_map(|call| call.waiting.map(|(_, deadline)| deadline));
@@ -158,55 +162,55 @@ impl Session {
     }
 
     /// Does what time calls for.
-    pub(super) fn tick(&mut self, stage: &mut Stage) {
-        let now = self.desk.now();
+    pub(super) fn tick(&mut self, world: &mut World) {
+        let now = self.client.now();
         self.give_up_calls(now);
         if self.replace_at.is_some_and(|at| at <= now) {
-            self.replace(stage);
+            self.replace(world);
         }
         match self.line {
-            Line::Pausing { until } if until <= now => self.connect(stage),
-            Line::Trying { until, .. } if until <= now => self.disconnect(stage),
-            Line::Open { heard, .. } if heard + self.patience() <= now => self.disconnect(stage),
+            Transport::Pausing { until } if until <= now => self.connect(world),
+            Transport::Trying { until, .. } if until <= now => self.disconnect(world),
+            Transport::Open { heard, .. } if heard + self.patience() <= now => self.disconnect(world),
             _ => {}
         }
     }
 
-    fn connect(&mut self, stage: &mut Stage) {
-        let now = self.desk.now();
-        let server = stage.rng.usize(..SERVERS);
-        let connection = stage.open_connection(self.process, server);
-        let session = self.desk.state().session;
-        note!(stage, "process {} connects to server {server} as {connection}, {session:?}", self.process);
+    fn connect(&mut self, world: &mut World) {
+        let now = self.client.now();
+        let server = world.rng.usize(..SERVERS);
+        let connection = world.open_connection(self.process, server);
+        let session = self.client.state().session;
+        trace!(world, "process {} connects to server {server} as {connection}, {session:?}", self.process);
         let seen = if self.fresh { 0 } else { self.seen };
         if self.fresh && session.is_some() {
             self.reopening.get_or_insert(now);
         }
-        // Whoever takes a session up asks for no more than the ensemble has given.
-        let least = session.is_some() && !self.desk.errs(Mutation::NewestTimeout);
+        // A reattaching client asks for no more than the least timeout that the ensemble has granted.
+        let least = session.is_some() && !self.client.makes(Mistake::NewestTimeout);
         let timeout = if least { self.wish.min(self.least_timeout) } else { self.wish };
         let session = session.map(|session| zookeeper_embedded::SessionId::from_raw(session.raw()));
-        stage.send_up(connection, Up::Connect { session, seen, timeout });
-        self.line = Line::Trying { connection, began: now, until: now + self.timeout / 4 };
+        world.send_up(connection, Up::Connect { session, seen, timeout });
+        self.line = Transport::Trying { connection, began: now, until: now + self.timeout / 4 };
     }
 
     /// The connection is of no use any more.
-    fn disconnect(&mut self, stage: &mut Stage) {
+    fn disconnect(&mut self, world: &mut World) {
         if let Some(connection) = self.connection() {
-            stage.send_up(connection, Up::Close);
+            world.send_up(connection, Up::Close);
         }
-        self.on_closed(stage);
+        self.on_closed(world);
     }
 
-    fn on_closed(&mut self, stage: &mut Stage) {
-        let now = self.desk.now();
+    fn on_closed(&mut self, world: &mut World) {
+        let now = self.client.now();
         for call in std::mem::take(&mut self.calls).into_values() {
             self.fail(call, "connection loss");
         }
-        self.herald = None;
-        self.desk.state().moved = true;
-        if self.link == Link::Connected {
-            self.link = Link::Suspended;
+        self.handshake = None;
+        self.client.state().moved = true;
+        if self.state == SessionState::Connected {
+            self.state = SessionState::Suspended;
             self.replace_at = Some(now + self.patience);
             self.attempts = 0;
             self.notices.push_back(Notice::Suspended);
@@ -214,94 +218,94 @@ impl Session {
         let longest = if self.fresh { self.timeout / 2 } else { self.timeout / 8 };
         let pause = (Duration::from_millis(20) * (1 << self.attempts.min(8))).min(longest);
         self.attempts += 1;
-        self.line = Line::Pausing { until: now + pause.mul_f64(0.5 + 0.5 * stage.rng.f64()) };
+        self.line = Transport::Pausing { until: now + pause.mul_f64(0.5 + 0.5 * world.rng.f64()) };
     }
 
     /// Another client takes over.
-    fn replace(&mut self, stage: &mut Stage) {
-        note!(stage, "process {} replaces its client", self.process);
-        let now = self.desk.now();
+    fn replace(&mut self, world: &mut World) {
+        trace!(world, "process {} replaces its client", self.process);
+        let now = self.client.now();
         self.replace_at = None;
         self.fresh = true;
         self.seen = 0;
         self.reopening = Some(now);
-        if let Some(evidence) = &mut self.desk.state().evidence {
+        if let Some(evidence) = &mut self.client.state().evidence {
             // Of the attempts that follow, one that is not answered may set what its server gives.
             evidence.shorten(self.least_timeout);
         }
         self.notices.push_back(Notice::Reopening);
-        if let Line::Pausing { .. } = self.line {
-            self.on_closed(stage);
+        if let Transport::Pausing { .. } = self.line {
+            self.on_closed(world);
         } else {
-            self.disconnect(stage);
+            self.disconnect(world);
         }
         self.forget_client();
         self.attempts = 0;
-        self.line = Line::Pausing { until: now };
+        self.line = Transport::Pausing { until: now };
     }
 
     /// A packet has come.
-    pub(super) fn receive(&mut self, stage: &mut Stage, connection: ConnectionId, packet: Down) {
+    pub(super) fn receive(&mut self, world: &mut World, connection: ConnectionId, packet: Down) {
         if self.connection() != Some(connection) {
             return;
         }
-        let now = self.desk.now();
-        if let Line::Open { heard, .. } = &mut self.line {
+        let now = self.client.now();
+        if let Transport::Open { heard, .. } = &mut self.line {
             *heard = now;
         }
         match packet {
             Down::Connected(session, timeout) => {
-                if let Line::Trying { began, .. } = self.line {
-                    self.line = Line::Open { connection, heard: now };
+                if let Transport::Trying { began, .. } = self.line {
+                    self.line = Transport::Open { connection, heard: now };
                     self.timeout = timeout;
-                    self.on_session(stage, SessionId::from_raw(session.raw()), began);
+                    self.on_session(world, SessionId::from_raw(session.raw()), began);
                 }
             }
-            Down::Expired => self.on_expired(stage),
+            Down::Expired => self.on_expired(world),
             Down::Reply { xid, zxid, result } => {
                 self.seen = self.seen.max(zxid);
-                if let Some(Herald::Watches(it)) = self.herald
+                if let Some(Handshake::Watches(it)) = self.handshake
                     && it == xid
                 {
                     self.announce();
                 }
                 let waiting = self.calls.remove(&xid).and_then(|call| call.waiting);
                 if let Some((slot, _)) = waiting {
-                    self.desk.state().answer(slot, result);
+                    self.client.state().answer(slot, result);
                 }
             }
             Down::Event(event) => {
                 let deleted = event.kind == EventKind::Deleted;
-                let fired = self.desk.state().fire(&event.path, deleted);
+                let fired = self.client.state().fire(&event.path, deleted);
                 self.notices.extend(fired.into_iter().map(|watch| Notice::Fired { watch, deleted }));
             }
-            Down::Closed => self.on_closed(stage),
+            Down::Closed => self.on_closed(world),
         }
     }
 
-    fn on_session(&mut self, stage: &mut Stage, session: SessionId, began: Timestamp) {
+    fn on_session(&mut self, world: &mut World, session: SessionId, began: Timestamp) {
         if self.fresh {
             // Only of a client of our own making is it known what it has negotiated, and when its connect began.
             self.least_timeout = self.least_timeout.min(self.timeout);
             let began = self.reopening.take().unwrap_or(began);
             self.on_attached(session, began);
         } else {
-            self.desk.state().moved = true;
+            self.client.state().moved = true;
         }
-        let watched = self.desk.state().watched();
+        let watched = self.client.state().watched();
         self.attempts = 0;
-        if self.fresh && self.served && !self.desk.errs(Mutation::NoFlush) {
+        if self.fresh && self.served && !self.client.makes(Mistake::NoFlush) {
             // What another client has seen, this one's server may not know yet.
-            let slot = self.desk.state().enter(Request::Multi(vec![check("/", -1)]));
-            self.herald = Some(Herald::CatchUp(slot));
+            let slot = self.client.state().enter(Request::Multi(vec![check("/", -1)]));
+            self.handshake = Some(Handshake::CatchUp(slot));
             return;
         }
         if !watched.is_empty() {
             let watches = SetWatches { seen: self.seen, data: watched, ..SetWatches::default() };
-            let xid = self.send(stage, Request::SetWatches(watches), Call { waiting: None });
+            let xid = self.send(world, Request::SetWatches(watches), Call { waiting: None });
             // Tasks of their own tell of the connection and of events: either may be first.
-            if stage.rng.bool() {
-                self.herald = Some(Herald::Watches(xid));
+            if world.rng.bool() {
+                self.handshake = Some(Handshake::Watches(xid));
                 return;
             }
         }
@@ -310,21 +314,21 @@ impl Session {
 
     /// A new client has created the session, or taken it up.
     fn on_attached(&self, session: SessionId, began: Timestamp) {
-        let mut desk = self.desk.state();
-        let known = desk.session == Some(session);
-        desk.session = Some(session);
-        desk.newest_timeout = self.timeout;
-        desk.moved = false;
-        let now = desk.now;
-        match &mut desk.evidence {
+        let mut client = self.client.state();
+        let known = client.session == Some(session);
+        client.session = Some(session);
+        client.newest_timeout = self.timeout;
+        client.moved = false;
+        let now = client.now;
+        match &mut client.evidence {
             Some(evidence) if known => {
-                if !self.desk.errs(Mutation::NewestTimeout) {
+                if !self.client.makes(Mistake::NewestTimeout) {
                     evidence.shorten(self.timeout);
                 }
-                if self.desk.errs(Mutation::NoClosingWindow) {
+                if self.client.makes(Mistake::NoClosingWindow) {
                     let least = evidence.terms().session_timeout();
                     *evidence = Evidence::created(least, self.margin, began);
-                } else if !self.desk.errs(Mutation::OlderConnectionCounts) {
+                } else if !self.client.makes(Mistake::OlderConnectionCounts) {
                     evidence.taken_up(began, now);
                 }
             }
@@ -334,38 +338,38 @@ impl Session {
 
     /// Everybody may know that there is a connection.
     fn announce(&mut self) {
-        self.herald = None;
+        self.handshake = None;
         self.fresh = false;
         self.served = true;
         self.replace_at = None;
-        self.link = Link::Connected;
+        self.state = SessionState::Connected;
         self.notices.push_back(Notice::Connected);
     }
 
     /// Looks whether the server has caught up.
-    pub(super) fn hear_herald(&mut self, stage: &mut Stage) {
-        if let Some(Herald::CatchUp(slot)) = self.herald {
-            let answer = self.desk.state().take_answer(slot);
+    pub(super) fn continue_handshake(&mut self, world: &mut World) {
+        if let Some(Handshake::CatchUp(slot)) = self.handshake {
+            let answer = self.client.state().take_answer(slot);
             match answer {
                 Some(Ok(Body::Multi(_))) => self.announce(),
-                Some(_) => self.disconnect(stage),
+                Some(_) => self.disconnect(world),
                 None => {}
             }
         }
     }
 
-    fn on_expired(&mut self, stage: &mut Stage) {
-        note!(stage, "process {} hears that its session is over", self.process);
-        let mut desk = self.desk.state();
-        (desk.session, desk.evidence) = (None, None);
-        desk.claims = Claims::default();
-        drop(desk);
+    fn on_expired(&mut self, world: &mut World) {
+        trace!(world, "process {} hears that its session is over", self.process);
+        let mut client = self.client.state();
+        (client.session, client.evidence) = (None, None);
+        client.claims = Claims::default();
+        drop(client);
         self.reopening = None;
         self.forget_client();
-        self.link = Link::Connecting;
+        self.state = SessionState::Connecting;
         self.fresh = true;
         self.replace_at = None;
-        self.on_closed(stage);
+        self.on_closed(world);
         self.notices.push_back(Notice::SessionLost);
     }
 }

@@ -1,65 +1,67 @@
-//! Requests that are carried out late, and servers whose word is old.
+//! Scenarios in which a request is executed late, or a server replies from an outdated state.
 
 use std::time::Duration;
 
-use super::super::super::network::{DOWN, UP};
-use super::super::super::run::World;
-use super::super::super::settings::SERVERS;
-use super::super::super::stage::{Happening, note};
-use super::super::super::traps::{Exile, Lost, Trap};
+use crate::simulation::event::Event;
+use crate::simulation::network::{DOWN, UP};
+use crate::simulation::run::Run;
+use crate::simulation::settings::SERVERS;
+use crate::simulation::triggers::{Confinement, LostPacket, TriggeredFault};
+use crate::simulation::world::trace;
 use zookeeper_embedded::replica::ConnectionId;
 
-impl World {
+impl Run {
     /// The leader server is cut off in the instant in which the others restart, and goes on taking itself for the leader.
     /// The process is left on its side; or it creates or removes something on the other side, perhaps does not hear of that,
     /// and reaches only the old one from then on. Shown there how its znode stands, it stands still, and goes on elsewhere.
-    pub(super) fn depose(&mut self, process: usize) {
+    pub(super) fn old_leader(&mut self, process: usize) {
         let Some(old) = self.ensemble.leader() else { return };
-        let now = self.stage.now;
+        let now = self.world.now;
         let until = self.until(now, 1.2, 3.0);
         self.cut(old, now, until, (true, true));
         for other in (0..SERVERS).filter(|other| *other != old) {
             let back = self.until(now, 0.001, 0.02);
             self.kill_server(other, false, back);
         }
-        let lost = [Lost::Request, Lost::Answer, Lost::Answer, Lost::Nothing][self.stage.rng.usize(..4)];
-        let exile = Exile { server: old, until: self.until(now, 0.9, 2.5), lost };
-        if self.stage.rng.u8(..3) == 0 {
-            self.banish(process, exile);
+        let lost = [LostPacket::Request, LostPacket::Reply, LostPacket::Reply, LostPacket::Neither]
+            [self.world.rng.usize(..4)];
+        let confinement = Confinement { server: old, until: self.until(now, 0.9, 2.5), lost };
+        if self.world.rng.u8(..3) == 0 {
+            self.confine_and_stop(process, confinement);
         } else {
             // Once the others have a leader server.
-            let elected = self.stage.settings.tick * 11 / 20;
-            self.stage.later(elected, Happening::Flee { process, server: old });
-            self.stage.later(elected, Happening::Resign { process });
-            let errand = self.errand();
-            self.trap_after(elected, process, Trap::ExileAt(errand, exile));
+            let elected = self.world.settings.tick * 11 / 20;
+            self.world.schedule(elected, Event::BlockServer { process, server: old });
+            self.world.schedule(elected, Event::Resign { process });
+            let kind = self.request_kind();
+            self.arm_after(elected, process, TriggeredFault::ConfineOn(kind, confinement));
         }
-        self.restless(process);
+        self.resign_repeatedly(process);
     }
 
     /// A process reaches one server only, and is not to read what that shows it.
-    pub(in crate::simulation) fn banish(&mut self, process: usize, exile: Exile) {
+    pub(in crate::simulation) fn confine_and_stop(&mut self, process: usize, confinement: Confinement) {
         self.break_connection(process);
-        self.exile(process, exile.server, exile.until);
-        let stranded = self.duration(0.01, 0.1);
-        self.trap_after(Duration::ZERO, process, Trap::StrandOnceShown(stranded));
+        self.confine(process, confinement.server, confinement.until);
+        let paused = self.duration(0.01, 0.1);
+        self.arm_after(Duration::ZERO, process, TriggeredFault::PauseAndMoveOnStat(paused));
     }
 
     /// The process stands still with what it was shown unread, its connection ends, and the next one is to another server.
-    pub(in crate::simulation) fn strand(&mut self, connection: ConnectionId, duration: Duration) {
-        let Some(process) = self.stage.network.process(connection) else { return };
-        let Some(server) = self.stage.network.server(connection) else { return };
-        note!(self.stage, "FAULT: process {process} is stopped, and connection {connection} ends");
+    pub(in crate::simulation) fn pause_and_move(&mut self, connection: ConnectionId, duration: Duration) {
+        let Some(process) = self.world.network.process(connection) else { return };
+        let Some(server) = self.world.network.server(connection) else { return };
+        trace!(self.world, "FAULT: process {process} is stopped, and connection {connection} ends");
         self.pause(process, duration);
-        let until = self.until(self.stage.now, 0.1, 0.5);
+        let until = self.until(self.world.now, 0.1, 0.5);
         for other in 0..SERVERS {
             for direction in [UP, DOWN] {
                 if other == server {
                     // What was said arrives.
-                    self.stage.network.block(process, other, UP, until);
+                    self.world.network.block(process, other, UP, until);
                 } else {
-                    self.stage.network.refuse(process, other, self.stage.now);
-                    self.stage.network.unblock(process, other, direction, self.stage.now);
+                    self.world.network.refuse(process, other, self.world.now);
+                    self.world.network.unblock(process, other, direction, self.world.now);
                 }
             }
         }
@@ -67,23 +69,23 @@ impl World {
 
     /// A create or a removal stays unread at a follower that stands still. The client goes elsewhere, mostly after having tried
     /// the same server again. When that goes on, it takes the session up and carries out what it was asked for.
-    pub(super) fn detour(&mut self, process: usize) {
-        let errand = self.errand();
+    pub(super) fn late_request(&mut self, process: usize) {
+        let kind = self.request_kind();
         let still = self.duration(0.2, 1.8);
-        self.trap_after(Duration::ZERO, process, Trap::StandStillAt(errand, still));
-        self.restless(process);
+        self.arm_after(Duration::ZERO, process, TriggeredFault::PauseServerOn(kind, still));
+        self.resign_repeatedly(process);
     }
 
     /// A server has stopped with a request unread.
-    pub(in crate::simulation) fn detain(&mut self, connection: ConnectionId, duration: Duration) {
-        let Some(process) = self.stage.network.process(connection) else { return };
-        let Some(server) = self.stage.network.server(connection) else { return };
-        self.stand_still(server, duration);
-        if self.stage.rng.u8(..4) > 0 {
-            let until = self.until(self.stage.now, 0.02, 0.4);
-            self.exile(process, server, until);
+    pub(in crate::simulation) fn pause_server_of(&mut self, connection: ConnectionId, duration: Duration) {
+        let Some(process) = self.world.network.process(connection) else { return };
+        let Some(server) = self.world.network.server(connection) else { return };
+        self.pause_server(server, duration);
+        if self.world.rng.u8(..4) > 0 {
+            let until = self.until(self.world.now, 0.02, 0.4);
+            self.confine(process, server, until);
             let soon = self.duration(0.001, 0.02);
-            self.stage.later(soon, Happening::Break(connection));
+            self.world.schedule(soon, Event::BreakConnection(connection));
         }
     }
 }

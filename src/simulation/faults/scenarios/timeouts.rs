@@ -1,49 +1,50 @@
-//! Sessions that end sooner than their clients think.
+//! Scenarios in which a session expires earlier than its client assumes.
 
-use super::super::super::network::UP;
-use super::super::super::run::World;
-use super::super::super::settings::SERVERS;
-use super::super::super::stage::{Happening, note};
-use super::super::super::traps::Trap;
+use crate::simulation::event::Event;
+use crate::simulation::network::UP;
+use crate::simulation::run::Run;
+use crate::simulation::settings::SERVERS;
+use crate::simulation::triggers::TriggeredFault;
+use crate::simulation::world::trace;
 use zookeeper_embedded::replica::ConnectionId;
 
-impl World {
+impl Run {
     /// A session moves, and perhaps to a new client; after its next proof the leader server dies, and the session has the
     /// timeout of its creation again. Or the session reaches the server with the least timeout, and then none.
     pub(super) fn shorten(&mut self, process: usize) {
-        if self.stage.rng.bool() {
+        if self.world.rng.bool() {
             return self.cut_short(process);
         }
-        if self.stage.rng.bool() {
-            let until = self.until(self.stage.now, 0.01, 0.7);
-            self.stage.network.lose(process, until);
+        if self.world.rng.bool() {
+            let until = self.until(self.world.now, 0.01, 0.7);
+            self.world.network.lose(process, until);
         }
         self.break_connection(process);
         let after = self.duration(0.01, 1.5);
-        self.trap_after(after, process, Trap::BereaveOnceCommitted);
+        self.arm_after(after, process, TriggeredFault::LoseLeaderOnCommit);
     }
 
     fn cut_short(&mut self, process: usize) {
-        let timeouts = self.stage.settings.timeouts();
+        let timeouts = self.world.settings.timeouts();
         let Some(server) = (0..SERVERS).min_by_key(|server| timeouts[*server]) else { return };
         self.break_connection(process);
-        let until = self.until(self.stage.now, 0.5, 2.0);
-        self.exile(process, server, until);
+        let until = self.until(self.world.now, 0.5, 2.0);
+        self.confine(process, server, until);
         let after = self.duration(0.01, 0.1);
-        self.stage.later(after, Happening::Flee { process, server });
+        self.world.schedule(after, Event::BlockServer { process, server });
     }
 
     /// The leader server dies, and the process at this connection reaches nobody.
-    pub(in crate::simulation) fn bereave(&mut self, connection: ConnectionId) {
-        let Some(process) = self.stage.network.process(connection) else { return };
+    pub(in crate::simulation) fn lose_leader_server(&mut self, connection: ConnectionId) {
+        let Some(process) = self.world.network.process(connection) else { return };
         if let Some(leader) = self.ensemble.leader() {
-            let back = self.until(self.stage.now, 0.05, 1.0);
+            let back = self.until(self.world.now, 0.05, 1.0);
             self.kill_server(leader, false, back);
         }
-        let until = self.until(self.stage.now, 0.5, 2.0);
-        note!(self.stage, "FAULT: process {process} reaches nobody until {until:?}");
+        let until = self.until(self.world.now, 0.5, 2.0);
+        trace!(self.world, "FAULT: process {process} reaches nobody until {until:?}");
         for server in 0..SERVERS {
-            self.stage.network.block(process, server, UP, until);
+            self.world.network.block(process, server, UP, until);
         }
     }
 }
