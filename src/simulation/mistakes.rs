@@ -83,7 +83,7 @@ impl Mistake {
         (Self::NoClosingWindow, 1),
         (Self::OlderConnectionCounts, 155),
         (Self::NewestTimeout, 92),
-        (Self::NotShortened, 0),
+        (Self::NotShortened, 473),
         (Self::NoOwnWatch, 4),
         (Self::LeadsWithoutLooking, 0),
         (Self::WatchesTheFirst, 0),
