@@ -13,11 +13,11 @@ use crate::breadcrumb;
 use crate::clock;
 use crate::driver::{self, Command, Commands};
 use crate::error::{Error, Lost};
-use crate::guarded::Mark;
+use crate::guarded::WrittenBreadcrumb;
+use crate::in_flight::InFlight;
 use crate::lease::Lease;
-use crate::session::Footing;
+use crate::session::PinnedSession;
 use crate::types::{FencingToken, Node, Timestamp};
-use crate::work::Work;
 
 /// The right to act as the leader, for as long as it is valid.
 ///
@@ -39,12 +39,12 @@ use crate::work::Work;
 pub struct Leadership {
     node: Node,
     lease: Arc<LeaseCell>,
-    work: Arc<Work>,
+    work: Arc<InFlight>,
     lost: watch::Receiver<Option<Lost>>,
     exit: Exit,
-    footing: Footing,
+    pinned_session: PinnedSession,
     /// Our breadcrumb, once it is written.
-    mark: OnceLock<Mark>,
+    written_breadcrumb: OnceLock<WrittenBreadcrumb>,
 }
 
 /// How a leadership is given back to the driver.
@@ -104,16 +104,16 @@ impl Leadership {
     pub(crate) fn new(
         node: Node,
         lease: Arc<LeaseCell>,
-        work: Arc<Work>,
+        work: Arc<InFlight>,
         lost: watch::Receiver<Option<Lost>>,
         exit: Exit,
-        footing: Footing,
+        pinned_session: PinnedSession,
     ) -> Self {
-        Self { node, lease, work, lost, exit, footing, mark: OnceLock::new() }
+        Self { node, lease, work, lost, exit, pinned_session, written_breadcrumb: OnceLock::new() }
     }
 
-    pub(crate) fn footing(&self) -> &Footing {
-        &self.footing
+    pub(crate) fn pinned_session(&self) -> &PinnedSession {
+        &self.pinned_session
     }
 
     /// In master mode, the version of the path's counter that stands for this leadership's znode.
@@ -121,12 +121,12 @@ impl Leadership {
         self.node.incarnation
     }
 
-    pub(crate) fn mark(&self) -> Option<&Mark> {
-        self.mark.get()
+    pub(crate) fn written_breadcrumb(&self) -> Option<&WrittenBreadcrumb> {
+        self.written_breadcrumb.get()
     }
 
-    pub(crate) fn set_mark(&self, mark: Mark) {
-        let _ = self.mark.set(mark);
+    pub(crate) fn set_written_breadcrumb(&self, written_breadcrumb: WrittenBreadcrumb) {
+        let _ = self.written_breadcrumb.set(written_breadcrumb);
     }
 
     /// The fencing token of this leadership: greater than that of every leadership of this election before.

@@ -26,18 +26,18 @@ mod error;
 mod guarded;
 #[doc = include_str!("guarantees.md")]
 pub mod guarantees {}
+mod in_flight;
 mod leadership;
 mod lease;
 mod machine;
 mod observer;
 mod path;
-mod roster;
+mod queries;
 mod session;
 #[cfg(test)]
 mod simulation;
 mod telemetry;
 mod types;
-mod work;
 
 pub use async_trait::async_trait;
 pub use zookeeper_client;

@@ -12,29 +12,29 @@ use tokio::time::{Instant, timeout};
 use super::Driver;
 use crate::clock;
 use crate::error::{Error, Lost};
+use crate::in_flight::{InFlight, SessionInFlightGuard};
 use crate::leadership::{Exit, Leadership, LeaseCell};
 use crate::lease::Lease;
 use crate::machine::Event;
-use crate::session::Footing;
+use crate::session::PinnedSession;
 use crate::telemetry;
 use crate::types::Node;
-use crate::work::{Going, Work};
 
 /// The leadership that the application holds.
 pub(super) struct Leading {
     pub(super) number: u64,
     pub(super) lease: Arc<LeaseCell>,
-    pub(super) work: Arc<Work>,
+    pub(super) work: Arc<InFlight>,
     /// How long the work may go on before the znode is removed all the same.
     pub(super) grace: Duration,
     pub(super) lost: watch::Sender<Option<Lost>>,
     /// Keeps the session from being closed before the lease has ended.
-    pub(super) _going: Going,
+    pub(super) _going: SessionInFlightGuard,
 }
 
 /// A leadership that is over, and its work, which may not be.
 pub(super) struct Leaving {
-    work: Arc<Work>,
+    work: Arc<InFlight>,
     since: Instant,
     grace: Duration,
     /// The work went on for longer than the grace period.
@@ -48,11 +48,11 @@ impl Driver {
         self.leaderships += 1;
         let lease = Arc::new(LeaseCell::new(lease));
         let lost = watch::Sender::new(None);
-        let work = Work::new(self.shared.works());
+        let work = InFlight::new(self.shared.in_flight());
         // A campaign holds a handle, and so does whoever holds the reply's receiver.
-        let wanted = match (self.own_commands.upgrade(), self.campaign.take(), &self.live) {
-            (Some(commands), Some(reply), Some(live)) => {
-                let grace = self.contest.grace.unwrap_or_else(|| live.terms().session_timeout());
+        let wanted = match (self.own_commands.upgrade(), self.campaign.take(), &self.client) {
+            (Some(commands), Some(reply), Some(client)) => {
+                let grace = self.config.grace.unwrap_or_else(|| client.terms().session_timeout());
                 let exit = Exit { number: self.leaderships, removed: self.removed.clone(), commands };
                 let leadership = Leadership::new(
                     node,
@@ -60,9 +60,9 @@ impl Driver {
                     work.clone(),
                     lost.subscribe(),
                     exit,
-                    Footing::new(self.shared.clone(), live),
+                    PinnedSession::new(self.shared.clone(), client),
                 );
-                let _going = self.shared.works().begin();
+                let _going = self.shared.in_flight().begin();
                 self.leading = Some(Leading { number: self.leaderships, lease, work, grace, lost, _going });
                 reply.send(Ok(leadership)).is_ok()
             }

@@ -13,11 +13,11 @@ use futures_util::stream::StreamExt;
 use tokio::time::Instant;
 
 use super::requests::Outcome;
-use super::{Asks, Driver};
+use super::{Driver, PendingRequests};
 use crate::backoff::Backoff;
 use crate::error::{Error, Lost, panic_message};
 use crate::machine::{Event, Reply, Seen};
-use crate::session::{Live, Preview};
+use crate::session::{Client, Prefetched};
 use crate::telemetry;
 use crate::types::Node;
 
@@ -26,9 +26,9 @@ const PAUSE: Backoff = Backoff { first: Duration::from_millis(50), longest: Dura
 
 /// What the machine before has left.
 #[derive(Default)]
-pub(super) struct Wreck {
+pub(super) struct BeforePanic {
     /// Its requests may still create a znode, or find one.
-    asks: Asks,
+    requests: PendingRequests,
     /// The znodes that it answered for.
     claimed: Vec<Node>,
 }
@@ -73,12 +73,12 @@ impl Driver {
 
     /// Has the znode looked for and removed.
     fn recover(&mut self) {
-        let Self { asks, wreck, claimed, .. } = self;
-        wreck.asks.extend(std::mem::take(asks));
-        wreck.claimed.append(claimed);
+        let Self { requests, before_panic, claimed, .. } = self;
+        before_panic.requests.extend(std::mem::take(requests));
+        before_panic.claimed.append(claimed);
         self.machine = self.machine.recovering(fastrand::u64(..));
         (self.own, self.ahead, self.proving) = (None, None, None);
-        self.preview = Preview::default();
+        self.prefetched = Prefetched::default();
         self.connected = false;
         self.refused = false;
         self.removed.store(false, Ordering::Release);
@@ -92,18 +92,18 @@ impl Driver {
     }
 }
 
-impl Wreck {
+impl BeforePanic {
     /// Waits for the requests that are under way, and answers for their znodes no longer.
-    pub(super) async fn clear(self, live: &Live) {
-        let Self { mut asks, mut claimed } = self;
+    pub(super) async fn clear(self, client: &Client) {
+        let Self { mut requests, mut claimed } = self;
         loop {
-            match AssertUnwindSafe(asks.next()).catch_unwind().await {
+            match AssertUnwindSafe(requests.next()).catch_unwind().await {
                 Ok(Some((_, outcome))) => claimed.extend(claims(&outcome).cloned()),
                 Ok(None) => break,
                 Err(_) => {}
             }
         }
-        claimed.iter().for_each(|node| live.release(node));
+        claimed.iter().for_each(|node| client.release(node));
     }
 }
 
@@ -113,7 +113,7 @@ fn claims(outcome: &Outcome) -> impl Iterator<Item = &Node> {
         Outcome::Reply(Reply::Created(Ok((node, _)))) | Outcome::Tried(Ok((node, _)), _) => {
             (Some(node), None)
         }
-        Outcome::Ahead(Ok((Seen::Forgotten(node), _))) => (Some(node), None),
+        Outcome::Ahead(Ok((Seen::Orphan(node), _))) => (Some(node), None),
         Outcome::Reply(Reply::Found(Ok(nodes))) => (None, Some(nodes)),
         _ => (None, None),
     };

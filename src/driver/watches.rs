@@ -27,7 +27,7 @@ pub(super) fn still(
         None => Ok(seen),
         Some(Fired::Deleted) => {
             *slot = None;
-            Ok(Seen::Nothing)
+            Ok(Seen::Absent)
         }
         Some(Fired::Changed | Fired::Ended) => {
             *slot = None;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use zookeeper_client::{Acl, Acls};
 
 use super::Election;
-use crate::breadcrumb::{Fence, Trail};
-use crate::driver::Contest;
+use crate::breadcrumb::{BreadcrumbStep, Fence};
+use crate::driver::ContenderConfig;
 use crate::error::{Error, MAX_IDENTITY_BYTES};
-use crate::machine::{Plan, naming};
+use crate::machine::{ElectionSpec, naming};
 use crate::path;
 use crate::session::{Counter, Session, Shared};
 use crate::types::Mode;
@@ -191,11 +191,15 @@ impl ElectionBuilder {
         {
             return Err(Error::InvalidBreadcrumb { path: breadcrumb.clone(), reason });
         }
-        let trail =
-            breadcrumb.map(|path| Trail { path, identity: identity.clone(), acl: acl.clone(), fence });
+        let trail = breadcrumb.map(|path| BreadcrumbStep {
+            path,
+            identity: identity.clone(),
+            acl: acl.clone(),
+            fence,
+        });
         let counter = (mode == Mode::Master).then(|| Counter::new(naming::counter(&path), &acl));
-        let contest = Contest {
-            plan: Plan { mode, path, prefix },
+        let config = ContenderConfig {
+            spec: ElectionSpec { mode, path, prefix },
             identity,
             acl,
             container_parents: parents == Parents::Container,
@@ -204,7 +208,7 @@ impl ElectionBuilder {
             tombstones_inside: AtomicBool::new(false),
             grace,
         };
-        Ok(Election::new(contest, trail, shared))
+        Ok(Election::new(config, trail, shared))
     }
 }
 

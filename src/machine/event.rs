@@ -63,7 +63,7 @@ pub(crate) enum Action {
 
 /// The wish for transactions that prove the session, again and again.
 #[derive(Debug)]
-pub(crate) struct Proofs<'a> {
+pub(crate) struct ProofDemand<'a> {
     /// The own znode, which they can check.
     pub(crate) node: &'a Node,
     /// The first one is waited for.
@@ -111,13 +111,13 @@ pub(crate) enum Reply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// No such znode. No watch was left.
-    Nothing,
+    Absent,
     /// The znode that the request named, or (for the one ahead) an ephemeral one.
-    Standing,
+    Present,
     /// Something else has the name. Asked for the own znode: another one. Asked for the one ahead: a znode that
     /// is not ephemeral.
     Other,
     /// Asked for the one ahead: a znode of this very session that nobody in this process answered for, and that was
     /// claimed now.
-    Forgotten(Node),
+    Orphan(Node),
 }

@@ -4,7 +4,7 @@ use super::event::Seen;
 
 /// What a look at the master's znode says to a contender that could not create it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum PathState {
     /// It went in the meantime: try again.
     Free,
     /// Somebody is master.
@@ -14,11 +14,11 @@ pub(crate) enum Verdict {
 }
 
 /// Decides what to do after a create was answered with "exists".
-pub(crate) fn judge(seen: Seen) -> Verdict {
+pub(crate) fn judge(seen: Seen) -> PathState {
     match seen {
         // What nobody has answered for is being removed.
-        Seen::Nothing | Seen::Forgotten(_) => Verdict::Free,
-        Seen::Standing => Verdict::Taken,
-        Seen::Other => Verdict::Occupied,
+        Seen::Absent | Seen::Orphan(_) => PathState::Free,
+        Seen::Present => PathState::Taken,
+        Seen::Other => PathState::Occupied,
     }
 }

@@ -28,7 +28,7 @@ mod master;
 pub(crate) mod naming;
 mod replies;
 mod sequential;
-pub(crate) mod sight;
+pub(crate) mod stat_check;
 mod state;
 #[cfg(test)]
 mod transcript;
@@ -36,7 +36,7 @@ mod transcript;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub(crate) use self::event::{Action, Event, Proofs, Reply, Request, Seen, Ticket};
+pub(crate) use self::event::{Action, Event, ProofDemand, Reply, Request, Seen, Ticket};
 use self::state::{Ahead, Held, OwnWatch, Place, Removal};
 use crate::backoff::Backoff;
 use crate::error::{Error, Failure, Lost};
@@ -48,7 +48,7 @@ const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), longest: Du
 
 /// What the machine has to know about its election.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct ElectionSpec {
     pub(crate) mode: Mode,
     /// Sequential mode: the directory. Master mode: the one znode.
     pub(crate) path: String,
@@ -57,7 +57,7 @@ pub(crate) struct Plan {
 }
 
 pub(crate) struct Machine {
-    plan: Plan,
+    spec: ElectionSpec,
     rng: fastrand::Rng,
     /// The application campaigns or leads.
     wanted: bool,
@@ -65,7 +65,7 @@ pub(crate) struct Machine {
     connected: bool,
     place: Place,
     /// Znodes of ours that are to be removed.
-    stale: VecDeque<Removal>,
+    removals: VecDeque<Removal>,
     /// The request under way, but for looks at the own znode, which run beside it.
     pending: Option<Pending>,
     tickets: u64,
@@ -87,14 +87,14 @@ struct Pending {
 }
 
 impl Machine {
-    pub(crate) fn new(plan: Plan, seed: u64) -> Self {
+    pub(crate) fn new(spec: ElectionSpec, seed: u64) -> Self {
         Self {
-            plan,
+            spec,
             rng: fastrand::Rng::with_seed(seed),
             wanted: false,
             connected: false,
             place: Place::Nowhere,
-            stale: VecDeque::new(),
+            removals: VecDeque::new(),
             pending: None,
             tickets: 0,
             create: Ticket(0),
@@ -109,7 +109,7 @@ impl Machine {
     /// A machine that begins where this one has failed: there may be a znode, which is to be found and removed.
     pub(crate) fn recovering(&self, seed: u64) -> Self {
         let &Self { tickets, create, .. } = self;
-        Self { place: Place::Unsure, tickets, create, ..Self::new(self.plan.clone(), seed) }
+        Self { place: Place::Unsure, tickets, create, ..Self::new(self.spec.clone(), seed) }
     }
 
     /// Takes in what happened at `now`.
@@ -152,7 +152,7 @@ impl Machine {
     }
 
     /// Whether transactions are to prove the session at present.
-    pub(crate) fn proving(&self, now: Timestamp) -> Option<Proofs<'_>> {
+    pub(crate) fn proving(&self, now: Timestamp) -> Option<ProofDemand<'_>> {
         let Place::Held(held) = &self.place else {
             return None;
         };
@@ -160,7 +160,7 @@ impl Machine {
         let at_once = matches!(held.ahead, Ahead::Unknown | Ahead::Nobody) && !held.proven.is_valid(now);
         // Whoever leads next, as far as that is known, is ready: a proof when the turn has come takes time.
         let ready = held.next && matches!(held.ahead, Ahead::Watched(_));
-        (held.leading || at_once || ready).then_some(Proofs { node: &held.node, at_once })
+        (held.leading || at_once || ready).then_some(ProofDemand { node: &held.node, at_once })
     }
 
     fn leading(&self) -> Option<&Held> {
@@ -210,7 +210,7 @@ impl Machine {
         if let Place::Unsure = self.place {
             return self.ask(Request::FindOwn(self.create));
         }
-        if let Some(Removal { node, verify }) = self.stale.front() {
+        if let Some(Removal { node, verify }) = self.removals.front() {
             let request = Request::Remove { node: node.clone(), verify: *verify };
             return self.ask(request);
         }
@@ -221,13 +221,13 @@ impl Machine {
             Place::Nowhere => self.ask(Request::Create),
             Place::NoParent => self.ask(Request::CreateParents),
             Place::Blocked { watched: false } => {
-                let path = self.plan.path.clone();
+                let path = self.spec.path.clone();
                 self.ask(Request::WatchAhead(path));
             }
             Place::Held(held) => match &held.ahead {
                 Ahead::Unknown => self.ask(Request::List),
                 Ahead::Chosen(name) => {
-                    let path = join(&self.plan.path, name);
+                    let path = join(&self.spec.path, name);
                     self.ask(Request::WatchAhead(path));
                 }
                 Ahead::Nobody | Ahead::Watched(_) => {}
@@ -275,7 +275,7 @@ impl Machine {
                 // way, and the directory may have been created anew in the meantime.
                 let heard = self.connected && reason != Lost::LeaseExpired;
                 let verify = !(heard && matches!(held.own, OwnWatch::Set));
-                self.stale.push_back(Removal { node: held.node, verify });
+                self.removals.push_back(Removal { node: held.node, verify });
                 self.retry_at = None;
             }
             Place::Unsure => self.place = Place::Unsure,
@@ -310,7 +310,7 @@ impl Machine {
             if certain {
                 self.actions.push_back(Action::Forget(held.node));
             } else {
-                self.stale.push_back(Removal { node: held.node, verify: true });
+                self.removals.push_back(Removal { node: held.node, verify: true });
             }
         }
     }
@@ -325,7 +325,7 @@ impl Machine {
                 held.own = OwnWatch::Off;
                 // Once the lowest, for ever the lowest: whoever comes later stands behind.
                 if !held.leading {
-                    held.ahead = Ahead::at_first(self.plan.mode);
+                    held.ahead = Ahead::at_first(self.spec.mode);
                 }
             }
             Place::Blocked { watched } => *watched = false,
@@ -335,7 +335,7 @@ impl Machine {
 
     fn on_suspended(&mut self) {
         self.connected = false;
-        self.stale.iter_mut().for_each(|removal| removal.verify = true);
+        self.removals.iter_mut().for_each(|removal| removal.verify = true);
     }
 
     fn on_session_lost(&mut self, reopening: bool) {
@@ -348,13 +348,13 @@ impl Machine {
                 true => self.step_down(Lost::SessionExpired),
                 false => self.after = Some(Lost::SessionExpired),
             }
-            self.stale.push_back(Removal { node: held.node, verify: true });
+            self.removals.push_back(Removal { node: held.node, verify: true });
         }
         // The server that has said so may have been deposed, or the client may have guessed it. So the znodes are removed
         // by the next session, if they stand.
-        self.stale.iter_mut().for_each(|removal| removal.verify = true);
+        self.removals.iter_mut().for_each(|removal| removal.verify = true);
         if !reopening {
-            left |= !std::mem::take(&mut self.stale).is_empty();
+            left |= !std::mem::take(&mut self.removals).is_empty();
         }
         if left {
             self.actions.push_back(Action::Left(Error::RemovalUnconfirmed));
@@ -436,7 +436,7 @@ impl Machine {
     fn standing(&self) -> Standing {
         if !self.wanted {
             let nothing_left = matches!(self.place, Place::Nowhere | Place::NoParent | Place::Blocked { .. })
-                && self.stale.is_empty()
+                && self.removals.is_empty()
                 && self.pending.is_none();
             return if nothing_left { Standing::Idle } else { Standing::Leaving };
         }
@@ -448,10 +448,10 @@ impl Machine {
         }
         match &self.place {
             Place::Held(Held { node, ahead: Ahead::Watched(name), .. }) => {
-                Standing::Waiting { node: Some(node.path.clone()), behind: join(&self.plan.path, name) }
+                Standing::Waiting { node: Some(node.path.clone()), behind: join(&self.spec.path, name) }
             }
             Place::Blocked { watched: true } => {
-                Standing::Waiting { node: None, behind: self.plan.path.clone() }
+                Standing::Waiting { node: None, behind: self.spec.path.clone() }
             }
             // A second look changes nothing until it is known what it says.
             Place::Held(held) => match &self.reported {

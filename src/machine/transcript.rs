@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Action, Event, Machine, Plan, Reply, Request, Seen, Ticket};
+use super::{Action, ElectionSpec, Event, Machine, Reply, Request, Seen, Ticket};
 use crate::error::{Error, Failure, Lost};
 use crate::lease::Lease;
 use crate::types::{FencingToken, Mode, Node, Standing, Timestamp};
@@ -63,9 +63,9 @@ struct Stage {
 impl Stage {
     fn new(mode: Mode) -> Self {
         let path = if mode == Mode::Master { "/app/master" } else { "/app" };
-        let plan = Plan { mode, path: path.into(), prefix: "guid_".into() };
+        let spec = ElectionSpec { mode, path: path.into(), prefix: "guid_".into() };
         let now = Timestamp::from_nanos(1_000_000_000);
-        Self { machine: Machine::new(plan, 0), now, path, own: Ticket(0), other: Ticket(0), proving: false }
+        Self { machine: Machine::new(spec, 0), now, path, own: Ticket(0), other: Ticket(0), proving: false }
     }
 
     fn feed(&mut self, line: &str) -> String {
@@ -103,10 +103,10 @@ impl Stage {
             other => panic!("no failure {other:?}"),
         };
         let seen = |words: &[&str]| match *words {
-            ["standing"] => Ok(Seen::Standing),
-            ["nothing"] => Ok(Seen::Nothing),
+            ["present"] => Ok(Seen::Present),
+            ["absent"] => Ok(Seen::Absent),
             ["other"] => Ok(Seen::Other),
-            ["forgotten", name, token] => Ok(Seen::Forgotten(node(name, token))),
+            ["orphan", name, token] => Ok(Seen::Orphan(node(name, token))),
             [word] => Err(failure(word)),
             _ => panic!("nothing seen: {words:?}"),
         };

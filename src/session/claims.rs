@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use futures_util::future::join_all;
 
-use super::live::Live;
-use super::watching::Glance;
+use super::client::Client;
+use super::watching::Peek;
 use crate::error::{Error, Failure};
 use crate::types::{FencingToken, Node, SessionId};
 
@@ -68,10 +68,10 @@ impl Claims {
     }
 }
 
-impl Live {
+impl Client {
     /// Finds those of the znodes that this session created with this data and nobody answers for, oldest
     /// first, and claims them.
-    pub(crate) async fn claim_own(
+    pub(crate) async fn claim_orphans(
         &self,
         paths: impl IntoIterator<Item = String>,
         data: &[u8],
@@ -111,9 +111,9 @@ impl Live {
     }
 
     /// Claims a znode that was seen, if it is of this session and nobody answers for it: it stands in the way of all.
-    pub(crate) fn claim_forgotten(&self, path: &str, glance: &Glance) -> Result<Option<Node>, Failure> {
-        let token = glance.0.token;
-        if !glance.0.is_of(self.session()) {
+    pub(crate) fn claim_orphan(&self, path: &str, peek: &Peek) -> Result<Option<Node>, Failure> {
+        let token = peek.0.token;
+        if !peek.0.is_of(self.session()) {
             return Ok(None);
         }
         match self.claims.is_claimed(path, token) {

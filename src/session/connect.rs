@@ -12,7 +12,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::task::JoinHandle;
 use zookeeper_client as zk;
 
-use super::probe::{self, Answer};
+use super::probe::{self, ProbeResult};
 use crate::backoff::Backoff;
 use crate::clock;
 use crate::error::{BoxError, Error, panic_message};
@@ -98,14 +98,14 @@ impl From<zk::Error> for ConnectError {
 }
 
 /// The servers of a connect string, connected to with the options of a builder.
-pub(super) struct Servers {
+pub(super) struct ServerList {
     connect_string: String,
     connector: zk::Connector,
     /// Whether hosts without a mark of their own are connected to with TLS.
     tls: bool,
 }
 
-impl Servers {
+impl ServerList {
     pub(super) fn new(connect_string: &str, connector: zk::Connector, tls: bool) -> Result<Self, Error> {
         check(connect_string).map_err(|reason| Error::InvalidConnectString {
             given: connect_string.to_owned(),
@@ -126,12 +126,12 @@ impl Servers {
         let answers = join_all(addresses.iter().map(|address| probe::probe(address))).await;
         for (address, answer) in addresses.into_iter().zip(answers) {
             match answer {
-                Answer::Other(answer) => {
+                ProbeResult::Other(answer) => {
                     reasons.push(format!("{address}: not ZooKeeper: {answer}"));
                     strangers.push((address, answer));
                 }
-                Answer::ZooKeeper(state) => reasons.push(format!("{address}: {state}")),
-                Answer::Nothing(reason) => reasons.push(format!("{address}: {reason}")),
+                ProbeResult::ZooKeeper(state) => reasons.push(format!("{address}: {state}")),
+                ProbeResult::Nothing(reason) => reasons.push(format!("{address}: {reason}")),
             }
         }
         if strangers.len() == reasons.len()
@@ -144,7 +144,7 @@ impl Servers {
 }
 
 #[async_trait]
-impl Connect for Servers {
+impl Connect for ServerList {
     async fn connect(&self, resume: Option<Resume>) -> Result<zk::Client, ConnectError> {
         let mut connector = self.connector.clone();
         // While a session is to be saved, there is no time for explanations.
@@ -172,20 +172,20 @@ impl Connect for Servers {
 }
 
 /// A client and the task that serves it.
-pub(super) struct Opened {
+pub(super) struct OpenedClient {
     pub(super) client: zk::Client,
     tasks: Vec<JoinHandle<()>>,
-    attach: Option<Attach>,
+    attach: Option<AttachTimes>,
 }
 
 /// When the connect began that created a session or took it up, and when it was answered at the latest.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Attach {
+pub(super) struct AttachTimes {
     pub(super) began: Timestamp,
     pub(super) answered: Timestamp,
 }
 
-impl Opened {
+impl OpenedClient {
     /// A client whose task is the application's.
     pub(super) fn foreign(client: zk::Client) -> Self {
         Self { client, tasks: Vec::new(), attach: None }
@@ -200,7 +200,7 @@ impl Opened {
     }
 
     /// The client, the tasks that serve it, and what is known of its connect.
-    pub(super) fn into_parts(self) -> (zk::Client, Vec<JoinHandle<()>>, Option<Attach>) {
+    pub(super) fn into_parts(self) -> (zk::Client, Vec<JoinHandle<()>>, Option<AttachTimes>) {
         (self.client, self.tasks, self.attach)
     }
 }
@@ -211,7 +211,7 @@ pub(super) async fn open(
     connect: &dyn Connect,
     resume: Option<Resume>,
     session_timeout: Duration,
-) -> Result<Opened, ConnectError> {
+) -> Result<OpenedClient, ConnectError> {
     let spawner = Spawner::default();
     let mut serving = FuturesUnordered::new();
     let began = clock::now();
@@ -248,8 +248,8 @@ pub(super) async fn open(
     let tasks = serving.into_iter().map(tokio::spawn).collect();
     // The client may have lost its connection already.
     let asked = client.state() == zk::SessionState::SyncConnected;
-    let attach = asked.then(|| Attach { began, answered: clock::now() });
-    Ok(Opened { client, tasks, attach })
+    let attach = asked.then(|| AttachTimes { began, answered: clock::now() });
+    Ok(OpenedClient { client, tasks, attach })
 }
 
 /// Keeps the tasks that serve a client, to be polled along with the attempt. When an attempt fails that has taken a

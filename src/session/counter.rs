@@ -7,8 +7,8 @@ use std::sync::Mutex;
 
 use zookeeper_client as zk;
 
-use super::live::{Live, classify};
-use super::transaction::{Aborted, Write};
+use super::client::{Client, classify};
+use super::transaction::{TransactionError, Write};
 use crate::error::Failure;
 use crate::types::Node;
 
@@ -38,7 +38,7 @@ impl Counter {
     }
 }
 
-impl Live {
+impl Client {
     pub(super) async fn remove_master(&self, node: &Node, counter: &Counter) -> Result<(), Failure> {
         let mut incarnation = node.incarnation;
         for _ in 0..ATTEMPTS {
@@ -49,7 +49,7 @@ impl Live {
                     None => return Ok(()),
                 },
             };
-            if self.delete_counted(&node.path, counter, version).await? {
+            if self.delete_with_counter(&node.path, counter, version).await? {
                 return Ok(());
             }
             // Another was master since, or somebody has changed the counter.
@@ -91,7 +91,7 @@ impl Live {
 
     /// Deletes a master's znode if the counter has this version. Returns whether the znode is gone, which is not known
     /// if the counter has another version.
-    pub(super) async fn delete_counted(
+    pub(super) async fn delete_with_counter(
         &self,
         path: &str,
         counter: &Counter,
@@ -101,11 +101,13 @@ impl Live {
         let check = Write::Check { path: counter.path.clone(), version: Some(version) };
         let delete = Write::Delete { path: path.to_owned(), version: None };
         match self.transact(&[check, delete], self.request_timeout()).await {
-            Ok(_) | Err(Aborted::Operation { index: 1, source: NoNode }) => Ok(true),
-            Err(Aborted::Operation { index: 0, source: NoNode | BadVersion }) => Ok(false),
-            Err(Aborted::Operation { index: 0, source }) => Err(classify(source, "read", &counter.path)),
-            Err(Aborted::Operation { source, .. }) => Err(classify(source, "delete", path)),
-            Err(Aborted::Request(failure)) => Err(failure),
+            Ok(_) | Err(TransactionError::Operation { index: 1, source: NoNode }) => Ok(true),
+            Err(TransactionError::Operation { index: 0, source: NoNode | BadVersion }) => Ok(false),
+            Err(TransactionError::Operation { index: 0, source }) => {
+                Err(classify(source, "read", &counter.path))
+            }
+            Err(TransactionError::Operation { source, .. }) => Err(classify(source, "delete", path)),
+            Err(TransactionError::Request(failure)) => Err(failure),
         }
     }
 }

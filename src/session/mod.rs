@@ -1,14 +1,14 @@
 //! ZooKeeper sessions: opened, kept, opened again, closed. The only part that sends requests.
 
 mod claims;
+mod client;
 mod closing;
 mod connect;
 mod counter;
-mod footing;
-mod keeper;
-mod live;
+mod heartbeat;
+mod pinned_session;
 mod probe;
-mod prover;
+mod session_task;
 mod transaction;
 mod watching;
 mod znodes;
@@ -22,24 +22,24 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use zookeeper_client as zk;
 
 use self::claims::Claims;
-use self::closing::LetGo;
+pub(crate) use self::client::{Client, Proof, classify};
+use self::closing::AbandonedClient;
 pub use self::connect::{Connect, ConnectError, Resume};
-use self::connect::{Opened, Servers, open, pause};
+use self::connect::{OpenedClient, ServerList, open, pause};
 pub(crate) use self::counter::Counter;
-pub(crate) use self::footing::Footing;
-use self::keeper::{Close, Keeper};
-pub(crate) use self::keeper::{Guard, Link};
-pub(crate) use self::live::{Live, Proof};
-pub(crate) use self::prover::{Prover, Proving};
+pub(crate) use self::heartbeat::{Heartbeat, ProofSubscription};
+pub(crate) use self::pinned_session::PinnedSession;
+use self::session_task::{Close, SessionTask};
+pub(crate) use self::session_task::{CloseBarrier, ConnectionState};
 use self::transaction::request_bytes;
-pub(crate) use self::transaction::{Aborted, Write, failure_of};
-pub(crate) use self::watching::{Fired, Glance, Watch};
-pub(crate) use self::znodes::{Creation, NotCreated, Preview};
+pub(crate) use self::transaction::{TransactionError, Write};
+pub(crate) use self::watching::{Fired, Peek, Watch};
+pub(crate) use self::znodes::{Creation, NotCreated, Prefetched};
 use crate::error::{Error, Failure};
+use crate::in_flight::SessionInFlight;
 use crate::lease;
 use crate::telemetry;
 use crate::types::SessionId;
-use crate::work::Works;
 
 const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long looking at an election is tried.
@@ -66,16 +66,16 @@ pub struct Session {
 
 /// What the handles, the elections and their drivers share. The keeper ends when the last one is dropped.
 pub(crate) struct Shared {
-    link: watch::Receiver<Link>,
+    connection: watch::Receiver<ConnectionState>,
     commands: mpsc::UnboundedSender<Close>,
     /// The origin of all guards; taken when the session closes.
-    guard: Mutex<Option<Guard>>,
-    prover: Arc<Prover>,
-    works: Works,
+    barrier: Mutex<Option<CloseBarrier>>,
+    heartbeat: Arc<Heartbeat>,
+    in_flight: SessionInFlight,
     runtime: tokio::runtime::Handle,
     /// The client of a keeper that has ended in midstream. Whatever may act as a leader holds a handle, and while there
     /// is one the session is not closed.
-    _left: Arc<Mutex<Option<LetGo>>>,
+    _left: Arc<Mutex<Option<AbandonedClient>>>,
     /// What came of closing.
     closed: Arc<OnceLock<Result<(), Error>>>,
 }
@@ -127,13 +127,13 @@ impl Session {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn from_client(client: zk::Client) -> Self {
-        Self::start(None, Opened::foreign(client), None, lease::DEFAULT_MARGIN)
+        Self::start(None, OpenedClient::foreign(client), None, lease::DEFAULT_MARGIN)
     }
 
     /// The ZooKeeper session at present; `None` while there is no connection.
     pub fn id(&self) -> Option<SessionId> {
-        match &*self.shared.link.borrow() {
-            Link::Connected(live) => Some(live.session()),
+        match &*self.shared.connection.borrow() {
+            ConnectionState::Connected(client) => Some(client.session()),
             _ => None,
         }
     }
@@ -141,8 +141,8 @@ impl Session {
     /// The session timeout at present, the least that was negotiated for this session: how long the ensemble keeps the znodes of a process that it does
     /// not hear of. `None` while there is no connection.
     pub fn timeout(&self) -> Option<Duration> {
-        match &*self.shared.link.borrow() {
-            Link::Connected(live) => Some(live.terms().session_timeout()),
+        match &*self.shared.connection.borrow() {
+            ConnectionState::Connected(client) => Some(client.terms().session_timeout()),
             _ => None,
         }
     }
@@ -166,7 +166,7 @@ impl Session {
     /// # Cancel safety
     /// The closing goes on when the future is dropped.
     pub async fn close(&self) -> Result<(), Error> {
-        self.shared.guard.lock().unwrap().take();
+        self.shared.barrier.lock().unwrap().take();
         let (reply, closed) = oneshot::channel();
         if self.shared.commands.send(reply).is_ok()
             && let Ok(closed) = closed.await
@@ -179,30 +179,30 @@ impl Session {
 
     fn start(
         connect: Option<Arc<dyn Connect>>,
-        opened: Opened,
+        opened: OpenedClient,
         request_timeout: Option<Duration>,
         lease_margin: f64,
     ) -> Self {
-        let (link_tx, link) = watch::channel(Link::Connecting);
+        let (connection_tx, connection) = watch::channel(ConnectionState::Connecting);
         let (commands, commands_rx) = mpsc::unbounded_channel();
-        let (guard, guards) = Guard::new();
-        let works = Works::default();
+        let (barrier, barriers) = CloseBarrier::new();
+        let in_flight = SessionInFlight::default();
         let claims = match connect {
             Some(_) => Arc::default(),
             None => Claims::on(SessionId::from_raw(opened.client.session_id().0)),
         };
-        let left = Arc::<Mutex<Option<LetGo>>>::default();
+        let left = Arc::<Mutex<Option<AbandonedClient>>>::default();
         let closed = Arc::<OnceLock<_>>::default();
-        let keeper = Keeper {
+        let session_task = SessionTask {
             connect,
-            link: link_tx,
+            connection: connection_tx,
             claims,
             request_timeout,
             lease_margin,
             commands: commands_rx,
-            guards,
-            works: works.clone(),
-            live: None,
+            barriers,
+            in_flight: in_flight.clone(),
+            client: None,
             least_timeout: Duration::MAX,
             tasks: Vec::new(),
             left: left.clone(),
@@ -210,12 +210,21 @@ impl Session {
             connections: 0,
         };
         let runtime = tokio::runtime::Handle::current();
-        runtime.spawn(keeper.run(opened));
-        let prover = Prover::new();
-        runtime.spawn(prover.clone().run(link.clone()));
-        let guard = Mutex::new(Some(guard));
+        runtime.spawn(session_task.run(opened));
+        let heartbeat = Heartbeat::new();
+        runtime.spawn(heartbeat.clone().run(connection.clone()));
+        let barrier = Mutex::new(Some(barrier));
         Self {
-            shared: Arc::new(Shared { link, commands, guard, prover, works, runtime, _left: left, closed }),
+            shared: Arc::new(Shared {
+                connection,
+                commands,
+                barrier,
+                heartbeat,
+                in_flight,
+                runtime,
+                _left: left,
+                closed,
+            }),
         }
     }
 }
@@ -227,27 +236,27 @@ impl std::fmt::Debug for Session {
 }
 
 impl Shared {
-    pub(crate) fn link(&self) -> watch::Receiver<Link> {
-        self.link.clone()
+    pub(crate) fn connection(&self) -> watch::Receiver<ConnectionState> {
+        self.connection.clone()
     }
 
     /// Something that keeps the session from closing before it is dropped; `None` if it closes already.
-    pub(crate) fn guard(&self) -> Option<Guard> {
-        self.guard.lock().unwrap().clone()
+    pub(crate) fn barrier(&self) -> Option<CloseBarrier> {
+        self.barrier.lock().unwrap().clone()
     }
 
     /// Whether the application has closed the session.
     pub(crate) fn is_closing(&self) -> bool {
-        self.guard.lock().unwrap().is_none()
+        self.barrier.lock().unwrap().is_none()
     }
 
-    pub(crate) fn prover(&self) -> &Arc<Prover> {
-        &self.prover
+    pub(crate) fn heartbeat(&self) -> &Arc<Heartbeat> {
+        &self.heartbeat
     }
 
     /// What leaders do on this session.
-    pub(crate) fn works(&self) -> &Works {
-        &self.works
+    pub(crate) fn in_flight(&self) -> &SessionInFlight {
+        &self.in_flight
     }
 
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
@@ -255,24 +264,24 @@ impl Shared {
     }
 
     /// A connected client, now or as soon as there is one.
-    pub(crate) async fn live(&self) -> Result<Arc<Live>, Error> {
-        let mut link = self.link();
+    pub(crate) async fn client(&self) -> Result<Arc<Client>, Error> {
+        let mut connection = self.connection();
         loop {
             if self.is_closing() {
                 return Err(Error::SessionClosed);
             }
-            match &*link.borrow_and_update() {
-                Link::Connected(live) => return Ok(live.clone()),
-                Link::Closing(_) | Link::Closed => return Err(Error::SessionClosed),
-                Link::Lost => return Err(Error::SessionLost),
-                Link::Connecting | Link::Suspended => {}
+            match &*connection.borrow_and_update() {
+                ConnectionState::Connected(client) => return Ok(client.clone()),
+                ConnectionState::Closing(_) | ConnectionState::Closed => return Err(Error::SessionClosed),
+                ConnectionState::Lost => return Err(Error::SessionLost),
+                ConnectionState::Connecting | ConnectionState::Suspended => {}
             }
-            link.changed().await.map_err(|_| Error::SessionClosed)?;
+            connection.changed().await.map_err(|_| Error::SessionClosed)?;
         }
     }
 
     /// Reads, and tries again while that may help, for at most [`READ_TIMEOUT`].
-    pub(crate) async fn read<T, F>(&self, read: impl Fn(Arc<Live>) -> F) -> Result<T, Error>
+    pub(crate) async fn read<T, F>(&self, read: impl Fn(Arc<Client>) -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -280,7 +289,7 @@ impl Shared {
         let mut reason = String::from("no connection");
         let mut attempts = 0;
         while started.elapsed() < READ_TIMEOUT {
-            let attempt = async { Ok::<_, Error>(read(self.live().await?).await) };
+            let attempt = async { Ok::<_, Error>(read(self.client().await?).await) };
             match timeout_at(started + READ_TIMEOUT, attempt).await {
                 Ok(Ok(Ok(value))) => return Ok(value),
                 Ok(Ok(Err(Failure::Refused(error))) | Err(error)) => return Err(error),
@@ -388,7 +397,7 @@ impl SessionBuilder {
             return Err(Error::InvalidSessionTimeout { given: timeout });
         }
         let connector = self.connector.clone().with_session_timeout(timeout);
-        let servers = Servers::new(connect_string, connector, self.tls)?;
+        let servers = ServerList::new(connect_string, connector, self.tls)?;
         self.connect_with(servers).await
     }
 
@@ -421,7 +430,11 @@ impl SessionBuilder {
         };
         let session = Session::start(Some(connect), opened, self.request_timeout, self.lease_margin);
         // The keeper's first word is that there is a connection.
-        let _ = session.shared.link().wait_for(|link| !matches!(link, Link::Connecting)).await;
+        let _ = session
+            .shared
+            .connection()
+            .wait_for(|connection| !matches!(connection, ConnectionState::Connecting))
+            .await;
         Ok(session)
     }
 }
@@ -430,7 +443,7 @@ async fn first_session(
     connect: &dyn Connect,
     log: &mut telemetry::Attempts,
     session_timeout: Duration,
-) -> Result<Opened, Error> {
+) -> Result<OpenedClient, Error> {
     for attempts in 0.. {
         match open(connect, None, session_timeout).await {
             Ok(opened) => {

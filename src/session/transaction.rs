@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use zookeeper_client as zk;
 
-use super::live::{Live, classify};
+use super::client::Client;
 use crate::error::Failure;
 
 /// A version that every znode has.
@@ -21,7 +21,7 @@ pub(crate) enum Write {
 
 /// Why a transaction was not committed, or may not have been.
 #[derive(Debug)]
-pub(crate) enum Aborted {
+pub(crate) enum TransactionError {
     /// This operation failed, and so nothing was done.
     Operation { index: usize, source: zk::Error },
     /// The transaction as a whole.
@@ -82,13 +82,13 @@ impl Write {
     }
 }
 
-impl Live {
+impl Client {
     /// Carries out all of the operations, or none, and waits for the answer for so long. Returns a result for each.
     pub(crate) async fn transact(
         &self,
         writes: &[Write],
         limit: Duration,
-    ) -> Result<Vec<zk::MultiWriteResult>, Aborted> {
+    ) -> Result<Vec<zk::MultiWriteResult>, TransactionError> {
         let mut failed = None;
         let request = async |client: &zk::Client| {
             let mut writer = client.new_multi_writer();
@@ -104,16 +104,10 @@ impl Live {
         let path = writes.first().map_or("", Write::path);
         let outcome = self.run_within(limit, "write", path, request).await;
         outcome.map_err(|failure| match failed {
-            Some((index, source)) => Aborted::Operation { index, source },
-            None => Aborted::Request(failure),
+            Some((index, source)) => TransactionError::Operation { index, source },
+            None => TransactionError::Request(failure),
         })
     }
-}
-
-/// What follows from the failure of one operation.
-pub(crate) fn failure_of(write: (&'static str, &str), source: zk::Error) -> Failure {
-    let (operation, path) = write;
-    classify(source, operation, path)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use zookeeper_client as zk;
 
-use super::live::Live;
+use super::client::Client;
 use crate::error::{Error, Failure};
 use crate::types::Origin;
 
@@ -27,7 +27,7 @@ pub(crate) struct Watch {
 }
 
 /// A look at a znode that has left a watch.
-pub(crate) type Glance = (Origin, Watch);
+pub(crate) type Peek = (Origin, Watch);
 
 /// What became of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +40,11 @@ pub(crate) enum Fired {
 
 /// A share of the path names that a session may watch.
 struct Budget {
-    live: Arc<Live>,
+    client: Arc<Client>,
     bytes: usize,
 }
 
-impl Live {
+impl Client {
     /// Looks at a znode without reading it, and leaves a watch on it. If there is none, the watch waits for its
     /// creation.
     pub(crate) async fn watch(self: &Arc<Self>, path: &str) -> Result<(Option<Origin>, Watch), Failure> {
@@ -58,7 +58,7 @@ impl Live {
     ///
     /// Servers with the fix of CVE-2024-23944 tell nobody of a znode whom its ACL does not let read it, and some of
     /// them let a watch be left all the same. Reading is refused to whoever would wait in vain.
-    pub(crate) async fn read_and_watch(self: &Arc<Self>, path: &str) -> Result<Option<Glance>, Failure> {
+    pub(crate) async fn read_and_watch(self: &Arc<Self>, path: &str) -> Result<Option<Peek>, Failure> {
         let budget = self.reserve(path)?;
         match self.run("read", path, async |client| client.get_and_watch_data(path).await).await {
             Ok((_, stat, watcher)) => Ok(Some((Origin::from(&stat), self.watch_of(watcher, budget)))),
@@ -90,7 +90,7 @@ impl Live {
     fn reserve(self: &Arc<Self>, path: &str) -> Result<Budget, Failure> {
         let bytes = path.len() + self.chroot.len();
         let total = self.watched_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let budget = Budget { live: self.clone(), bytes };
+        let budget = Budget { client: self.clone(), bytes };
         if total > MAX_WATCHED_BYTES {
             return Err(Failure::Refused(Error::TooManyWatches { bytes: total }));
         }
@@ -121,7 +121,7 @@ impl Future for Watch {
                 _ => Fired::Changed,
             }),
             Err(_) => {
-                this.budget.live.suspect.notify_one();
+                this.budget.client.suspect.notify_one();
                 Poll::Ready(Fired::Ended)
             }
         }
@@ -130,6 +130,6 @@ impl Future for Watch {
 
 impl Drop for Budget {
     fn drop(&mut self) {
-        self.live.watched_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.client.watched_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

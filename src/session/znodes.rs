@@ -21,10 +21,10 @@ use std::sync::Arc;
 use futures_util::future::join;
 use zookeeper_client as zk;
 
+use super::client::{Client, classify};
 use super::counter::Counter;
-use super::live::{Live, classify};
-use super::transaction::{Aborted, Write};
-use super::watching::Glance;
+use super::transaction::{TransactionError, Write};
+use super::watching::Peek;
 use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::Lease;
@@ -45,9 +45,9 @@ pub(crate) struct Creation<'a> {
 
 /// What was asked right behind a create, for the next requests of the contender.
 #[derive(Default)]
-pub(crate) struct Preview {
+pub(crate) struct Prefetched {
     /// The znode that was to be created, or in its place the master's.
-    pub(crate) glance: Option<Option<Glance>>,
+    pub(crate) peek: Option<Option<Peek>>,
     /// Sequential mode: the directory.
     pub(crate) children: Option<Vec<String>>,
 }
@@ -59,19 +59,19 @@ pub(crate) enum NotCreated {
     Failed(Failure),
 }
 
-impl Live {
+impl Client {
     /// Creates a contender's znode, and returns the lease that this grants. After [`Failure::Unknown`] there may be one,
-    /// now or later: [`Live::settle`] and [`Live::claim_own`] tell.
+    /// now or later: [`Client::settle`] and [`Client::claim_orphans`] tell.
     pub(crate) async fn create(
         self: &Arc<Self>,
         creation: Creation<'_>,
-        preview: &mut Preview,
+        prefetched: &mut Prefetched,
     ) -> Result<(Node, Lease), NotCreated> {
         let tombstone = creation.tombstone;
         self.claims.begin(tombstone, creation.path);
         let outcome = match creation.counter {
-            None => self.create_sequential(&creation, preview).await,
-            Some(counter) => self.create_master(&creation, counter, preview).await,
+            None => self.create_sequential(&creation, prefetched).await,
+            Some(counter) => self.create_master(&creation, counter, prefetched).await,
         };
         if !matches!(outcome, Err(NotCreated::Failed(Failure::Unknown(_)))) {
             self.claims.settled(tombstone);
@@ -82,7 +82,7 @@ impl Live {
     async fn create_sequential(
         self: &Arc<Self>,
         creation: &Creation<'_>,
-        preview: &mut Preview,
+        prefetched: &mut Prefetched,
     ) -> Result<(Node, Lease), NotCreated> {
         let sent = clock::now();
         let writes = creation.writes(zk::CreateMode::EphemeralSequential, None);
@@ -93,9 +93,9 @@ impl Live {
             return Err(unknown("the server returned no path of the new znode"));
         };
         // The next two requests of a contender, sent together.
-        let (glance, children) = join(self.read_and_watch(&path), self.list(split(&path).0)).await;
-        let (node, glance) = self.created(path, None, glance).await?;
-        *preview = Preview { glance: Some(Some(glance)), children: children.ok() };
+        let (peek, children) = join(self.read_and_watch(&path), self.list(split(&path).0)).await;
+        let (node, peek) = self.created(path, None, peek).await?;
+        *prefetched = Prefetched { peek: Some(Some(peek)), children: children.ok() };
         Ok((node, lease))
     }
 
@@ -103,7 +103,7 @@ impl Live {
         self: &Arc<Self>,
         creation: &Creation<'_>,
         counter: &Counter,
-        preview: &mut Preview,
+        prefetched: &mut Prefetched,
     ) -> Result<(Node, Lease), NotCreated> {
         let version = match counter.seen() {
             Some(version) => version,
@@ -114,20 +114,20 @@ impl Live {
         // The next request of a contender is for a watch on this znode, also if it is another's. It is sent along
         // right behind the create: `join` polls in this order.
         let create = self.transact(&writes, self.request_timeout());
-        let (done, glance) = join(create, self.read_and_watch(creation.path)).await;
+        let (done, peek) = join(create, self.read_and_watch(creation.path)).await;
         if let Err(aborted) = done {
             counter.saw(None);
             // A contender that waits from now on knows the counter when its turn comes. If not, it reads it then.
             let _ = self.count(counter).await;
-            preview.glance = glance.ok();
+            prefetched.peek = peek.ok();
             return Err(creation.error(aborted));
         }
         let version = version.wrapping_add(1);
         counter.saw(Some(version));
         let lease = self.lease(sent);
         let counted = Some((counter, version));
-        let (node, glance) = self.created(creation.path.to_owned(), counted, glance).await?;
-        preview.glance = Some(Some(glance));
+        let (node, peek) = self.created(creation.path.to_owned(), counted, peek).await?;
+        prefetched.peek = Some(Some(peek));
         Ok((node, lease))
     }
 
@@ -136,10 +136,10 @@ impl Live {
         &self,
         path: String,
         counted: Option<(&Counter, i32)>,
-        glance: Result<Option<Glance>, Failure>,
-    ) -> Result<(Node, Glance), NotCreated> {
-        let glance = match glance {
-            Ok(Some(glance)) if glance.0.is_of(self.session()) => glance,
+        peek: Result<Option<Peek>, Failure>,
+    ) -> Result<(Node, Peek), NotCreated> {
+        let peek = match peek {
+            Ok(Some(peek)) if peek.0.is_of(self.session()) => peek,
             Ok(_) => {
                 let reason = "the znode was deleted as soon as it was created";
                 return Err(NotCreated::Failed(Failure::Rejected(reason.into())));
@@ -147,7 +147,8 @@ impl Live {
             // A contender that gets no events about its znode can neither wait nor lead.
             Err(Failure::Refused(error)) => {
                 let done = match counted {
-                    Some((counter, version)) => match self.delete_counted(&path, counter, version).await {
+                    Some((counter, version)) => match self.delete_with_counter(&path, counter, version).await
+                    {
                         Ok(true) => Ok(()),
                         Ok(false) => Err(Failure::Unknown(format!("{} was changed", counter.path))),
                         Err(failure) => Err(failure),
@@ -161,13 +162,13 @@ impl Live {
             }
             Err(failure) => return Err(unknown(&failure.reason())),
         };
-        let token = glance.0.token;
+        let token = peek.0.token;
         if !self.claims.claim(token) {
             // One of the same identity on this session was looking for its own, and took ours.
             return Err(unknown("another contender of this session took the znode"));
         }
         let incarnation = counted.map(|(_, version)| version);
-        Ok((Node { path, token, incarnation }, glance))
+        Ok((Node { path, token, incarnation }, peek))
     }
 
     /// Makes sure that the create with this tombstone can be carried out no more, and that what is read on this client
@@ -209,9 +210,12 @@ impl Live {
         let check = Write::Check { path: "/".into(), version: None };
         match self.transact(&[check], self.request_timeout()).await {
             // Transactions that fail are committed as such.
-            Ok(_) | Err(Aborted::Operation { source: zk::Error::NoNode | zk::Error::NoAuth, .. }) => Ok(()),
-            Err(Aborted::Operation { source, .. }) => Err(classify(source, "check", "/")),
-            Err(Aborted::Request(failure)) => Err(failure),
+            Ok(_)
+            | Err(TransactionError::Operation { source: zk::Error::NoNode | zk::Error::NoAuth, .. }) => {
+                Ok(())
+            }
+            Err(TransactionError::Operation { source, .. }) => Err(classify(source, "check", "/")),
+            Err(TransactionError::Request(failure)) => Err(failure),
         }
     }
 
@@ -267,26 +271,28 @@ impl Creation<'_> {
     }
 
     /// What follows from the failure of the transaction with these writes.
-    fn error(&self, aborted: Aborted) -> NotCreated {
+    fn error(&self, aborted: TransactionError) -> NotCreated {
         use zk::Error::{BadVersion, NoAuth, NoNode, NodeExists};
         let counter = self.counter.map(|counter| counter.path.as_str());
         let failure = match (aborted, counter) {
-            (Aborted::Request(failure), _) => failure,
-            (Aborted::Operation { index: 0, source: NodeExists }, _) => {
+            (TransactionError::Request(failure), _) => failure,
+            (TransactionError::Operation { index: 0, source: NodeExists }, _) => {
                 Failure::Rejected(format!("{} exists", self.tombstone))
             }
-            (Aborted::Operation { index: 0, source: NoAuth }, _) => {
+            (TransactionError::Operation { index: 0, source: NoAuth }, _) => {
                 return NotCreated::TombstoneRefused(classify(NoAuth, "create", self.tombstone));
             }
-            (Aborted::Operation { index: 0, source }, _) => classify(source, "create", self.tombstone),
-            (Aborted::Operation { index: 1, source }, _) => classify(source, "create", self.path),
+            (TransactionError::Operation { index: 0, source }, _) => {
+                classify(source, "create", self.tombstone)
+            }
+            (TransactionError::Operation { index: 1, source }, _) => classify(source, "create", self.path),
             // Another was faster.
-            (Aborted::Operation { index: 2, source: BadVersion }, Some(_)) => Failure::NodeExists,
-            (Aborted::Operation { index: 2, source: NoNode }, Some(path)) => {
+            (TransactionError::Operation { index: 2, source: BadVersion }, Some(_)) => Failure::NodeExists,
+            (TransactionError::Operation { index: 2, source: NoNode }, Some(path)) => {
                 Failure::Rejected(format!("{path} was deleted"))
             }
-            (Aborted::Operation { index: 2, source }, Some(path)) => classify(source, "write", path),
-            (Aborted::Operation { source, .. }, _) => {
+            (TransactionError::Operation { index: 2, source }, Some(path)) => classify(source, "write", path),
+            (TransactionError::Operation { source, .. }, _) => {
                 return NotCreated::TombstoneRefused(classify(source, "delete", self.tombstone));
             }
         };

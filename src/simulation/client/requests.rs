@@ -10,13 +10,13 @@ use super::wire::Glance;
 use super::znodes::{Counter, Created, Creation};
 use crate::error::Failure;
 use crate::lease::Lease;
-use crate::machine::{Plan, Reply, Request, Seen, Ticket, naming, sight};
+use crate::machine::{ElectionSpec, Reply, Request, Seen, Ticket, naming, stat_check};
 use crate::path::{join, split};
 use crate::types::{FencingToken, Mode, Node};
 
 /// What a contender is configured with.
 pub(super) struct Contest {
-    pub(super) plan: Plan,
+    pub(super) plan: ElectionSpec,
     pub(super) identity: String,
     /// Tells the contender from all others.
     pub(super) number: u64,
@@ -51,7 +51,7 @@ pub(super) struct Preview {
 
 /// Sends one request of the machine.
 pub(super) async fn send(contest: Rc<Contest>, desk: Rc<Desk>, ticket: Ticket, request: Request) -> Outcome {
-    let Plan { mode, path, .. } = &contest.plan;
+    let ElectionSpec { mode, path, .. } = &contest.plan;
     let dir = match mode {
         Mode::Sequential => path.as_str(),
         Mode::Master => split(path).0,
@@ -91,7 +91,7 @@ pub(super) fn recall(desk: &Desk, request: &Request, preview: &mut Preview) -> O
 }
 
 async fn create(contest: &Contest, desk: &Desk, ticket: Ticket) -> (Result<(Node, Lease), Failure>, Preview) {
-    let Plan { mode, path, prefix } = &contest.plan;
+    let ElectionSpec { mode, path, prefix } = &contest.plan;
     let node = match mode {
         Mode::Sequential => join(path, prefix),
         Mode::Master => path.clone(),
@@ -121,7 +121,7 @@ async fn find_own(contest: &Contest, desk: &Desk, create: Ticket) -> Result<Vec<
 }
 
 async fn look_for_own(contest: &Contest, desk: &Desk) -> Result<Vec<Node>, Failure> {
-    let Plan { path, prefix, .. } = &contest.plan;
+    let ElectionSpec { path, prefix, .. } = &contest.plan;
     match &contest.counter {
         Some(counter) => {
             let version = desk.count(counter).await?;
@@ -164,7 +164,7 @@ async fn watch_ahead(contest: &Contest, desk: &Desk, path: &str) -> Result<Ahead
 
 /// What a look at the own znode has shown.
 fn own(desk: &Desk, node: &Node, glance: Option<Glance>) -> (Seen, Option<WatchId>) {
-    let (seen, watch) = sight::own(node, glance);
+    let (seen, watch) = stat_check::own(node, glance);
     (seen, watch.filter(|_| !desk.errs(Mutation::NoOwnWatch)))
 }
 
@@ -173,9 +173,9 @@ fn ahead(desk: &Desk, path: &str, glance: Option<Glance>) -> Result<Ahead, Failu
     if let Some(glance) = &glance
         && let Some(node) = desk.claim_forgotten(path, glance)?
     {
-        return Ok(Ahead { seen: Seen::Forgotten(node), watch: None, token: None });
+        return Ok(Ahead { seen: Seen::Orphan(node), watch: None, token: None });
     }
     let token = glance.as_ref().map(|(origin, _)| origin.token);
-    let (seen, watch) = sight::ahead(glance);
+    let (seen, watch) = stat_check::ahead(glance);
     Ok(Ahead { seen, watch, token })
 }

@@ -3,7 +3,7 @@
 use super::super::wire::Proof;
 use super::{Contender, Surroundings};
 use crate::lease::Lease;
-use crate::machine::{Event, Proofs};
+use crate::machine::{Event, ProofDemand};
 use crate::simulation::mutation::Mutation;
 
 impl Contender {
@@ -20,7 +20,7 @@ impl Contender {
     pub(super) fn keep_proving(&mut self, around: &mut Surroundings<'_>) {
         let now = around.desk.now();
         match (self.machine.proving(now), self.proving) {
-            (Some(Proofs { node, at_once }), None) => {
+            (Some(ProofDemand { node, at_once }), None) => {
                 self.proving = Some(around.heart.prove(&node.path, at_once, now));
                 if around.desk.errs(Mutation::NoFirstProof) {
                     let lease = Lease::until(now + around.stage.settings.timeout / 2);

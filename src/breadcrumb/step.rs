@@ -11,10 +11,10 @@ use zookeeper_client::{Acl, CreateMode, Error as ClientError, MultiWriteResult};
 use super::{Breadcrumb, Fence};
 use crate::backoff::Backoff;
 use crate::error::{Error, Failure, Lost};
-use crate::guarded::{GuardedError, Mark};
+use crate::guarded::{GuardedError, WrittenBreadcrumb};
 use crate::leadership::Leadership;
 use crate::path::split;
-use crate::session::failure_of;
+use crate::session::classify;
 use crate::telemetry;
 
 /// Between two attempts to read or write it.
@@ -24,14 +24,14 @@ const PAUSE: Backoff = Backoff { first: Duration::from_millis(50), longest: Dura
 const ATTEMPTS_TO_ERASE: u32 = 5;
 
 /// Where the leaders of an election leave their breadcrumb, and what is done about that of another.
-pub(crate) struct Trail {
+pub(crate) struct BreadcrumbStep {
     pub(crate) path: String,
     pub(crate) identity: String,
     pub(crate) acl: Vec<Acl>,
     pub(crate) fence: Option<Arc<dyn Fence>>,
 }
 
-impl Trail {
+impl BreadcrumbStep {
     /// Deals with the breadcrumb of the leader before, and writes our own; as long as the leadership lasts.
     pub(crate) async fn begin(&self, leadership: &Leadership) -> Result<Result<(), Error>, Lost> {
         leadership.hold(self.begin_unheld(leadership)).await
@@ -43,7 +43,7 @@ impl Trail {
         loop {
             match self.attempt(leadership, &mut fenced).await {
                 Ok(version) => {
-                    leadership.set_mark(Mark { path: self.path.clone(), version });
+                    leadership.set_written_breadcrumb(WrittenBreadcrumb { path: self.path.clone(), version });
                     return Ok(());
                 }
                 Err(Failure::Refused(error)) => return Err(error),
@@ -68,10 +68,10 @@ impl Trail {
         };
         let path = self.path.as_str();
         let over = || Failure::Rejected("the session is over".into());
-        let live = leadership.footing().live().await.ok_or_else(over)?;
+        let client = leadership.pinned_session().client().await.ok_or_else(over)?;
         // What an earlier attempt has sent shows after this, or fails when this attempt's version is written.
-        live.flush().await?;
-        let found = live.read(path).await?;
+        client.flush().await?;
+        let found = client.read(path).await?;
         let text = own.to_string();
         let writing = leadership.guarded();
         let writing = match found {
@@ -96,13 +96,13 @@ impl Trail {
                 _ => Ok(0),
             },
             Err(GuardedError::Failed { source: ClientError::NoNode, .. }) => {
-                live.create_parents(split(path).0, false, &self.acl).await?;
+                client.create_parents(split(path).0, false, &self.acl).await?;
                 Err(Failure::Rejected("the parents of the breadcrumb were missing".into()))
             }
             Err(GuardedError::Failed {
                 source: ClientError::BadVersion | ClientError::NodeExists, ..
             }) => Err(Failure::Rejected("the breadcrumb was changed meanwhile".into())),
-            Err(GuardedError::Failed { source, .. }) => Err(failure_of(("write", path), source)),
+            Err(GuardedError::Failed { source, .. }) => Err(classify(source, "write", path)),
             Err(error) => Err(Failure::Unknown(error.to_string())),
         }
     }
@@ -124,7 +124,7 @@ impl Trail {
 
 /// Empties the breadcrumb of a leadership whose work has ended, if it has one; as long as the leadership lasts.
 pub(crate) async fn erase(leadership: &Leadership) {
-    let Some(Mark { path, version }) = leadership.mark() else { return };
+    let Some(WrittenBreadcrumb { path, version }) = leadership.written_breadcrumb() else { return };
     let mut attempts = 0;
     // `Superseded` after an attempt with an unknown outcome: that one was committed.
     while let Err(error) = leadership.guarded().set_data(path, "", *version).send().await {

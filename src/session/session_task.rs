@@ -18,31 +18,31 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use zookeeper_client::{Client, Error as ClientError, SessionState, StateWatcher};
+use zookeeper_client as zk;
 
 use super::claims::Claims;
-use super::closing::LetGo;
-use super::connect::{Attach, Connect, ConnectError, Opened, Resume, open, pause};
-use super::live::Live;
+use super::client::Client;
+use super::closing::AbandonedClient;
+use super::connect::{AttachTimes, Connect, ConnectError, OpenedClient, Resume, open, pause};
 use crate::clock;
 use crate::error::Error;
+use crate::in_flight::SessionInFlight;
 use crate::lease::Evidence;
 use crate::telemetry;
 use crate::types::SessionId;
-use crate::work::Works;
 
 /// The state of a session, for those who send requests on it.
 #[derive(Clone)]
-pub(crate) enum Link {
+pub(crate) enum ConnectionState {
     /// There is no ZooKeeper session, and none of before is left.
     Connecting,
     /// A server answers, since a moment ago: each connection is announced anew.
-    Connected(Arc<Live>),
+    Connected(Arc<Client>),
     /// No server answers; the ZooKeeper session may live.
     Suspended,
     /// The application closes the session: everybody is to clean up and leave, over this client if it is connected. (A
     /// connection that was announced a moment ago may not have been seen.)
-    Closing(Option<Arc<Live>>),
+    Closing(Option<Arc<Client>>),
     /// The session is closed.
     Closed,
     /// The ZooKeeper session is over and was the application's.
@@ -51,12 +51,12 @@ pub(crate) enum Link {
 
 /// Held by those who have znodes on the session; closing waits until all are dropped.
 #[derive(Clone)]
-pub(crate) struct Guard(mpsc::Sender<Unconfirmed>);
+pub(crate) struct CloseBarrier(mpsc::Sender<Unconfirmed>);
 
 /// Somebody has dropped a guard, and may have left a znode.
 pub(super) struct Unconfirmed;
 
-impl Guard {
+impl CloseBarrier {
     /// The origin of all guards of a session, and where the keeper hears of them.
     pub(super) fn new() -> (Self, mpsc::Receiver<Unconfirmed>) {
         let (sender, receiver) = mpsc::channel(1);
@@ -73,23 +73,23 @@ impl Guard {
 /// A request to close, and where to report to.
 pub(super) type Close = oneshot::Sender<Result<(), Error>>;
 
-pub(super) struct Keeper {
+pub(super) struct SessionTask {
     /// `None`: the client is the application's, and nothing can be opened again.
     pub(super) connect: Option<Arc<dyn Connect>>,
-    pub(super) link: watch::Sender<Link>,
+    pub(super) connection: watch::Sender<ConnectionState>,
     pub(super) claims: Arc<Claims>,
     pub(super) request_timeout: Option<Duration>,
     /// By how much of the session timeout leases end before the session can.
     pub(super) lease_margin: f64,
     /// Closed when the last handle is dropped, which closes the session as well.
     pub(super) commands: mpsc::UnboundedReceiver<Close>,
-    pub(super) guards: mpsc::Receiver<Unconfirmed>,
-    pub(super) works: Works,
+    pub(super) barriers: mpsc::Receiver<Unconfirmed>,
+    pub(super) in_flight: SessionInFlight,
     /// The client in use, and the tasks that serve it.
-    pub(super) live: Option<Arc<Live>>,
+    pub(super) client: Option<Arc<Client>>,
     pub(super) tasks: Vec<JoinHandle<()>>,
     /// Where the client is left when this ends in midstream.
-    pub(super) left: Arc<Mutex<Option<LetGo>>>,
+    pub(super) left: Arc<Mutex<Option<AbandonedClient>>>,
     /// What came of closing, for those who ask later.
     pub(super) closed: Arc<OnceLock<Result<(), Error>>>,
     /// The least session timeout that the ensemble has given: an attempt that was not answered may have set it.
@@ -105,8 +105,8 @@ enum Served {
     Over,
 }
 
-impl Keeper {
-    pub(super) async fn run(mut self, mut opened: Opened) {
+impl SessionTask {
+    pub(super) async fn run(mut self, mut opened: OpenedClient) {
         loop {
             let (client, tasks, attach) = opened.into_parts();
             let info = client.session().clone();
@@ -114,24 +114,24 @@ impl Keeper {
             let evidence = self.evidence(&client, attach);
             let timeout = evidence.lock().unwrap().terms().session_timeout();
             let request_timeout = self.request_timeout.unwrap_or(timeout);
-            let live = Live::new(client, request_timeout, self.claims.clone(), evidence);
-            (self.live, self.tasks) = (Some(live.clone()), tasks);
+            let client = Client::new(client, request_timeout, self.claims.clone(), evidence);
+            (self.client, self.tasks) = (Some(client.clone()), tasks);
             let served = match info.is_readonly() {
                 // The id of its session was another one's, and is not told when it finds a quorum.
                 true => {
                     telemetry::began_read_only();
                     Served::Over
                 }
-                false => self.serve(&live, &mut states, timeout).await,
+                false => self.serve(&client, &mut states, timeout).await,
             };
             if let Served::Close(reply) = served {
-                return self.close(reply, &live, &mut states, timeout).await;
+                return self.close(reply, &client, &mut states, timeout).await;
             }
-            self.abandon(&live).await;
+            self.abandon(&client).await;
             let Some(connect) = self.connect.clone() else {
-                telemetry::session_lost(live.session());
+                telemetry::session_lost(client.session());
                 let _ = self.closed.set(Err(Error::SessionLost));
-                return drop(self.link.send_replace(Link::Lost));
+                return drop(self.connection.send_replace(ConnectionState::Lost));
             };
             opened = match self.reopen(&*connect, info, timeout).await {
                 Ok(opened) => opened,
@@ -141,11 +141,11 @@ impl Keeper {
     }
 
     /// What is known of the session of a new client.
-    fn evidence(&mut self, client: &Client, attach: Option<Attach>) -> Arc<Mutex<Evidence>> {
+    fn evidence(&mut self, client: &zk::Client, attach: Option<AttachTimes>) -> Arc<Mutex<Evidence>> {
         let timeout = client.session_timeout();
         self.least_timeout = self.least_timeout.min(timeout);
         let session = SessionId::from_raw(client.session_id().0);
-        let Some(former) = self.live.as_ref().filter(|former| former.session() == session) else {
+        let Some(former) = self.client.as_ref().filter(|former| former.session() == session) else {
             return Arc::new(Mutex::new(match attach {
                 Some(attach) => Evidence::created(timeout, self.lease_margin, attach.began),
                 None => Evidence::unknown(timeout, self.lease_margin),
@@ -165,13 +165,18 @@ impl Keeper {
     }
 
     /// Follows the state of the client until it is of no use any more.
-    async fn serve(&mut self, live: &Arc<Live>, states: &mut StateWatcher, timeout: Duration) -> Served {
+    async fn serve(
+        &mut self,
+        client: &Arc<Client>,
+        states: &mut zk::StateWatcher,
+        timeout: Duration,
+    ) -> Served {
         let patience = timeout.mul_f64(0.6);
         // A client that takes over from another has not seen what that has seen, and its server may lag.
         if self.connections > 0 {
             tokio::select! {
                 close = self.commands.recv() => return Served::Close(close),
-                caught_up = tokio::time::timeout(patience, catch_up(live)) => if caught_up.is_err() {
+                caught_up = tokio::time::timeout(patience, catch_up(client)) => if caught_up.is_err() {
                     return Served::Over;
                 },
             }
@@ -182,9 +187,9 @@ impl Keeper {
             if state.is_terminated() {
                 return Served::Over;
             }
-            self.publish(live, state);
+            self.publish(client, state);
             // Only a client of our own can be replaced.
-            let suspended = state != SessionState::SyncConnected && self.connect.is_some();
+            let suspended = state != zk::SessionState::SyncConnected && self.connect.is_some();
             let give_up = suspended.then(|| Instant::now() + patience);
             let mut suspected = false;
             state = loop {
@@ -195,8 +200,8 @@ impl Keeper {
                     _ = sleep_until(give_up.unwrap_or_else(Instant::now)), if give_up.is_some() => {
                         return Served::Over;
                     }
-                    _ = live.suspect.notified(), if !suspected => suspected = true,
-                    gone = is_gone(live), if suspected => {
+                    _ = client.suspect.notified(), if !suspected => suspected = true,
+                    gone = is_gone(client), if suspected => {
                         if gone {
                             return Served::Over;
                         }
@@ -211,14 +216,14 @@ impl Keeper {
     async fn reopen(
         &mut self,
         connect: &dyn Connect,
-        session: zookeeper_client::SessionInfo,
+        session: zk::SessionInfo,
         session_timeout: Duration,
-    ) -> Result<Opened, Option<Close>> {
+    ) -> Result<OpenedClient, Option<Close>> {
         // Each attempt asks for the least timeout. One that is not answered may have set what its server gives.
-        if let Some(live) = &self.live {
-            live.evidence().lock().unwrap().shorten(self.least_timeout);
+        if let Some(client) = &self.client {
+            client.evidence().lock().unwrap().shorten(self.least_timeout);
         }
-        self.link.send_replace(Link::Suspended);
+        self.connection.send_replace(ConnectionState::Suspended);
         let id = session.id();
         let began = clock::now();
         let mut resume = Some(Resume { session, timeout: session_timeout.min(self.least_timeout) });
@@ -246,8 +251,8 @@ impl Keeper {
                     // Requests of the session before may still be about to claim something.
                     self.claims = Arc::default();
                     // What has been left behind so far has gone with the session.
-                    while self.guards.try_recv().is_ok() {}
-                    self.link.send_replace(Link::Connecting);
+                    while self.barriers.try_recv().is_ok() {}
+                    self.connection.send_replace(ConnectionState::Connecting);
                 }
                 Err(error) => failures.failed(&error),
             }
@@ -256,37 +261,37 @@ impl Keeper {
     }
 
     /// Tells what a state that is not terminal means for those who use the session.
-    pub(super) fn publish(&mut self, live: &Arc<Live>, state: SessionState) {
-        if state == SessionState::SyncConnected {
+    pub(super) fn publish(&mut self, client: &Arc<Client>, state: zk::SessionState) {
+        if state == zk::SessionState::SyncConnected {
             self.connections += 1;
-            telemetry::connected(live.session(), self.connections);
-            self.link.send_replace(Link::Connected(live.clone()));
+            telemetry::connected(client.session(), self.connections);
+            self.connection.send_replace(ConnectionState::Connected(client.clone()));
         } else {
             // A read-only server is as good as none: it proves nothing and takes no writes.
-            telemetry::suspended(live.session());
-            self.link.send_replace(Link::Suspended);
+            telemetry::suspended(client.session());
+            self.connection.send_replace(ConnectionState::Suspended);
         }
     }
 }
 
-impl Drop for Keeper {
+impl Drop for SessionTask {
     /// The task may be dropped at any time, with its runtime. There may be leaders then who do not know yet, or whose
     /// work goes on elsewhere: the session is not closed.
     fn drop(&mut self) {
-        if let Some(live) = self.live.take() {
+        if let Some(client) = self.client.take() {
             // It is kept as long as a handle of the session, because a leader may act that long.
-            *self.left.lock().unwrap() = Some(LetGo::new(&live, std::mem::take(&mut self.tasks)));
+            *self.left.lock().unwrap() = Some(AbandonedClient::new(&client, std::mem::take(&mut self.tasks)));
         }
-        if !matches!(*self.link.borrow(), Link::Lost) {
-            self.link.send_replace(Link::Closed);
+        if !matches!(*self.connection.borrow(), ConnectionState::Lost) {
+            self.connection.send_replace(ConnectionState::Closed);
         }
     }
 }
 
 /// Waits until the server has caught up with the ensemble: a new client is taken by servers that lag behind, too.
-async fn catch_up(live: &Live) {
+async fn catch_up(client: &Client) {
     for attempts in 0.. {
-        if live.flush().await.is_ok() {
+        if client.flush().await.is_ok() {
             return;
         }
         sleep(pause(attempts)).await;
@@ -295,10 +300,10 @@ async fn catch_up(live: &Live) {
 
 /// Whether the client's task has ended without telling, as it does with its runtime: then every request
 /// fails at once, and always the same way. Any answer of a server says that it has not: `sync` is enough here.
-async fn is_gone(live: &Live) -> bool {
-    let Some(client): Option<Client> = live.client() else {
+async fn is_gone(client: &Client) -> bool {
+    let Some(inner) = client.inner() else {
         return true;
     };
-    let answer = timeout(live.request_timeout(), client.sync("/")).await;
-    matches!(answer, Ok(Err(ClientError::UnexpectedError(_))))
+    let answer = timeout(client.request_timeout(), inner.sync("/")).await;
+    matches!(answer, Ok(Err(zk::Error::UnexpectedError(_))))
 }

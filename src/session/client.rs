@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use zookeeper_client as zk;
 
 use super::claims::Claims;
-use super::transaction::{Aborted, Write};
+use super::transaction::{TransactionError, Write};
 use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::{Evidence, Lease, Terms};
@@ -17,8 +17,8 @@ use crate::path::split;
 use crate::types::{FencingToken, Origin, SessionId, Timestamp};
 
 /// A ZooKeeper client for as long as it is of use.
-pub(crate) struct Live {
-    client: Mutex<Option<zk::Client>>,
+pub(crate) struct Client {
+    inner: Mutex<Option<zk::Client>>,
     session: SessionId,
     pub(super) chroot: String,
     request_timeout: Duration,
@@ -42,7 +42,7 @@ pub(crate) struct Proof {
     pub(crate) lease: Lease,
 }
 
-impl Live {
+impl Client {
     pub(super) fn new(
         client: zk::Client,
         request_timeout: Duration,
@@ -53,7 +53,7 @@ impl Live {
             session: SessionId::from_raw(client.session_id().0),
             chroot: client.path().to_owned(),
             states: Mutex::new(client.state_watcher()),
-            client: Mutex::new(Some(client)),
+            inner: Mutex::new(Some(client)),
             request_timeout,
             ended: watch::Sender::new(false),
             watched_bytes: AtomicUsize::new(0),
@@ -89,11 +89,11 @@ impl Live {
     pub(super) fn end(&self) -> Option<zk::Client> {
         // Waits for watches that are being polled at the moment: see `Watch::poll`.
         self.ended.send_replace(true);
-        self.client.lock().unwrap().take()
+        self.inner.lock().unwrap().take()
     }
 
-    pub(super) fn client(&self) -> Option<zk::Client> {
-        self.client.lock().unwrap().clone()
+    pub(super) fn inner(&self) -> Option<zk::Client> {
+        self.inner.lock().unwrap().clone()
     }
 
     /// Proves by a transaction that changes nothing that the ensemble keeps the session. The znode should be one of
@@ -104,8 +104,8 @@ impl Live {
         match self.transact(&[check], self.terms().session_timeout()).await {
             Ok(results) if results.len() == 1 => Ok(Proof { sent, lease: self.lease(sent) }),
             Ok(_) => Err(Failure::Unknown("the server returned no result of the check".into())),
-            Err(Aborted::Request(failure)) => Err(failure),
-            Err(Aborted::Operation { source, .. }) => Err(classify(source, "check", path)),
+            Err(TransactionError::Request(failure)) => Err(failure),
+            Err(TransactionError::Operation { source, .. }) => Err(classify(source, "check", path)),
         }
     }
 
@@ -199,7 +199,7 @@ impl Live {
         self.note_moves();
         let sent = clock::now();
         let over = || Failure::Unknown("the session is over".into());
-        let client = self.client().ok_or_else(over)?;
+        let client = self.inner().ok_or_else(over)?;
         let mut ended = self.ended.subscribe();
         let outcome = tokio::select! {
             biased;
@@ -239,7 +239,7 @@ fn is_answer(error: &zk::Error) -> bool {
     matches!(error, NoNode | NodeExists | NoAuth | BadVersion | NotEmpty)
 }
 
-pub(super) fn classify(error: zk::Error, operation: &'static str, path: &str) -> Failure {
+pub(crate) fn classify(error: zk::Error, operation: &'static str, path: &str) -> Failure {
     let path = path.to_owned();
     match error {
         zk::Error::NoNode => Failure::NoNode,

@@ -15,8 +15,11 @@ use crate::clock;
 use crate::error::{Error, Lost};
 use crate::leadership::Leadership;
 use crate::lease::Lease;
-use crate::machine::{Action, Event, Machine, Plan, Proofs, Reply, Request, Ticket};
-use crate::session::{Counter, Fired, Guard, Link, Live, Preview, Proof, Proving, Shared, Watch};
+use crate::machine::{Action, ElectionSpec, Event, Machine, ProofDemand, Reply, Request, Ticket};
+use crate::session::{
+    Client, CloseBarrier, ConnectionState, Counter, Fired, Prefetched, Proof, ProofSubscription, Shared,
+    Watch,
+};
 use crate::telemetry;
 use crate::types::{Node, SessionId, Standing};
 
@@ -26,13 +29,13 @@ mod requests;
 mod watches;
 
 use self::leading::{Leading, Leaving};
-use self::recovery::Wreck;
-use self::requests::{Outcome, recall, send};
+use self::recovery::BeforePanic;
+use self::requests::{Outcome, from_prefetched, send};
 use self::watches::{fired, keep, still};
 
 /// What a contender is configured with.
-pub(crate) struct Contest {
-    pub(crate) plan: Plan,
+pub(crate) struct ContenderConfig {
+    pub(crate) spec: ElectionSpec,
     pub(crate) identity: String,
     pub(crate) acl: Vec<Acl>,
     pub(crate) container_parents: bool,
@@ -64,34 +67,34 @@ type RemovalReply = oneshot::Sender<Result<(), Error>>;
 /// Starts the task of a contender. It ends when all senders of commands have been dropped and its znode is
 /// removed, or with the session.
 pub(crate) fn start(
-    contest: Arc<Contest>,
+    config: Arc<ContenderConfig>,
     shared: Arc<Shared>,
-    guard: Guard,
+    barrier: CloseBarrier,
     standing: watch::Sender<Standing>,
     removed: Arc<AtomicBool>,
 ) -> Commands {
     let (commands, commands_rx) = mpsc::unbounded_channel();
-    let span = telemetry::contender(&contest.plan.path, &contest.identity);
+    let span = telemetry::contender(&config.spec.path, &config.identity);
     let runtime = shared.runtime().clone();
     let driver = Driver {
-        machine: Machine::new(contest.plan.clone(), fastrand::u64(..)),
-        contest,
-        link: shared.link(),
+        machine: Machine::new(config.spec.clone(), fastrand::u64(..)),
+        config,
+        connection: shared.connection(),
         commands: commands_rx,
         own_commands: commands.downgrade(),
         standing,
         removed,
         unconfirmed: false,
-        live: None,
+        client: None,
         connected: false,
         session: None,
-        asks: Asks::new(),
+        requests: PendingRequests::new(),
         claimed: Vec::new(),
-        wreck: Wreck::default(),
+        before_panic: BeforePanic::default(),
         own: None,
         ahead: None,
         proving: None,
-        preview: Preview::default(),
+        prefetched: Prefetched::default(),
         campaign: None,
         deferred: false,
         removals: Vec::new(),
@@ -102,7 +105,7 @@ pub(crate) fn start(
         refused: false,
         over: None,
         shared,
-        guard,
+        barrier,
     };
     runtime.spawn(tracing::Instrument::instrument(driver.run(), span));
     commands
@@ -114,12 +117,12 @@ pub(crate) fn removed(removed: &AtomicBool) -> Result<(), Error> {
 }
 
 /// Requests under way.
-type Asks = FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>;
+type PendingRequests = FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>;
 
 struct Driver {
-    contest: Arc<Contest>,
+    config: Arc<ContenderConfig>,
     machine: Machine,
-    link: watch::Receiver<Link>,
+    connection: watch::Receiver<ConnectionState>,
     commands: mpsc::UnboundedReceiver<Command>,
     own_commands: mpsc::WeakUnboundedSender<Command>,
     standing: watch::Sender<Standing>,
@@ -128,19 +131,19 @@ struct Driver {
     /// A znode of this campaign may be left.
     unconfirmed: bool,
 
-    live: Option<Arc<Live>>,
+    client: Option<Arc<Client>>,
     /// What the machine knows.
     connected: bool,
     session: Option<SessionId>,
-    asks: Asks,
+    requests: PendingRequests,
     /// The znodes that this contender has answered for since it was idle.
     claimed: Vec<Node>,
-    wreck: Wreck,
+    before_panic: BeforePanic,
     own: Option<Watch>,
     ahead: Option<Watch>,
-    proving: Option<Proving>,
+    proving: Option<ProofSubscription>,
     /// What came with the answer to a create.
-    preview: Preview,
+    prefetched: Prefetched,
 
     campaign: Option<CampaignReply>,
     /// The campaign begins when the znode of the last one is removed.
@@ -158,18 +161,18 @@ struct Driver {
     over: Option<fn() -> Error>,
 
     shared: Arc<Shared>,
-    guard: Guard,
+    barrier: CloseBarrier,
 }
 
 impl Driver {
     async fn serve(&mut self) {
-        self.on_link();
+        self.on_connection_state();
         while !self.is_done() {
             let pause = self.machine.poll_timeout().map(|at| at.since(clock::now()));
             tokio::select! {
                 biased;
-                changed = self.link.changed() => match changed {
-                    Ok(()) => self.on_link(),
+                changed = self.connection.changed() => match changed {
+                    Ok(()) => self.on_connection_state(),
                     Err(_) => return,
                 },
                 fired = fired(&mut self.own) => self.on_own_fired(fired),
@@ -177,7 +180,7 @@ impl Driver {
                 // Before commands: the next one may be another campaign.
                 () = given_up(&mut self.campaign) => self.on_campaign_dropped(),
                 command = self.commands.recv(), if !self.abandoned => self.on_command(command),
-                Some((ticket, outcome)) = self.asks.next() => self.on_outcome(ticket, outcome),
+                Some((ticket, outcome)) = self.requests.next() => self.on_outcome(ticket, outcome),
                 fired = fired(&mut self.ahead) => {
                     self.ahead = None;
                     if fired != Fired::Ended {
@@ -200,47 +203,48 @@ impl Driver {
     }
 
     /// Tells the machine what the session's state means for it.
-    fn on_link(&mut self) {
-        let link = self.link.borrow_and_update().clone();
-        if let Some(live) = &self.live {
-            self.feed(Event::Shortened(live.longest_lease()));
+    fn on_connection_state(&mut self) {
+        let connection = self.connection.borrow_and_update().clone();
+        if let Some(client) = &self.client {
+            self.feed(Event::Shortened(client.longest_lease()));
         }
         // Only the latest state is seen: `Closing` may have been overtaken.
-        if self.over.is_none() && (self.shared.is_closing() || matches!(link, Link::Closed)) {
+        if self.over.is_none() && (self.shared.is_closing() || matches!(connection, ConnectionState::Closed))
+        {
             self.over = Some(|| Error::SessionClosed);
             self.fail_campaign(Error::SessionClosed);
             self.feed(Event::Withdraw(Lost::SessionClosed));
         }
-        match link {
-            Link::Closing(Some(_)) if self.connected => {}
-            Link::Connected(live) | Link::Closing(Some(live)) => {
+        match connection {
+            ConnectionState::Closing(Some(_)) if self.connected => {}
+            ConnectionState::Connected(client) | ConnectionState::Closing(Some(client)) => {
                 // This may be the first word of a disconnection, too.
                 if std::mem::take(&mut self.connected) {
                     self.feed(Event::Suspended);
                 }
-                if self.session.is_some_and(|known| known != live.session()) {
+                if self.session.is_some_and(|known| known != client.session()) {
                     self.lose_session(true);
                 }
                 self.connected = true;
-                self.session = Some(live.session());
-                self.live = Some(live);
+                self.session = Some(client.session());
+                self.client = Some(client);
                 // The machine looks at everything again.
                 (self.own, self.ahead) = (None, None);
                 self.feed(Event::Connected);
             }
-            Link::Suspended => {
+            ConnectionState::Suspended => {
                 if std::mem::take(&mut self.connected) {
                     self.feed(Event::Suspended);
                 }
             }
-            Link::Connecting => {
+            ConnectionState::Connecting => {
                 if self.session.is_some() {
                     self.lose_session(true);
                 }
             }
-            Link::Closing(None) => {}
-            Link::Closed => self.lose_session(false),
-            Link::Lost => {
+            ConnectionState::Closing(None) => {}
+            ConnectionState::Closed => self.lose_session(false),
+            ConnectionState::Lost => {
                 self.over = Some(|| Error::SessionLost);
                 self.fail_campaign(Error::SessionLost);
                 self.lose_session(false);
@@ -251,10 +255,10 @@ impl Driver {
     fn lose_session(&mut self, reopening: bool) {
         self.connected = false;
         self.session = None;
-        self.live = None;
-        self.asks.clear();
+        self.client = None;
+        self.requests.clear();
         self.claimed.clear();
-        self.wreck = Wreck::default();
+        self.before_panic = BeforePanic::default();
         (self.own, self.ahead) = (None, None);
         self.feed(Event::SessionLost { reopening });
     }
@@ -329,7 +333,7 @@ impl Driver {
 
     /// A lease that was granted before the session timeout was known to be shorter may be too long.
     fn capped(&self, lease: Lease) -> Lease {
-        self.live.as_ref().map_or(lease, |live| lease.min(live.longest_lease()))
+        self.client.as_ref().map_or(lease, |client| lease.min(client.longest_lease()))
     }
 
     fn on_outcome(&mut self, ticket: Ticket, outcome: Outcome) {
@@ -342,14 +346,14 @@ impl Driver {
             Outcome::Reply(reply) => reply,
             Outcome::Own(outcome) => Reply::Watched(still(&mut self.own, outcome)),
             Outcome::Ahead(outcome) => Reply::Watched(keep(&mut self.ahead, outcome)),
-            Outcome::Tried(created, preview) => {
-                self.preview = preview;
+            Outcome::Tried(created, prefetched) => {
+                self.prefetched = prefetched;
                 Reply::Created(created.map(|(node, lease)| (node, self.capped(lease))))
             }
         };
         self.feed(Event::Reply(ticket, reply));
         // Good for what the machine asks on this reply; later it would be old.
-        self.preview = Preview::default();
+        self.prefetched = Prefetched::default();
     }
 
     fn feed(&mut self, event: Event) {
@@ -374,8 +378,8 @@ impl Driver {
     /// Asks for proofs of the session while the machine wants them.
     fn keep_proving(&mut self) {
         match (self.machine.proving(clock::now()), &self.proving) {
-            (Some(Proofs { node, at_once }), None) => {
-                self.proving = Some(self.shared.prover().prove(&node.path, at_once));
+            (Some(ProofDemand { node, at_once }), None) => {
+                self.proving = Some(self.shared.heartbeat().prove(&node.path, at_once));
             }
             (None, Some(_)) => self.proving = None,
             _ => {}
@@ -390,8 +394,8 @@ impl Driver {
             Action::Extend(lease) => self.extend(lease),
             Action::Shorten(lease) => self.shorten(lease),
             Action::Forget(node) => {
-                if let Some(live) = &self.live {
-                    live.release(&node);
+                if let Some(client) = &self.client {
+                    client.release(&node);
                 }
             }
             Action::StepDown(reason) => self.step_down(reason),
@@ -431,16 +435,17 @@ impl Driver {
     }
 
     fn ask(&mut self, ticket: Ticket, request: Request) {
-        let live = self.live.clone().expect("the machine asks only while it is connected");
-        if let Some(outcome) = recall(&live, &request, &mut self.preview) {
-            return self.asks.push(Box::pin(ready((ticket, outcome))));
+        let client = self.client.clone().expect("the machine requests only while it is connected");
+        if let Some(outcome) = from_prefetched(&client, &request, &mut self.prefetched) {
+            return self.requests.push(Box::pin(ready((ticket, outcome))));
         }
-        let contest = self.contest.clone();
+        let config = self.config.clone();
         // After a panic, too, the work has to end first: a znode that is found is removed at once.
-        let wreck = matches!(request, Request::FindOwn(_)).then(|| std::mem::take(&mut self.wreck));
-        let removes = wreck.is_some() || matches!(request, Request::Remove { .. });
+        let before_panic =
+            matches!(request, Request::FindOwn(_)).then(|| std::mem::take(&mut self.before_panic));
+        let removes = before_panic.is_some() || matches!(request, Request::Remove { .. });
         let leaving = self.leaving.clone().filter(|_| removes);
-        self.asks.push(Box::pin(async move {
+        self.requests.push(Box::pin(async move {
             let mut request = request;
             if let Some(leaving) = leaving
                 && leaving.work_ends().await
@@ -449,10 +454,10 @@ impl Driver {
                 // Much may have happened since the machine asked.
                 *verify = true;
             }
-            if let Some(wreck) = wreck {
-                wreck.clear(&live).await;
+            if let Some(before_panic) = before_panic {
+                before_panic.clear(&client).await;
             }
-            (ticket, send(&contest, live, ticket, request).await)
+            (ticket, send(&config, client, ticket, request).await)
         }));
     }
 }
@@ -461,7 +466,7 @@ impl Drop for Driver {
     /// The task may be dropped at any time, with its runtime.
     fn drop(&mut self) {
         if self.unconfirmed || !self.is_idle() {
-            self.guard.removal_unconfirmed();
+            self.barrier.removal_unconfirmed();
         }
         let led = self.leading.take().map(|leading| leading.end(Lost::SessionClosed));
         self.standing.send_replace(Standing::Idle);
@@ -472,7 +477,7 @@ impl Drop for Driver {
     }
 }
 
-async fn next_proof(proving: &mut Option<Proving>) -> Proof {
+async fn next_proof(proving: &mut Option<ProofSubscription>) -> Proof {
     match proving {
         Some(proving) => proving.next().await,
         None => std::future::pending().await,

@@ -10,7 +10,7 @@ use crate::error::{Failure, Lost};
 use crate::leadership::Leadership;
 use crate::machine::naming;
 use crate::path;
-use crate::session::{Aborted, Write};
+use crate::session::{TransactionError, Write};
 use crate::telemetry;
 
 mod error;
@@ -67,7 +67,7 @@ pub struct GuardedWrite<'a> {
 }
 
 /// The breadcrumb of a leadership, as it was written.
-pub(crate) struct Mark {
+pub(crate) struct WrittenBreadcrumb {
     pub(crate) path: String,
     pub(crate) version: i32,
 }
@@ -150,16 +150,16 @@ impl GuardedWrite<'_> {
         let guards = guards(leadership);
         let count = guards.len();
         self.writes.splice(0..0, guards);
-        let bytes = leadership.footing().request_bytes(&self.writes);
+        let bytes = leadership.pinned_session().request_bytes(&self.writes);
         if bytes > MAX_GUARDED_BYTES {
             return Err(GuardedError::TooLarge { bytes });
         }
         // `hold` looks at the lease right before the request is sent, which the first poll does, and keeps the znode
         // until then.
         let sending = leadership.hold(async {
-            let live = leadership.footing().live().await?;
+            let client = leadership.pinned_session().client().await?;
             let writes = &self.writes;
-            let mut answer = Box::pin(async move { live.transact(writes, live.request_timeout()).await });
+            let mut answer = Box::pin(async move { client.transact(writes, client.request_timeout()).await });
             telemetry::guarded_write(leadership.token());
             let at_once = poll_immediate(&mut answer).await;
             Some((answer, at_once))
@@ -176,16 +176,16 @@ impl GuardedWrite<'_> {
         }
     }
 
-    fn error(&self, aborted: Aborted, guards: usize) -> GuardedError {
+    fn error(&self, aborted: TransactionError, guards: usize) -> GuardedError {
         use zookeeper_client::Error::{BadVersion, NoNode};
         match aborted {
-            Aborted::Operation { index: 0, source: NoNode } => {
+            TransactionError::Operation { index: 0, source: NoNode } => {
                 GuardedError::NotLeading { reason: Lost::NodeDeleted }
             }
-            Aborted::Operation { index, source: NoNode | BadVersion } if index < guards => {
+            TransactionError::Operation { index, source: NoNode | BadVersion } if index < guards => {
                 GuardedError::Superseded { path: self.writes[index].path().to_owned() }
             }
-            Aborted::Operation { index, source } => {
+            TransactionError::Operation { index, source } => {
                 let write = &self.writes[index];
                 match index.checked_sub(guards) {
                     Some(index) => GuardedError::Failed {
@@ -199,8 +199,8 @@ impl GuardedWrite<'_> {
                     }
                 }
             }
-            Aborted::Request(Failure::Unknown(reason)) => GuardedError::Unknown { reason },
-            Aborted::Request(failure) => GuardedError::Rejected { reason: failure.reason() },
+            TransactionError::Request(Failure::Unknown(reason)) => GuardedError::Unknown { reason },
+            TransactionError::Request(failure) => GuardedError::Rejected { reason: failure.reason() },
         }
     }
 }
@@ -220,8 +220,10 @@ fn guards(leadership: &Leadership) -> Vec<Write> {
     let check = |path: String, version| Write::Check { path, version };
     let own = check(leadership.node().to_owned(), None);
     let counter = leadership.incarnation().map(|it| check(naming::counter(leadership.node()), Some(it)));
-    let mark = leadership.mark().map(|mark| check(mark.path.clone(), Some(mark.version)));
-    [own].into_iter().chain(counter).chain(mark).collect()
+    let written_breadcrumb = leadership
+        .written_breadcrumb()
+        .map(|written_breadcrumb| check(written_breadcrumb.path.clone(), Some(written_breadcrumb.version)));
+    [own].into_iter().chain(counter).chain(written_breadcrumb).collect()
 }
 
 /// Checks an operation as far as it can be without the ensemble.

@@ -4,11 +4,11 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-pub(crate) use self::trail::{Trail, erase};
+pub(crate) use self::step::{BreadcrumbStep, erase};
 use crate::error::BoxError;
 use crate::types::FencingToken;
 
-mod trail;
+mod step;
 
 /// The leadership that was the last one before, and did not end by [`resign`](crate::Leadership::resign): what
 /// [`ElectionBuilder::breadcrumb`](crate::ElectionBuilder::breadcrumb) leaves in ZooKeeper.

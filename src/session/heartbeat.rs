@@ -15,8 +15,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::keeper::Link;
-use super::live::{Live, Proof};
+use super::client::{Client, Proof};
+use super::session_task::ConnectionState;
 use crate::error::Failure;
 use crate::telemetry;
 
@@ -24,7 +24,7 @@ use crate::telemetry;
 const MOST_UNDER_WAY: usize = 8;
 
 /// Where proofs are asked for and told.
-pub(crate) struct Prover {
+pub(crate) struct Heartbeat {
     wanted: Mutex<Wanted>,
     /// Somebody wants a proof at once.
     asked: Notify,
@@ -41,21 +41,21 @@ struct Wanted {
 }
 
 /// Has the session proven as long as it is kept, and hears of the proofs.
-pub(crate) struct Proving {
+pub(crate) struct ProofSubscription {
     number: u64,
-    prover: Arc<Prover>,
+    heartbeat: Arc<Heartbeat>,
     newest: watch::Receiver<Option<Proof>>,
 }
 
 type Beat = BoxFuture<'static, Option<Result<Proof, Failure>>>;
 
-impl Prover {
+impl Heartbeat {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self { wanted: Mutex::default(), asked: Notify::new(), newest: watch::Sender::new(None) })
     }
 
     /// Asks for proofs from now on, and `at_once` for the first; `path` is one of the znodes that are checked in turn.
-    pub(crate) fn prove(self: &Arc<Self>, path: &str, at_once: bool) -> Proving {
+    pub(crate) fn prove(self: &Arc<Self>, path: &str, at_once: bool) -> ProofSubscription {
         let mut wanted = self.wanted.lock().unwrap();
         wanted.numbers += 1;
         let number = wanted.numbers;
@@ -64,26 +64,26 @@ impl Prover {
         if at_once {
             self.asked.notify_one();
         }
-        Proving { number, prover: self.clone(), newest: self.newest.subscribe() }
+        ProofSubscription { number, heartbeat: self.clone(), newest: self.newest.subscribe() }
     }
 
     /// Beats until the session is closed or lost.
-    pub(super) async fn run(self: Arc<Self>, mut link: watch::Receiver<Link>) {
-        let mut live: Option<Arc<Live>> = None;
+    pub(super) async fn run(self: Arc<Self>, mut connection: watch::Receiver<ConnectionState>) {
+        let mut client: Option<Arc<Client>> = None;
         let mut due = Instant::now();
         let mut under_way: FuturesUnordered<Beat> = FuturesUnordered::new();
-        link.mark_changed();
+        connection.mark_changed();
         loop {
             tokio::select! {
                 biased;
-                changed = link.changed() => match (changed, link.borrow_and_update().clone()) {
-                    (Err(_), _) | (_, Link::Closed | Link::Lost) => return,
-                    (Ok(()), Link::Connected(connected)) => {
-                        live = Some(connected);
+                changed = connection.changed() => match (changed, connection.borrow_and_update().clone()) {
+                    (Err(_), _) | (_, ConnectionState::Closed | ConnectionState::Lost) => return,
+                    (Ok(()), ConnectionState::Connected(connected)) => {
+                        client = Some(connected);
                         due = Instant::now();
                     }
-                    (Ok(()), Link::Connecting | Link::Suspended) => live = None,
-                    (Ok(()), Link::Closing(_)) => {}
+                    (Ok(()), ConnectionState::Connecting | ConnectionState::Suspended) => client = None,
+                    (Ok(()), ConnectionState::Closing(_)) => {}
                 },
                 Some(outcome) = under_way.next() => match outcome {
                     Some(Ok(proof)) => self.tell(proof),
@@ -91,19 +91,19 @@ impl Prover {
                     None => {}
                 },
                 () = self.asked.notified() => due = Instant::now(),
-                live = is_due(&live, due), if under_way.len() < MOST_UNDER_WAY => {
-                    due = Instant::now() + live.terms().beat();
-                    under_way.push(self.beat(live.clone()));
+                client = is_due(&client, due), if under_way.len() < MOST_UNDER_WAY => {
+                    due = Instant::now() + client.terms().beat();
+                    under_way.push(self.beat(client.clone()));
                 }
             }
         }
     }
 
-    fn beat(&self, live: Arc<Live>) -> Beat {
+    fn beat(&self, client: Arc<Client>) -> Beat {
         match self.wanted.lock().unwrap().next() {
-            Some(path) => async move { Some(live.prove(&path).await) }.boxed(),
+            Some(path) => async move { Some(client.prove(&path).await) }.boxed(),
             None => async move {
-                live.beat().await;
+                client.beat().await;
                 None
             }
             .boxed(),
@@ -122,11 +122,11 @@ impl Prover {
 }
 
 /// Waits until it is time for a beat on this connection, for ever if there is none.
-async fn is_due(live: &Option<Arc<Live>>, due: Instant) -> &Arc<Live> {
-    match live {
-        Some(live) => {
+async fn is_due(client: &Option<Arc<Client>>, due: Instant) -> &Arc<Client> {
+    match client {
+        Some(client) => {
             sleep_until(due).await;
-            live
+            client
         }
         None => std::future::pending().await,
     }
@@ -141,7 +141,7 @@ impl Wanted {
     }
 }
 
-impl Proving {
+impl ProofSubscription {
     /// Waits for a proof that is newer than those told before.
     ///
     /// # Cancel safety
@@ -157,8 +157,8 @@ impl Proving {
     }
 }
 
-impl Drop for Proving {
+impl Drop for ProofSubscription {
     fn drop(&mut self) {
-        self.prover.wanted.lock().unwrap().paths.remove(&self.number);
+        self.heartbeat.wanted.lock().unwrap().paths.remove(&self.number);
     }
 }

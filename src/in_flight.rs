@@ -7,27 +7,27 @@ use tokio::sync::watch;
 
 /// How many works, and leaderships, there are on a session.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Works(Arc<AtomicUsize>);
+pub(crate) struct SessionInFlight(Arc<AtomicUsize>);
 
 /// The works of one leadership.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct InFlight {
     /// How many are going on.
     count: watch::Sender<usize>,
-    session: Works,
+    session: SessionInFlight,
 }
 
 /// A work that is going on, until this is dropped.
-pub(crate) struct Working<'a>(&'a Work);
+pub(crate) struct InFlightGuard<'a>(&'a InFlight);
 
 /// Something that keeps the works of a session from having ended, until this is dropped.
-pub(crate) struct Going(Works);
+pub(crate) struct SessionInFlightGuard(SessionInFlight);
 
-impl Works {
+impl SessionInFlight {
     /// A leadership begins: its lease may be acted upon without a work that is known.
-    pub(crate) fn begin(&self) -> Going {
+    pub(crate) fn begin(&self) -> SessionInFlightGuard {
         self.0.fetch_add(1, Ordering::AcqRel);
-        Going(self.clone())
+        SessionInFlightGuard(self.clone())
     }
 
     /// Whether none is going on.
@@ -36,16 +36,16 @@ impl Works {
     }
 }
 
-impl Work {
-    pub(crate) fn new(session: &Works) -> Arc<Self> {
+impl InFlight {
+    pub(crate) fn new(session: &SessionInFlight) -> Arc<Self> {
         Arc::new(Self { count: watch::Sender::new(0), session: session.clone() })
     }
 
     /// A work begins.
-    pub(crate) fn begin(&self) -> Working<'_> {
+    pub(crate) fn begin(&self) -> InFlightGuard<'_> {
         self.session.0.fetch_add(1, Ordering::AcqRel);
         self.count.send_modify(|count| *count += 1);
-        Working(self)
+        InFlightGuard(self)
     }
 
     /// Waits until no work is going on.
@@ -55,13 +55,13 @@ impl Work {
     }
 }
 
-impl Drop for Going {
+impl Drop for SessionInFlightGuard {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-impl Drop for Working<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         self.0.count.send_modify(|count| *count -= 1);
         self.0.session.0.fetch_sub(1, Ordering::AcqRel);

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 pub use self::builder::{ElectionBuilder, Parents};
 use crate::backoff::Backoff;
-use crate::breadcrumb::Trail;
-use crate::driver::{self, Command, Commands, Contest};
+use crate::breadcrumb::BreadcrumbStep;
+use crate::driver::{self, Command, Commands, ContenderConfig};
 use crate::error::{BoxError, Error, Lost, panic_message};
 use crate::leadership::Leadership;
 use crate::observer::LeaderWatch;
-use crate::roster;
-use crate::session::{Link, Shared};
+use crate::queries;
+use crate::session::{ConnectionState, Shared};
 use crate::telemetry;
 use crate::types::{Contender, Standing};
 
@@ -32,8 +32,8 @@ const REST: Backoff = Backoff { first: Duration::from_millis(500), longest: Dura
 /// Dropping it ends its campaign and removes its znode in the background; a [`Leadership`] that was won lives on
 /// by itself.
 pub struct Election {
-    contest: Arc<Contest>,
-    trail: Option<Trail>,
+    config: Arc<ContenderConfig>,
+    trail: Option<BreadcrumbStep>,
     shared: Arc<Shared>,
     /// To the contender's task, which the first campaign starts.
     commands: OnceLock<Commands>,
@@ -55,9 +55,9 @@ pub trait LeaderTask: Send {
 }
 
 impl Election {
-    fn new(contest: Contest, trail: Option<Trail>, shared: Arc<Shared>) -> Self {
+    fn new(config: ContenderConfig, trail: Option<BreadcrumbStep>, shared: Arc<Shared>) -> Self {
         Self {
-            contest: Arc::new(contest),
+            config: Arc::new(config),
             trail,
             shared,
             commands: OnceLock::new(),
@@ -205,7 +205,7 @@ impl Election {
     /// # Cancel safety
     /// Reads only.
     pub async fn leader(&self) -> Result<Option<Contender>, Error> {
-        let read = |live| async move { roster::leader(&self.contest, &live).await };
+        let read = |client| async move { queries::leader(&self.config, &client).await };
         self.shared.read(read).await
     }
 
@@ -219,13 +219,13 @@ impl Election {
     /// # Cancel safety
     /// Reads only.
     pub async fn contenders(&self) -> Result<Vec<Contender>, Error> {
-        let read = |live| async move { roster::contenders(&self.contest, &live).await };
+        let read = |client| async move { queries::contenders(&self.config, &client).await };
         self.shared.read(read).await
     }
 
     /// Watches who leads, without taking part.
     pub fn observe(&self) -> LeaderWatch {
-        LeaderWatch::new(self.contest.clone(), self.shared.clone())
+        LeaderWatch::new(self.config.clone(), self.shared.clone())
     }
 
     /// Where this contender stands at the moment.
@@ -241,29 +241,29 @@ impl Election {
 
     /// What this contender publishes about itself.
     pub fn identity(&self) -> &str {
-        &self.contest.identity
+        &self.config.identity
     }
 
     /// The path of the election.
     pub fn path(&self) -> &str {
-        &self.contest.plan.path
+        &self.config.spec.path
     }
 
     fn commands(&self) -> Result<&Commands, Error> {
         if let Some(commands) = self.commands.get() {
             return Ok(commands);
         }
-        let guard = self.shared.guard().ok_or(Error::SessionClosed)?;
+        let barrier = self.shared.barrier().ok_or(Error::SessionClosed)?;
         Ok(self.commands.get_or_init(|| {
             let (standing, removed) = (self.standing.clone(), self.removed.clone());
-            driver::start(self.contest.clone(), self.shared.clone(), guard, standing, removed)
+            driver::start(self.config.clone(), self.shared.clone(), barrier, standing, removed)
         }))
     }
 
     /// Why the contender's task is gone.
     fn ended(&self) -> Error {
-        match &*self.shared.link().borrow() {
-            Link::Lost => Error::SessionLost,
+        match &*self.shared.connection().borrow() {
+            ConnectionState::Lost => Error::SessionLost,
             _ => Error::SessionClosed,
         }
     }
