@@ -1,6 +1,6 @@
 //! The clock that leadership is measured with.
 
-use crate::types::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Reads the clock that leases are measured with.
 ///

@@ -1,37 +1,37 @@
-//! What a leader does while it leads, as far as it must have ended before the next one may begin.
+//! Tracks the leaders' running work, so that a znode is kept, and a session is not ended, until that work has stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
-/// How many works, and leaderships, there are on a session.
+/// The number of leaderships on a session, plus the number of futures that [`hold`](crate::Leadership::hold) is running
+/// for them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SessionInFlight(Arc<AtomicUsize>);
 
-/// The works of one leadership.
+/// Counts a leadership as in flight on its session, until dropped.
+pub(crate) struct SessionInFlightGuard(SessionInFlight);
+
+/// The futures that [`hold`](crate::Leadership::hold) is running for one leadership.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    /// How many are going on.
     count: watch::Sender<usize>,
     session: SessionInFlight,
 }
 
-/// A work that is going on, until this is dropped.
+/// Counts a future as in flight, until dropped.
 pub(crate) struct InFlightGuard<'a>(&'a InFlight);
 
-/// Something that keeps the works of a session from having ended, until this is dropped.
-pub(crate) struct SessionInFlightGuard(SessionInFlight);
-
 impl SessionInFlight {
-    /// A leadership begins: its lease may be acted upon without a work that is known.
+    /// Counts a leadership: the application may act on its lease without [`hold`](crate::Leadership::hold).
     pub(crate) fn begin(&self) -> SessionInFlightGuard {
         self.0.fetch_add(1, Ordering::AcqRel);
         SessionInFlightGuard(self.clone())
     }
 
-    /// Whether none is going on.
-    pub(crate) fn have_ended(&self) -> bool {
+    /// Whether nothing is in flight.
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.load(Ordering::Acquire) == 0
     }
 }
@@ -41,16 +41,16 @@ impl InFlight {
         Arc::new(Self { count: watch::Sender::new(0), session: session.clone() })
     }
 
-    /// A work begins.
+    /// Counts a future.
     pub(crate) fn begin(&self) -> InFlightGuard<'_> {
         self.session.0.fetch_add(1, Ordering::AcqRel);
         self.count.send_modify(|count| *count += 1);
         InFlightGuard(self)
     }
 
-    /// Waits until no work is going on.
+    /// Waits until no future is running.
     pub(crate) async fn ended(&self) {
-        // The sender is here.
+        // Cannot fail: `self` holds the sender.
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 }

@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::types::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Which part of the session timeout a lease ends before the session can, unless the application says otherwise.
 pub(crate) const DEFAULT_MARGIN: f64 = 1.0 / 6.0;

@@ -20,6 +20,7 @@
 mod backoff;
 mod breadcrumb;
 mod clock;
+mod config;
 mod driver;
 mod election;
 mod error;
@@ -33,11 +34,14 @@ mod machine;
 mod observer;
 mod path;
 mod queries;
+mod resign;
 mod session;
 #[cfg(test)]
 mod simulation;
 mod telemetry;
+mod timestamp;
 mod types;
+mod znode;
 
 pub use async_trait::async_trait;
 pub use zookeeper_client;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::driver::ContenderConfig;
+use crate::config::ContenderConfig;
 use crate::error::{Error, Failure};
 use crate::queries;
 use crate::session::{Shared, Watch};

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
-use crate::driver::ContenderConfig;
+use crate::config::ContenderConfig;
 use crate::error::{Error, Failure};
 use crate::machine::{ElectionSpec, naming};
 use crate::path::{join, split};
 use crate::session::{Client, Watch};
-use crate::types::{Contender, Mode, Origin, SessionId};
+use crate::types::{Contender, Mode, SessionId};
+use crate::znode::Origin;
 
 /// Who leads.
 pub(crate) async fn leader(

@@ -9,7 +9,8 @@ use tracing::{debug, error, info, warn};
 
 use crate::error::{Error, Lost};
 use crate::session::ConnectError;
-use crate::types::{FencingToken, Node, SessionId, Standing};
+use crate::types::{FencingToken, SessionId, Standing};
+use crate::znode::Node;
 
 const TARGET: &str = "zookeeper_election";
 

@@ -1,4 +1,6 @@
-//! The breadcrumb: which leader was the last, and has not resigned.
+//! The breadcrumb: a persistent znode that names the last leader, until it resigns.
+
+mod step;
 
 use std::fmt;
 
@@ -7,8 +9,6 @@ use async_trait::async_trait;
 pub(crate) use self::step::{BreadcrumbStep, erase};
 use crate::error::BoxError;
 use crate::types::FencingToken;
-
-mod step;
 
 /// The leadership that was the last one before, and did not end by [`resign`](crate::Leadership::resign): what
 /// [`ElectionBuilder::breadcrumb`](crate::ElectionBuilder::breadcrumb) leaves in ZooKeeper.

@@ -1,77 +1,59 @@
-//! The task of a contender: feeds the machine, and does what the machine says. About the election itself it
-//! decides nothing.
+//! The task of a contender: feeds events to the [`Machine`], and carries out its actions. It decides nothing about the
+//! election itself.
+//!
+//! ```text
+//!   commands (campaign, withdraw, resign) ──┐
+//!   state of the connection ────────────────┤             ┌──▶ requests ──▶ replies ──▶ (back to the machine)
+//!   replies to requests ────────────────────┼──▶ Machine ─┼──▶ the leadership that the application holds
+//!   watches, proofs, time ──────────────────┘             └──▶ standing, results of campaigns and removals
+//! ```
+//!
+//! This file has the inputs, `actions` the outputs. `leading` changes the leadership, `requests` talks to the session,
+//! and `recovery` starts a new machine after a panic.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, FutureExt, ready};
-use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, oneshot, watch};
-use zookeeper_client::Acl;
-
-use crate::clock;
-use crate::error::{Error, Lost};
-use crate::leadership::Leadership;
-use crate::lease::Lease;
-use crate::machine::{Action, ElectionSpec, Event, Machine, ProofDemand, Reply, Request, Ticket};
-use crate::session::{
-    Client, CloseBarrier, ConnectionState, Counter, Fired, Prefetched, Proof, ProofSubscription, Shared,
-    Watch,
-};
-use crate::telemetry;
-use crate::types::{Node, SessionId, Standing};
-
+mod actions;
+mod before_panic;
+mod commands;
+mod leaderships;
 mod leading;
 mod recovery;
 mod requests;
 mod watches;
 
-use self::leading::{Leading, Leaving};
-use self::recovery::BeforePanic;
-use self::requests::{Outcome, from_prefetched, send};
-use self::watches::{fired, keep, still};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// What a contender is configured with.
-pub(crate) struct ContenderConfig {
-    pub(crate) spec: ElectionSpec,
-    pub(crate) identity: String,
-    pub(crate) acl: Vec<Acl>,
-    pub(crate) container_parents: bool,
-    /// Tells the contender from all others.
-    pub(crate) number: u64,
-    /// The counter beside a master's path.
-    pub(crate) counter: Option<Counter>,
-    /// The tombstones of creates stand in the directory, and not beside it.
-    pub(crate) tombstones_inside: AtomicBool,
-    /// How long a leader's work may go on before its znode is removed all the same.
-    pub(crate) grace: Option<Duration>,
-}
+use futures_util::StreamExt;
+use futures_util::future::FutureExt;
+use tokio::sync::{mpsc, watch};
 
-/// What the application asks of a contender.
-pub(crate) enum Command {
-    Campaign(CampaignReply),
-    Withdraw(RemovalReply),
-    /// Ends the leadership with this number, if it is the present one.
-    Resign {
-        number: u64,
-        reply: Option<RemovalReply>,
-    },
-}
+use self::before_panic::{BeforePanic, claims};
+use self::commands::CampaignReply;
+pub(crate) use self::commands::{Command, Commands, Removed};
+use self::leaderships::{ActiveLeadership, EndedLeadership};
+use self::requests::{Outcome, PendingRequests};
+use self::watches::{fired, set_own_watch, set_watch};
+use crate::clock;
+use crate::config::ContenderConfig;
+use crate::error::{Error, Lost};
+use crate::leadership::RemovalReply;
+use crate::lease::Lease;
+use crate::machine::{Event, Machine, Reply, Ticket};
+use crate::session::{
+    Client, CloseBarrier, ConnectionState, Fired, Prefetched, Proof, ProofSubscription, Shared, Watch,
+};
+use crate::telemetry;
+use crate::types::{SessionId, Standing};
+use crate::znode::Node;
 
-pub(crate) type Commands = mpsc::UnboundedSender<Command>;
-type CampaignReply = oneshot::Sender<Result<Leadership, Error>>;
-type RemovalReply = oneshot::Sender<Result<(), Error>>;
-
-/// Starts the task of a contender. It ends when all senders of commands have been dropped and its znode is
-/// removed, or with the session.
+/// Starts the task of a contender. It ends with the session, or when all senders of commands have been dropped and the
+/// znode is removed.
 pub(crate) fn start(
     config: Arc<ContenderConfig>,
     shared: Arc<Shared>,
     barrier: CloseBarrier,
     standing: watch::Sender<Standing>,
-    removed: Arc<AtomicBool>,
+    removed: Removed,
 ) -> Commands {
     let (commands, commands_rx) = mpsc::unbounded_channel();
     let span = telemetry::contender(&config.spec.path, &config.identity);
@@ -91,33 +73,25 @@ pub(crate) fn start(
         requests: PendingRequests::new(),
         claimed: Vec::new(),
         before_panic: BeforePanic::default(),
-        own: None,
-        ahead: None,
-        proving: None,
+        own_watch: None,
+        ahead_watch: None,
+        proofs: None,
         prefetched: Prefetched::default(),
         campaign: None,
         deferred: false,
         removals: Vec::new(),
         leaderships: 0,
         leading: None,
-        leaving: None,
+        ended: None,
         abandoned: false,
         refused: false,
-        over: None,
+        session_end: None,
         shared,
         barrier,
     };
     runtime.spawn(tracing::Instrument::instrument(driver.run(), span));
     commands
 }
-
-/// What became of the znodes of a contender whose task has ended.
-pub(crate) fn removed(removed: &AtomicBool) -> Result<(), Error> {
-    if removed.load(Ordering::Acquire) { Ok(()) } else { Err(Error::RemovalUnconfirmed) }
-}
-
-/// Requests under way.
-type PendingRequests = FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>;
 
 struct Driver {
     config: Arc<ContenderConfig>,
@@ -126,42 +100,60 @@ struct Driver {
     commands: mpsc::UnboundedReceiver<Command>,
     own_commands: mpsc::WeakUnboundedSender<Command>,
     standing: watch::Sender<Standing>,
-    /// Whether no znode is left, for certain; for those who ask when the task has ended.
-    removed: Arc<AtomicBool>,
-    /// A znode of this campaign may be left.
+    removed: Removed,
+    /// A znode of this campaign may be left that nobody will remove.
     unconfirmed: bool,
 
     client: Option<Arc<Client>>,
-    /// What the machine knows.
+    /// The machine was told that there is a connection.
     connected: bool,
     session: Option<SessionId>,
     requests: PendingRequests,
-    /// The znodes that this contender has answered for since it was idle.
+    /// The znodes that this contender has claimed since it was idle.
     claimed: Vec<Node>,
     before_panic: BeforePanic,
-    own: Option<Watch>,
-    ahead: Option<Watch>,
-    proving: Option<ProofSubscription>,
-    /// What came with the answer to a create.
+    own_watch: Option<Watch>,
+    ahead_watch: Option<Watch>,
+    proofs: Option<ProofSubscription>,
+    /// What was read together with a create.
     prefetched: Prefetched,
 
     campaign: Option<CampaignReply>,
-    /// The campaign begins when the znode of the last one is removed.
+    /// The campaign has not begun, because the znode of the previous one is being removed.
     deferred: bool,
     removals: Vec<RemovalReply>,
+    /// The number of leaderships so far.
     leaderships: u64,
-    leading: Option<Leading>,
-    /// The work of the leadership before, which has to end before its znode is removed.
-    leaving: Option<Arc<Leaving>>,
-    /// No more commands will come.
+    leading: Option<ActiveLeadership>,
+    /// The previous leadership. Its work has to end before its znode is removed.
+    ended: Option<Arc<EndedLeadership>>,
+    /// All senders of commands were dropped.
     abandoned: bool,
-    /// The ensemble does not permit to remove the znode.
+    /// The ensemble does not permit the removal of the znode.
     refused: bool,
-    /// The session takes no more campaigns, for this reason.
-    over: Option<fn() -> Error>,
+    /// The session accepts no more campaigns, for this reason.
+    session_end: Option<SessionEnd>,
 
     shared: Arc<Shared>,
     barrier: CloseBarrier,
+}
+
+/// Why a session accepts no more campaigns.
+#[derive(Clone, Copy)]
+enum SessionEnd {
+    /// The application has closed it.
+    Closed,
+    /// It was the application's, and is lost.
+    Lost,
+}
+
+impl SessionEnd {
+    fn error(self) -> Error {
+        match self {
+            Self::Closed => Error::SessionClosed,
+            Self::Lost => Error::SessionLost,
+        }
+    }
 }
 
 impl Driver {
@@ -175,14 +167,14 @@ impl Driver {
                     Ok(()) => self.on_connection_state(),
                     Err(_) => return,
                 },
-                fired = fired(&mut self.own) => self.on_own_fired(fired),
-                proof = next_proof(&mut self.proving) => self.on_proof(proof),
-                // Before commands: the next one may be another campaign.
-                () = given_up(&mut self.campaign) => self.on_campaign_dropped(),
+                fired = fired(&mut self.own_watch) => self.on_own_watch_fired(fired),
+                proof = next_proof(&mut self.proofs) => self.on_proof(proof),
+                // Before commands, because the next command may be another campaign.
+                () = campaign_dropped(&mut self.campaign) => self.on_campaign_dropped(),
                 command = self.commands.recv(), if !self.abandoned => self.on_command(command),
                 Some((ticket, outcome)) = self.requests.next() => self.on_outcome(ticket, outcome),
-                fired = fired(&mut self.ahead) => {
-                    self.ahead = None;
+                fired = fired(&mut self.ahead_watch) => {
+                    self.ahead_watch = None;
                     if fired != Fired::Ended {
                         self.feed(Event::AheadChanged);
                     }
@@ -192,33 +184,34 @@ impl Driver {
         }
     }
 
-    /// Nobody can ask for anything any more and the znode is removed; or its removal is refused, and whoever had
-    /// a handle has dropped it.
+    /// Whether no command can come any more and the znode is removed. If the ensemble refuses to remove the znode, the
+    /// task ends when all handles are dropped.
     fn is_done(&self) -> bool {
-        (self.is_idle() && (self.abandoned || self.over.is_some())) || (self.abandoned && self.refused)
+        (self.is_idle() && (self.abandoned || self.session_end.is_some())) || (self.abandoned && self.refused)
     }
 
     fn is_idle(&self) -> bool {
         *self.standing.borrow() == Standing::Idle
     }
 
-    /// Tells the machine what the session's state means for it.
+    /// Tells the machine how the connection has changed.
     fn on_connection_state(&mut self) {
-        let connection = self.connection.borrow_and_update().clone();
+        let state = self.connection.borrow_and_update().clone();
         if let Some(client) = &self.client {
             self.feed(Event::Shortened(client.longest_lease()));
         }
-        // Only the latest state is seen: `Closing` may have been overtaken.
-        if self.over.is_none() && (self.shared.is_closing() || matches!(connection, ConnectionState::Closed))
+        // The channel keeps the latest state only, so `Closing` may have been missed: ask `is_closing` as well.
+        if self.session_end.is_none()
+            && (self.shared.is_closing() || matches!(state, ConnectionState::Closed))
         {
-            self.over = Some(|| Error::SessionClosed);
+            self.session_end = Some(SessionEnd::Closed);
             self.fail_campaign(Error::SessionClosed);
             self.feed(Event::Withdraw(Lost::SessionClosed));
         }
-        match connection {
+        match state {
             ConnectionState::Closing(Some(_)) if self.connected => {}
             ConnectionState::Connected(client) | ConnectionState::Closing(Some(client)) => {
-                // This may be the first word of a disconnection, too.
+                // `Suspended` may have been missed, too.
                 if std::mem::take(&mut self.connected) {
                     self.feed(Event::Suspended);
                 }
@@ -228,8 +221,8 @@ impl Driver {
                 self.connected = true;
                 self.session = Some(client.session());
                 self.client = Some(client);
-                // The machine looks at everything again.
-                (self.own, self.ahead) = (None, None);
+                // On `Connected`, the machine asks for both watches again.
+                (self.own_watch, self.ahead_watch) = (None, None);
                 self.feed(Event::Connected);
             }
             ConnectionState::Suspended => {
@@ -245,13 +238,14 @@ impl Driver {
             ConnectionState::Closing(None) => {}
             ConnectionState::Closed => self.lose_session(false),
             ConnectionState::Lost => {
-                self.over = Some(|| Error::SessionLost);
+                self.session_end = Some(SessionEnd::Lost);
                 self.fail_campaign(Error::SessionLost);
                 self.lose_session(false);
             }
         }
     }
 
+    /// The ZooKeeper session is over, and with it all that belongs to it.
     fn lose_session(&mut self, reopening: bool) {
         self.connected = false;
         self.session = None;
@@ -259,18 +253,19 @@ impl Driver {
         self.requests.clear();
         self.claimed.clear();
         self.before_panic = BeforePanic::default();
-        (self.own, self.ahead) = (None, None);
+        (self.own_watch, self.ahead_watch) = (None, None);
         self.feed(Event::SessionLost { reopening });
     }
 
+    /// `None`: all senders were dropped.
     fn on_command(&mut self, command: Option<Command>) {
         match command {
             Some(Command::Campaign(reply)) => {
                 if self.campaign.as_ref().is_some_and(CampaignReply::is_closed) {
                     self.on_campaign_dropped();
                 }
-                if let Some(error) = self.over {
-                    let _ = reply.send(Err(error()));
+                if let Some(end) = self.session_end {
+                    let _ = reply.send(Err(end.error()));
                 } else if self.campaign.is_some() || self.leading.is_some() {
                     let _ = reply.send(Err(Error::AlreadyCampaigning));
                 } else {
@@ -307,185 +302,80 @@ impl Driver {
         self.feed(Event::Withdraw(Lost::Resigned));
     }
 
-    /// Begins the campaign that waits for the removal of the last one's znode, if that is done.
+    /// Begins a deferred campaign, if the previous znode is removed.
     fn start_campaign(&mut self) {
         if self.deferred && self.is_idle() {
             self.deferred = false;
             self.unconfirmed = false;
-            self.removed.store(false, Ordering::Release);
+            self.removed.set(false);
             self.feed(Event::Campaign);
         }
     }
 
-    fn on_own_fired(&mut self, fired: Fired) {
-        self.own = None;
+    fn on_own_watch_fired(&mut self, fired: Fired) {
+        self.own_watch = None;
         self.feed(Event::OwnChanged { deleted: fired == Fired::Deleted });
     }
 
     fn on_proof(&mut self, Proof { sent, lease }: Proof) {
         let lease = self.capped(lease);
-        // What the server told before it answered is here by now, and goes first.
-        if let Some(fired) = fired(&mut self.own).now_or_never() {
-            self.on_own_fired(fired);
+        // The server sends events before later replies, so an event from before the proof has arrived. It goes first.
+        if let Some(fired) = fired(&mut self.own_watch).now_or_never() {
+            self.on_own_watch_fired(fired);
         }
         self.feed(Event::Proven { sent, lease });
     }
 
-    /// A lease that was granted before the session timeout was known to be shorter may be too long.
+    /// The lease, shortened if the session timeout has become shorter since it was granted.
     fn capped(&self, lease: Lease) -> Lease {
         self.client.as_ref().map_or(lease, |client| lease.min(client.longest_lease()))
     }
 
     fn on_outcome(&mut self, ticket: Ticket, outcome: Outcome) {
-        self.note_claims(&outcome);
-        // What was asked before a reconnection may be answered after it, and leaves nothing.
+        self.claimed.extend(claims(&outcome).cloned());
+        // The reply to a request from before a reconnection may arrive after it. Its watch is dropped with it.
         if !self.machine.awaits(ticket) {
             return;
         }
         let reply = match outcome {
             Outcome::Reply(reply) => reply,
-            Outcome::Own(outcome) => Reply::Watched(still(&mut self.own, outcome)),
-            Outcome::Ahead(outcome) => Reply::Watched(keep(&mut self.ahead, outcome)),
-            Outcome::Tried(created, prefetched) => {
+            Outcome::OwnWatched(outcome) => Reply::Watched(set_own_watch(&mut self.own_watch, outcome)),
+            Outcome::AheadWatched(outcome) => Reply::Watched(set_watch(&mut self.ahead_watch, outcome)),
+            Outcome::Created(created, prefetched) => {
                 self.prefetched = prefetched;
                 Reply::Created(created.map(|(node, lease)| (node, self.capped(lease))))
             }
         };
         self.feed(Event::Reply(ticket, reply));
-        // Good for what the machine asks on this reply; later it would be old.
+        // Only the requests that follow this reply at once may use it: later it would be outdated.
         self.prefetched = Prefetched::default();
-    }
-
-    fn feed(&mut self, event: Event) {
-        self.machine.handle(clock::now(), event);
-        while let Some(action) = self.machine.poll_action() {
-            self.act(action);
-        }
-        self.keep_proving();
-        if self.is_idle() {
-            self.refused = false;
-            self.claimed.clear();
-            self.removed.store(!self.unconfirmed, Ordering::Release);
-            let outcome = self.leaving.take().map_or(Ok(()), |leaving| leaving.outcome());
-            let outcome = if self.unconfirmed { Err(Error::RemovalUnconfirmed) } else { outcome };
-            for reply in self.removals.drain(..) {
-                let _ = reply.send(outcome.clone());
-            }
-            self.start_campaign();
-        }
-    }
-
-    /// Asks for proofs of the session while the machine wants them.
-    fn keep_proving(&mut self) {
-        match (self.machine.proving(clock::now()), &self.proving) {
-            (Some(ProofDemand { node, at_once }), None) => {
-                self.proving = Some(self.shared.heartbeat().prove(&node.path, at_once));
-            }
-            (None, Some(_)) => self.proving = None,
-            _ => {}
-        }
-    }
-
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::Ask(ticket, request) => self.ask(ticket, request),
-            Action::Unwatch => (self.own, self.ahead) = (None, None),
-            Action::Lead(node, lease) => self.lead(node, lease),
-            Action::Extend(lease) => self.extend(lease),
-            Action::Shorten(lease) => self.shorten(lease),
-            Action::Forget(node) => {
-                if let Some(client) = &self.client {
-                    client.release(&node);
-                }
-            }
-            Action::StepDown(reason) => self.step_down(reason),
-            Action::GiveUp(error) => self.fail_campaign(error),
-            Action::RemovalFailed(error) => self.removal_failed(error),
-            Action::Left(error) => {
-                self.unconfirmed = true;
-                self.removal_failed(error);
-            }
-            Action::Report(standing) => {
-                self.standing.send_replace(standing.clone());
-                telemetry::standing(&standing);
-            }
-        }
-    }
-
-    fn fail_campaign(&mut self, error: Error) {
-        self.deferred = false;
-        if let Some(reply) = self.campaign.take() {
-            let _ = reply.send(Err(error.clone()));
-            telemetry::campaign_ended(&error);
-        }
-    }
-
-    fn removal_failed(&mut self, error: Error) {
-        telemetry::removal_failed(&error);
-        for reply in self.removals.drain(..) {
-            let _ = reply.send(Err(error.clone()));
-        }
-        if !matches!(error, Error::RemovalUnconfirmed) {
-            self.refused = true;
-            // A campaign that waits for this removal would wait for as long as it fails.
-            if self.deferred {
-                self.fail_campaign(error);
-            }
-        }
-    }
-
-    fn ask(&mut self, ticket: Ticket, request: Request) {
-        let client = self.client.clone().expect("the machine requests only while it is connected");
-        if let Some(outcome) = from_prefetched(&client, &request, &mut self.prefetched) {
-            return self.requests.push(Box::pin(ready((ticket, outcome))));
-        }
-        let config = self.config.clone();
-        // After a panic, too, the work has to end first: a znode that is found is removed at once.
-        let before_panic =
-            matches!(request, Request::FindOwn(_)).then(|| std::mem::take(&mut self.before_panic));
-        let removes = before_panic.is_some() || matches!(request, Request::Remove { .. });
-        let leaving = self.leaving.clone().filter(|_| removes);
-        self.requests.push(Box::pin(async move {
-            let mut request = request;
-            if let Some(leaving) = leaving
-                && leaving.work_ends().await
-                && let Request::Remove { verify, .. } = &mut request
-            {
-                // Much may have happened since the machine asked.
-                *verify = true;
-            }
-            if let Some(before_panic) = before_panic {
-                before_panic.clear(&client).await;
-            }
-            (ticket, send(&config, client, ticket, request).await)
-        }));
     }
 }
 
 impl Drop for Driver {
-    /// The task may be dropped at any time, with its runtime.
+    /// The runtime may drop the task at any time.
     fn drop(&mut self) {
         if self.unconfirmed || !self.is_idle() {
             self.barrier.removal_unconfirmed();
         }
         let led = self.leading.take().map(|leading| leading.end(Lost::SessionClosed));
         self.standing.send_replace(Standing::Idle);
-        // Last: it may panic.
+        // Last, because the application's `tracing` subscriber may panic.
         if led.is_some() {
             telemetry::stepped_down(Lost::SessionClosed);
         }
     }
 }
 
-async fn next_proof(proving: &mut Option<ProofSubscription>) -> Proof {
-    match proving {
-        Some(proving) => proving.next().await,
+async fn next_proof(proofs: &mut Option<ProofSubscription>) -> Proof {
+    match proofs {
+        Some(proofs) => proofs.next().await,
         None => std::future::pending().await,
     }
 }
 
-/// Resolves when the application has dropped its campaign.
-async fn given_up(campaign: &mut Option<CampaignReply>) {
+/// Waits until the application has dropped the future of its campaign.
+async fn campaign_dropped(campaign: &mut Option<CampaignReply>) {
     match campaign {
         Some(reply) => reply.closed().await,
         None => std::future::pending().await,

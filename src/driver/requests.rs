@@ -1,24 +1,32 @@
-//! The machine's requests, in the words of the session.
+//! Carries out the machine's requests with the operations of a session's client.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::ContenderConfig;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+
+use super::watches::Watched;
+use crate::config::ContenderConfig;
 use crate::error::Failure;
 use crate::lease::Lease;
 use crate::machine::{ElectionSpec, Reply, Request, Seen, Ticket, naming, stat_check};
 use crate::path::{join, split};
-use crate::session::{Client, Creation, NotCreated, Peek, Prefetched, Watch};
+use crate::session::{Client, Creation, NotCreated, Peek, Prefetched};
 use crate::telemetry;
-use crate::types::{Mode, Node};
+use crate::types::Mode;
+use crate::znode::Node;
 
-/// The answer to a request, with the watch that it left.
+/// The requests that have no outcome yet.
+pub(super) type PendingRequests = FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>;
+
+/// The outcome of a request: a reply for the machine, and what the driver keeps of it.
 pub(super) enum Outcome {
     Reply(Reply),
-    Own(Result<(Seen, Option<Watch>), Failure>),
-    Ahead(Result<(Seen, Option<Watch>), Failure>),
-    /// The answer to a create, and what was asked right behind it.
-    Tried(Result<(Node, Lease), Failure>, Prefetched),
+    OwnWatched(Watched),
+    AheadWatched(Watched),
+    /// The reply to a create, and what was read together with it.
+    Created(Result<(Node, Lease), Failure>, Prefetched),
 }
 
 /// Sends one request of the machine.
@@ -36,7 +44,7 @@ pub(super) async fn send(
     match request {
         Request::Create => {
             let (created, prefetched) = create(config, &client, ticket).await;
-            Outcome::Tried(log(created), prefetched)
+            Outcome::Created(log(created), prefetched)
         }
         Request::CreateParents => {
             let created = client.create_parents(dir, config.container_parents, &config.acl).await;
@@ -46,10 +54,10 @@ pub(super) async fn send(
             Outcome::Reply(Reply::Found(log(find_own(config, &client, create).await)))
         }
         Request::List => Outcome::Reply(Reply::Listed(log(client.list(dir).await))),
-        Request::WatchOwn(node) => Outcome::Own(
+        Request::WatchOwn(node) => Outcome::OwnWatched(
             log(client.read_and_watch(&node.path).await).map(|peek| stat_check::own(&node, peek)),
         ),
-        Request::WatchAhead(path) => Outcome::Ahead(log(watch_ahead(config, &client, &path).await)),
+        Request::WatchAhead(path) => Outcome::AheadWatched(log(watch_ahead(config, &client, &path).await)),
         Request::Remove { node, verify } => {
             let removed = client.remove(&node, config.counter.as_ref(), verify).await;
             Outcome::Reply(Reply::Removed(log(removed)))
@@ -57,7 +65,7 @@ pub(super) async fn send(
     }
 }
 
-/// Answers a request from a preview, if there is one and the request is for what it shows.
+/// The outcome of a request whose answer was prefetched. Each prefetched answer serves once.
 pub(super) fn from_prefetched(
     client: &Client,
     request: &Request,
@@ -65,10 +73,10 @@ pub(super) fn from_prefetched(
 ) -> Option<Outcome> {
     match request {
         Request::WatchOwn(node) => {
-            prefetched.peek.take().map(|peek| Outcome::Own(Ok(stat_check::own(node, peek))))
+            prefetched.peek.take().map(|peek| Outcome::OwnWatched(Ok(stat_check::own(node, peek))))
         }
         Request::WatchAhead(path) => {
-            prefetched.peek.take().map(|peek| Outcome::Ahead(ahead(client, path, peek)))
+            prefetched.peek.take().map(|peek| Outcome::AheadWatched(ahead(client, path, peek)))
         }
         Request::List => {
             prefetched.children.take().map(|children| Outcome::Reply(Reply::Listed(Ok(children))))
@@ -77,7 +85,7 @@ pub(super) fn from_prefetched(
     }
 }
 
-/// Creates the contender's znode, once if that is possible at all.
+/// Creates the contender's znode. One attempt, or two if the first shows that the tombstone has to be in the directory.
 async fn create(
     config: &ContenderConfig,
     client: &Arc<Client>,
@@ -96,7 +104,7 @@ async fn create(
         let mut prefetched = Prefetched::default();
         let created = match client.create(creation, &mut prefetched).await {
             Ok(created) => Ok(created),
-            // Without permission beside the directory, try inside it.
+            // No permission for the tombstone beside the directory: try inside it.
             Err(NotCreated::TombstoneRefused(_))
                 if *mode == Mode::Sequential && !config.tombstones_inside.swap(true, Ordering::Relaxed) =>
             {
@@ -108,15 +116,17 @@ async fn create(
     }
 }
 
-/// The tombstone of the create with this ticket. It is beside the election's directory, as each create in there raises the
-/// number of the next contender and may be seen by other clients; unless only contenders' znodes may be created.
+/// The tombstone of the create with this ticket.
+///
+/// It stands beside the election's directory, because each create inside raises the next contender's number and is seen by
+/// other clients. It stands inside only where the ACL permits no other place.
 fn tombstone(config: &ContenderConfig, ticket: Ticket) -> String {
     let path = &config.spec.path;
-    let name = naming::tombstone(config.number, ticket.0);
+    let name = naming::tombstone(config.id, ticket.0);
     if config.tombstones_inside.load(Ordering::Relaxed) { join(path, &name) } else { format!("{path}{name}") }
 }
 
-/// Finds the znodes that the create with this ticket may have left, which cannot be carried out any more.
+/// Makes sure that the create with this ticket can no longer be carried out, and claims the znodes that it left.
 async fn find_own(
     config: &ContenderConfig,
     client: &Arc<Client>,
@@ -125,7 +135,7 @@ async fn find_own(
     let tombstone = tombstone(config, create);
     let found = async {
         client.settle(&tombstone, config.container_parents, &config.acl).await?;
-        look_for_own(config, client).await
+        claim_own_orphans(config, client).await
     };
     let found = found.await;
     if found.is_ok() {
@@ -134,20 +144,21 @@ async fn find_own(
     found
 }
 
-async fn look_for_own(config: &ContenderConfig, client: &Arc<Client>) -> Result<Vec<Node>, Failure> {
+async fn claim_own_orphans(config: &ContenderConfig, client: &Arc<Client>) -> Result<Vec<Node>, Failure> {
     let ElectionSpec { path, prefix, .. } = &config.spec;
     let identity = config.identity.as_bytes();
     match &config.counter {
         Some(counter) => {
-            // Before the look at the znode: see `Client::remove`.
+            // Read before the znode is: see `Client::version_of`.
             let version = client.count(counter).await?;
             let mut found = client.claim_orphans([path.clone()], identity).await?;
             if !found.is_empty() {
                 let again = client.count(counter).await;
-                // Another contender of this session may have been master in between: which version is whose?
+                // If the version has changed, another contender of this session was master in between, and the version
+                // may belong to its znode.
                 if !matches!(again, Ok(again) if again == version) {
                     found.iter().for_each(|node| client.release(node));
-                    let changed = || Failure::Rejected(format!("{} was changed meanwhile", counter.path));
+                    let changed = || Failure::Rejected(format!("{} was changed concurrently", counter.path));
                     return Err(again.err().unwrap_or_else(changed));
                 }
             }
@@ -166,15 +177,11 @@ async fn look_for_own(config: &ContenderConfig, client: &Arc<Client>) -> Result<
     }
 }
 
-async fn watch_ahead(
-    config: &ContenderConfig,
-    client: &Arc<Client>,
-    path: &str,
-) -> Result<(Seen, Option<Watch>), Failure> {
+async fn watch_ahead(config: &ContenderConfig, client: &Arc<Client>, path: &str) -> Watched {
     let peek = match &config.counter {
         None => client.read_and_watch(path).await?,
         Some(counter) => {
-            // A contender that waits knows the counter when its turn comes.
+            // Read now, so that the contender can create its znode in one round trip when its turn comes.
             let (peek, counted) =
                 futures_util::future::join(client.read_and_watch(path), client.count(counter)).await;
             counted?;
@@ -184,8 +191,8 @@ async fn watch_ahead(
     ahead(client, path, peek)
 }
 
-/// What a look at the znode ahead has shown.
-fn ahead(client: &Client, path: &str, peek: Option<Peek>) -> Result<(Seen, Option<Watch>), Failure> {
+/// What a read of the znode ahead says. An orphan is claimed, because nobody else removes it.
+fn ahead(client: &Client, path: &str, peek: Option<Peek>) -> Watched {
     if let Some(peek) = &peek
         && let Some(node) = client.claim_orphan(path, peek)?
     {

@@ -8,7 +8,7 @@ use zookeeper_client::{Acl, Acls};
 
 use super::Election;
 use crate::breadcrumb::{BreadcrumbStep, Fence};
-use crate::driver::ContenderConfig;
+use crate::config::ContenderConfig;
 use crate::error::{Error, MAX_IDENTITY_BYTES};
 use crate::machine::{ElectionSpec, naming};
 use crate::path;
@@ -191,7 +191,7 @@ impl ElectionBuilder {
         {
             return Err(Error::InvalidBreadcrumb { path: breadcrumb.clone(), reason });
         }
-        let trail = breadcrumb.map(|path| BreadcrumbStep {
+        let breadcrumb_step = breadcrumb.map(|path| BreadcrumbStep {
             path,
             identity: identity.clone(),
             acl: acl.clone(),
@@ -203,12 +203,12 @@ impl ElectionBuilder {
             identity,
             acl,
             container_parents: parents == Parents::Container,
-            number: fastrand::u64(..),
+            id: fastrand::u64(..),
             counter,
             tombstones_inside: AtomicBool::new(false),
             grace,
         };
-        Ok(Election::new(config, trail, shared))
+        Ok(Election::new(config, breadcrumb_step, shared))
     }
 }
 

@@ -1,7 +1,9 @@
-//! An election, as one contender sees it: campaign, run, withdraw, and look at the others.
+//! An election, as one contender sees it: campaign, run, withdraw, and queries about the others.
 
+mod builder;
+
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,7 +15,8 @@ use tokio::time::Instant;
 pub use self::builder::{ElectionBuilder, Parents};
 use crate::backoff::Backoff;
 use crate::breadcrumb::BreadcrumbStep;
-use crate::driver::{self, Command, Commands, ContenderConfig};
+use crate::config::ContenderConfig;
+use crate::driver::{self, Command, Commands, Removed};
 use crate::error::{BoxError, Error, Lost, panic_message};
 use crate::leadership::Leadership;
 use crate::observer::LeaderWatch;
@@ -22,10 +25,8 @@ use crate::session::{ConnectionState, Shared};
 use crate::telemetry;
 use crate::types::{Contender, Standing};
 
-mod builder;
-
-/// How long a task that fails lets others lead.
-const REST: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
+/// The pause after a failed task, in which others can lead.
+const RETRY_PAUSE: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
 
 /// One contender of an election, or one who only looks: made by [`Session::election`](crate::Session::election).
 ///
@@ -33,14 +34,13 @@ const REST: Backoff = Backoff { first: Duration::from_millis(500), longest: Dura
 /// by itself.
 pub struct Election {
     config: Arc<ContenderConfig>,
-    trail: Option<BreadcrumbStep>,
+    breadcrumb_step: Option<BreadcrumbStep>,
     shared: Arc<Shared>,
-    /// To the contender's task, which the first campaign starts.
+    /// To the contender's task. The first campaign starts it.
     commands: OnceLock<Commands>,
     standing: watch::Sender<Standing>,
-    /// Whether no znode of this contender is left, for certain.
-    removed: Arc<AtomicBool>,
-    /// How often the application has withdrawn: ends `run` wherever it is.
+    removed: Removed,
+    /// The number of calls of `withdraw`. A change ends `run`.
     withdrawals: watch::Sender<u64>,
 }
 
@@ -54,15 +54,21 @@ pub trait LeaderTask: Send {
     async fn lead(&mut self, leadership: &Leadership) -> Result<(), BoxError>;
 }
 
+/// Why a [`LeaderTask`] did not complete its work.
+enum TaskFailure {
+    Error(BoxError),
+    Panic(Box<dyn Any + Send>),
+}
+
 impl Election {
-    fn new(config: ContenderConfig, trail: Option<BreadcrumbStep>, shared: Arc<Shared>) -> Self {
+    fn new(config: ContenderConfig, breadcrumb_step: Option<BreadcrumbStep>, shared: Arc<Shared>) -> Self {
         Self {
             config: Arc::new(config),
-            trail,
+            breadcrumb_step,
             shared,
             commands: OnceLock::new(),
             standing: watch::Sender::new(Standing::Idle),
-            removed: Arc::new(AtomicBool::new(true)),
+            removed: Removed::new(),
             withdrawals: watch::Sender::new(0),
         }
     }
@@ -93,24 +99,26 @@ impl Election {
     /// any more, and then looks for its znode.
     pub async fn campaign(&self) -> Result<Leadership, Error> {
         loop {
-            let leadership = self.win().await?;
-            let Some(trail) = &self.trail else { return Ok(leadership) };
-            match trail.begin(&leadership).await {
-                Ok(begun) => return begun.map(|()| leadership),
+            let leadership = self.campaign_without_breadcrumb().await?;
+            let Some(step) = &self.breadcrumb_step else { return Ok(leadership) };
+            match leadership.hold(step.run(&leadership)).await {
+                Ok(Ok(())) => return Ok(leadership),
+                Ok(Err(error)) => return Err(error),
                 Err(Lost::Resigned) => return Err(Error::Withdrawn),
-                // What else ends it sends those who wait to the tail, and so does it here.
+                // Campaign again, as a contender does that loses its place while it waits.
                 Err(_) => {}
             }
         }
     }
 
-    async fn win(&self) -> Result<Leadership, Error> {
+    /// Campaigns. Does not look at the breadcrumb.
+    async fn campaign_without_breadcrumb(&self) -> Result<Leadership, Error> {
         let (reply, elected) = oneshot::channel();
         let commands = self.commands()?;
         if commands.send(Command::Campaign(reply)).is_err() {
-            return Err(self.ended());
+            return Err(self.why_ended());
         }
-        elected.await.unwrap_or_else(|_| Err(self.ended()))
+        elected.await.unwrap_or_else(|_| Err(self.why_ended()))
     }
 
     /// Campaigns, lets `task` lead, and campaigns again when the leadership was lost; until the task returns
@@ -136,42 +144,42 @@ impl Election {
         tokio::select! {
             biased;
             Ok(()) = withdrawn.changed() => Err(Error::Withdrawn),
-            ended = self.lead_again_and_again(task) => ended,
+            ended = self.lead_until_done(task) => ended,
         }
     }
 
-    async fn lead_again_and_again(&self, task: &mut (impl LeaderTask + ?Sized)) -> Result<(), Error> {
+    async fn lead_until_done(&self, task: &mut (impl LeaderTask + ?Sized)) -> Result<(), Error> {
         let mut failures = 0u32;
         loop {
             let leadership = match self.campaign().await {
                 Err(error @ Error::FencingFailed { .. }) => {
-                    let rest = REST.pause(failures, fastrand::f64());
-                    telemetry::task_failed(&error, rest);
+                    let pause = RETRY_PAUSE.pause(failures, fastrand::f64());
+                    telemetry::task_failed(&error, pause);
                     failures += 1;
-                    tokio::time::sleep(rest).await;
+                    tokio::time::sleep(pause).await;
                     continue;
                 }
                 ended => ended?,
             };
             let began = Instant::now();
-            let work = AssertUnwindSafe(task.lead(&leadership)).catch_unwind();
-            let failed = match leadership.hold(work).await {
-                Ok(Ok(Ok(()))) => return leadership.resign().await,
-                Ok(Ok(Err(error))) => Ok(error),
-                Ok(Err(panic)) => Err(panic),
+            let work = AssertUnwindSafe(task.lead(&leadership)).catch_unwind().map(TaskFailure::check);
+            let failure = match leadership.hold(work).await {
+                Ok(Ok(())) => return leadership.resign().await,
+                Ok(Err(failure)) => failure,
+                // The leadership was lost.
                 Err(_) => continue,
             };
             drop(leadership);
-            if began.elapsed() > REST.longest {
+            if began.elapsed() > RETRY_PAUSE.longest {
                 failures = 0;
             }
-            let rest = REST.pause(failures, fastrand::f64());
+            let pause = RETRY_PAUSE.pause(failures, fastrand::f64());
             failures += 1;
-            match failed {
-                Ok(error) => telemetry::task_failed(&*error, rest),
-                Err(panic) => telemetry::task_panicked(panic_message(&*panic), rest),
+            match failure {
+                TaskFailure::Error(error) => telemetry::task_failed(&*error, pause),
+                TaskFailure::Panic(panic) => telemetry::task_panicked(panic_message(&*panic), pause),
             }
-            tokio::time::sleep(rest).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -192,7 +200,7 @@ impl Election {
         let (reply, removed) = oneshot::channel();
         let Some(commands) = self.commands.get() else { return Ok(()) };
         let _ = commands.send(Command::Withdraw(reply));
-        removed.await.unwrap_or_else(|_| driver::removed(&self.removed))
+        removed.await.unwrap_or_else(|_| self.removed.outcome())
     }
 
     /// Who leads at present, as the server knows that this session is connected to; `None` if nobody does or
@@ -260,12 +268,18 @@ impl Election {
         }))
     }
 
-    /// Why the contender's task is gone.
-    fn ended(&self) -> Error {
+    /// Why the contender's task has ended.
+    fn why_ended(&self) -> Error {
         match &*self.shared.connection().borrow() {
             ConnectionState::Lost => Error::SessionLost,
             _ => Error::SessionClosed,
         }
+    }
+}
+
+impl TaskFailure {
+    fn check(outcome: std::thread::Result<Result<(), BoxError>>) -> Result<(), Self> {
+        outcome.map_err(Self::Panic)?.map_err(Self::Error)
     }
 }
 

@@ -2,8 +2,11 @@
 
 use zookeeper_client::Error as ClientError;
 
-use super::MAX_GUARDED_BYTES;
 use crate::error::Lost;
+
+/// The most bytes that a [`GuardedWrite`](super::GuardedWrite) has as a request: ZooKeeper's default for `jute.maxbuffer`, less what the
+/// servers add among themselves. They cut the connection of whoever sends more.
+pub const MAX_GUARDED_BYTES: usize = 0xf_ffff - 1024;
 
 /// Why a [`GuardedWrite`](super::GuardedWrite) was not committed.
 ///

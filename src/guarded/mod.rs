@@ -1,23 +1,19 @@
 //! Writes to ZooKeeper that commit only under a leadership.
 
+mod error;
+
 use std::fmt;
 
 use futures_util::future::poll_immediate;
 use zookeeper_client::{Acl, CreateMode, MultiWriteResult};
 
-pub use self::error::GuardedError;
+pub use self::error::{GuardedError, MAX_GUARDED_BYTES};
 use crate::error::{Failure, Lost};
 use crate::leadership::Leadership;
 use crate::machine::naming;
 use crate::path;
 use crate::session::{TransactionError, Write};
 use crate::telemetry;
-
-mod error;
-
-/// The most bytes that a [`GuardedWrite`] has as a request: ZooKeeper's default for `jute.maxbuffer`, less what the
-/// servers add among themselves. They cut the connection of whoever sends more.
-pub const MAX_GUARDED_BYTES: usize = 0xf_ffff - 1024;
 
 /// A transaction that ZooKeeper commits only while the znode of a leadership exists: made by
 /// [`Leadership::guarded`].
@@ -64,12 +60,6 @@ pub const MAX_GUARDED_BYTES: usize = 0xf_ffff - 1024;
 pub struct GuardedWrite<'a> {
     leadership: &'a Leadership,
     writes: Vec<Write>,
-}
-
-/// The breadcrumb of a leadership, as it was written.
-pub(crate) struct WrittenBreadcrumb {
-    pub(crate) path: String,
-    pub(crate) version: i32,
 }
 
 impl Leadership {

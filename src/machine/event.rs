@@ -2,7 +2,9 @@
 
 use crate::error::{Error, Failure, Lost};
 use crate::lease::Lease;
-use crate::types::{Node, Standing, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::Standing;
+use crate::znode::Node;
 
 /// What happened.
 #[derive(Debug)]

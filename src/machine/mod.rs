@@ -42,7 +42,8 @@ use crate::backoff::Backoff;
 use crate::error::{Error, Failure, Lost};
 use crate::lease::Lease;
 use crate::path::join;
-use crate::types::{Mode, Standing, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::{Mode, Standing};
 
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(5) };
 

@@ -8,7 +8,9 @@ use super::{Machine, naming};
 use crate::error::{Error, Failure};
 use crate::lease::Lease;
 use crate::path::join;
-use crate::types::{Mode, Node, Sequence, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::{Mode, Sequence};
+use crate::znode::Node;
 
 impl Machine {
     pub(super) fn on_reply(&mut self, now: Timestamp, ticket: Ticket, reply: Reply) {

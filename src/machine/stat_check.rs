@@ -1,7 +1,7 @@
 //! What the stat of a znode says to whoever has looked at it.
 
 use super::event::Seen;
-use crate::types::{Node, Origin};
+use crate::znode::{Node, Origin};
 
 /// What a look at the own znode has shown, with the watch that it left if that is of use.
 pub(crate) fn own<W>(node: &Node, peek: Option<(Origin, W)>) -> (Seen, Option<W>) {

@@ -2,7 +2,9 @@
 
 use super::event::Ticket;
 use crate::lease::Lease;
-use crate::types::{Mode, Node, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::Mode;
+use crate::znode::Node;
 
 /// What is known about the own znode.
 pub(super) enum Place {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::{Action, ElectionSpec, Event, Machine, Reply, Request, Seen, Ticket};
 use crate::error::{Error, Failure, Lost};
 use crate::lease::Lease;
-use crate::types::{FencingToken, Mode, Node, Standing, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::{FencingToken, Mode, Standing};
+use crate::znode::Node;
 
 #[test]
 fn transcripts_hold() {

@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 use super::client::Client;
 use super::watching::Peek;
 use crate::error::{Error, Failure};
-use crate::types::{FencingToken, Node, SessionId};
+use crate::types::{FencingToken, SessionId};
+use crate::znode::Node;
 
 /// The contender znodes of one session that somebody in this process answers for. They tell a znode that a
 /// create with a lost reply left from those of other contenders with the same identity.

@@ -14,7 +14,9 @@ use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::{Evidence, Lease, Terms};
 use crate::path::split;
-use crate::types::{FencingToken, Origin, SessionId, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::{FencingToken, SessionId};
+use crate::znode::Origin;
 
 /// A ZooKeeper client for as long as it is of use.
 pub(crate) struct Client {

@@ -32,7 +32,7 @@ impl SessionTask {
         let result = if self.connect.is_some() {
             // Ending the session removes the znodes as well: half of the time is kept for that.
             let cleaned = timeout_at(started + session_timeout / 2, self.clean_up(client, states)).await;
-            if self.in_flight.have_ended() {
+            if self.in_flight.is_empty() {
                 drop(client.end());
                 let closed = until_closed(states, deadline).await;
                 self.tasks.iter().for_each(JoinHandle::abort);
@@ -92,7 +92,7 @@ impl SessionTask {
             }
         };
         let left = timeout(TIME_TO_LEAVE, all_leave).await.is_ok();
-        let result = if !self.in_flight.have_ended() {
+        let result = if !self.in_flight.is_empty() {
             Err(Error::WorkContinues { waited: started.elapsed() })
         } else if left && confirmed {
             Ok(())

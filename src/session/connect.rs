@@ -17,7 +17,7 @@ use crate::backoff::Backoff;
 use crate::clock;
 use crate::error::{BoxError, Error, panic_message};
 use crate::path;
-use crate::types::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Opens ZooKeeper sessions, for a [`Session`](crate::Session) that outlives them.
 ///

@@ -10,7 +10,7 @@ use zookeeper_client as zk;
 use super::client::{Client, classify};
 use super::transaction::{TransactionError, Write};
 use crate::error::Failure;
-use crate::types::Node;
+use crate::znode::Node;
 
 /// How often a removal reads the counter anew before the machine is told to pause.
 const ATTEMPTS: usize = 4;

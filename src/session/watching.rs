@@ -13,7 +13,7 @@ use zookeeper_client as zk;
 
 use super::client::Client;
 use crate::error::{Error, Failure};
-use crate::types::Origin;
+use crate::znode::Origin;
 
 /// The most bytes of path names that one session watches. Reconnecting fails above about 128 KiB.
 const MAX_WATCHED_BYTES: usize = 100 * 1024;

@@ -29,7 +29,7 @@ use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::Lease;
 use crate::path::split;
-use crate::types::Node;
+use crate::znode::Node;
 
 /// How a contender's znode is to be created.
 pub(crate) struct Creation<'a> {

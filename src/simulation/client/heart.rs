@@ -9,7 +9,7 @@ use super::super::mutation::Mutation;
 use super::desk::Desk;
 use super::wire::Proof;
 use crate::error::Failure;
-use crate::types::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// How many beats may wait for their answers at a time.
 const MOST_UNDER_WAY: usize = 8;

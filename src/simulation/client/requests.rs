@@ -12,7 +12,8 @@ use crate::error::Failure;
 use crate::lease::Lease;
 use crate::machine::{ElectionSpec, Reply, Request, Seen, Ticket, naming, stat_check};
 use crate::path::{join, split};
-use crate::types::{FencingToken, Mode, Node};
+use crate::types::{FencingToken, Mode};
+use crate::znode::Node;
 
 /// What a contender is configured with.
 pub(super) struct Contest {

@@ -12,7 +12,8 @@ use super::wire::{Aborted, Glance, check, creation, deletion, setting};
 use crate::error::Failure;
 use crate::lease::Lease;
 use crate::path::split;
-use crate::types::{FencingToken, Node, Origin};
+use crate::types::FencingToken;
+use crate::znode::{Node, Origin};
 use zookeeper_embedded::replica::{Code, Outcome as Part, Write, create};
 
 /// How often a removal is bound anew.

@@ -19,7 +19,8 @@ use self::requests::Requests;
 use self::tokens::Tokens;
 use self::wakes::Wakes;
 use super::time::Instant;
-use crate::types::{FencingToken, Node, SessionId};
+use crate::types::{FencingToken, SessionId};
+use crate::znode::Node;
 
 /// A contender, in one life of its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use super::super::ensemble::OPERATOR;
 use super::super::time::Instant;
 use super::Deletion;
-use crate::types::{FencingToken, Node, SessionId};
+use crate::types::{FencingToken, SessionId};
+use crate::znode::Node;
 
 #[derive(Debug, Default)]
 pub(super) struct OwnZnodes {

@@ -18,7 +18,9 @@ use crate::error::Lost;
 use crate::lease::Lease;
 use crate::machine::{Action, Event, Machine, Reply, Request, Ticket};
 use crate::simulation::mutation::Mutation;
-use crate::types::{FencingToken, Node, Standing, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::{FencingToken, Standing};
+use crate::znode::Node;
 
 type Ask = Pin<Box<dyn Future<Output = Outcome>>>;
 

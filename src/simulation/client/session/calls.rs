@@ -4,7 +4,7 @@ use super::super::desk::Slot;
 use super::{Line, Session};
 use crate::simulation::network::Up;
 use crate::simulation::stage::Stage;
-use crate::types::Timestamp;
+use crate::timestamp::Timestamp;
 use zookeeper_embedded::replica::Request;
 
 /// Somebody waits for an answer, unless it is overdue.

@@ -22,7 +22,8 @@ use super::desk::{Desk, Slot, WatchId};
 use super::wire::check;
 use super::znodes::Claims;
 use crate::lease::Evidence;
-use crate::types::{SessionId, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::SessionId;
 use zookeeper_embedded::replica::{Body, ConnectionId, EventKind, Request, SetWatches};
 
 /// What the contenders of the process hear.

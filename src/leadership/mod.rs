@@ -1,23 +1,23 @@
-//! Leadership: what a campaign ends with, for as long as it lasts.
+//! A leadership: what a campaign returns. Its holder checks validity here, and runs work under it.
+
+mod lease_cell;
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::breadcrumb;
+pub(crate) use self::lease_cell::LeaseCell;
 use crate::clock;
-use crate::driver::{self, Command, Commands};
 use crate::error::{Error, Lost};
-use crate::guarded::WrittenBreadcrumb;
 use crate::in_flight::InFlight;
-use crate::lease::Lease;
 use crate::session::PinnedSession;
-use crate::types::{FencingToken, Node, Timestamp};
+use crate::types::FencingToken;
+use crate::znode::Node;
 
 /// The right to act as the leader, for as long as it is valid.
 ///
@@ -41,63 +41,28 @@ pub struct Leadership {
     lease: Arc<LeaseCell>,
     work: Arc<InFlight>,
     lost: watch::Receiver<Option<Lost>>,
-    exit: Exit,
+    contender: Box<dyn GiveBack>,
     pinned_session: PinnedSession,
-    /// Our breadcrumb, once it is written.
+    /// This leadership's breadcrumb, once it is written.
     written_breadcrumb: OnceLock<WrittenBreadcrumb>,
 }
 
-/// How a leadership is given back to the driver.
-pub(crate) struct Exit {
-    pub(crate) number: u64,
-    /// Whether the znode is gone, for those who ask when the driver has ended.
-    pub(crate) removed: Arc<AtomicBool>,
-    pub(crate) commands: Commands,
+/// The breadcrumb of a leadership, as it was written.
+pub(crate) struct WrittenBreadcrumb {
+    pub(crate) path: String,
+    pub(crate) version: i32,
 }
 
-/// Where the driver writes the end of the lease, and everybody reads it.
-pub(crate) struct LeaseCell(AtomicU64);
+/// Where a removal's result is sent.
+pub(crate) type RemovalReply = oneshot::Sender<Result<(), Error>>;
 
-impl LeaseCell {
-    pub(crate) fn new(lease: Lease) -> Self {
-        Self(AtomicU64::new(lease.end().as_nanos()))
-    }
+/// The contender's task, as the leadership that it has handed out sees it.
+pub(crate) trait GiveBack: Send + Sync + UnwindSafe + RefUnwindSafe {
+    /// Ends the leadership, if it has not ended. The reply comes when its znode is removed.
+    fn give_back(&self, reply: Option<RemovalReply>);
 
-    /// Whether the lease is valid. Once somebody has seen that it is not, it never is again.
-    fn is_valid(&self) -> bool {
-        let mut lease = self.read();
-        let now = clock::now();
-        while !lease.is_valid(now) {
-            let over = Lease::OVER.end().as_nanos();
-            let ended = lease.end().as_nanos();
-            if self.0.compare_exchange(ended, over, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                return false;
-            }
-            // It was moved at this very moment.
-            lease = self.read();
-        }
-        true
-    }
-
-    /// Moves the end forward, if it lies behind this.
-    pub(crate) fn shorten(&self, lease: Lease) {
-        self.0.fetch_min(lease.end().as_nanos(), Ordering::AcqRel);
-    }
-
-    /// Moves the end; `false` if somebody has seen it already.
-    pub(crate) fn extend(&self, lease: Lease) -> bool {
-        let later = |end| (end != Lease::OVER.end().as_nanos()).then_some(lease.end().as_nanos());
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, later).is_ok()
-    }
-
-    /// Ends the lease.
-    pub(crate) fn end_now(&self) {
-        self.0.store(Lease::OVER.end().as_nanos(), Ordering::Release);
-    }
-
-    fn read(&self) -> Lease {
-        Lease::until(Timestamp::from_nanos(self.0.load(Ordering::Acquire)))
-    }
+    /// Whether the znode was removed. Asked when the task has ended without a reply.
+    fn removal(&self) -> Result<(), Error>;
 }
 
 impl Leadership {
@@ -106,17 +71,17 @@ impl Leadership {
         lease: Arc<LeaseCell>,
         work: Arc<InFlight>,
         lost: watch::Receiver<Option<Lost>>,
-        exit: Exit,
+        contender: Box<dyn GiveBack>,
         pinned_session: PinnedSession,
     ) -> Self {
-        Self { node, lease, work, lost, exit, pinned_session, written_breadcrumb: OnceLock::new() }
+        Self { node, lease, work, lost, contender, pinned_session, written_breadcrumb: OnceLock::new() }
     }
 
     pub(crate) fn pinned_session(&self) -> &PinnedSession {
         &self.pinned_session
     }
 
-    /// In master mode, the version of the path's counter that stands for this leadership's znode.
+    /// Master mode: the version of the path's counter that identifies this leadership's znode.
     pub(crate) fn incarnation(&self) -> Option<i32> {
         self.node.incarnation
     }
@@ -157,7 +122,7 @@ impl Leadership {
     pub async fn lost(&self) -> Lost {
         let mut lost = self.lost.clone();
         let ended = lost.wait_for(Option::is_some).await;
-        // The driver sets a reason before it drops the sender.
+        // The contender's task sets a reason before it drops the sender.
         ended.ok().and_then(|reason| *reason).unwrap_or(Lost::SessionClosed)
     }
 
@@ -178,8 +143,8 @@ impl Leadership {
     /// Dropping the future drops `work`; the leadership stays.
     pub async fn hold<F: Future>(&self, work: F) -> Result<F::Output, Lost> {
         let done = {
-            // Dropped after the work: the znode stays until then.
-            let _working = self.work.begin();
+            // Declared first, so dropped after the work: the znode is kept until then.
+            let _in_flight = self.work.begin();
             let mut lost = pin!(self.lost());
             let mut end = pin!(self.lease_ends());
             let mut work = pin!(work);
@@ -192,55 +157,36 @@ impl Leadership {
             })
             .await
         };
-        // The work is dropped by now. The reason may come a moment after the end.
+        // The work is dropped by now. The reason may arrive a moment after the lease has ended.
         match done {
             Some(output) => Ok(output),
             None => Err(self.lost().await),
         }
     }
 
-    /// Waits until the lease has ended without being renewed, by a timer of its own.
+    /// Waits until the lease has ended without renewal. Uses its own timer, so that it does not depend on the
+    /// contender's task.
     async fn lease_ends(&self) {
         while self.is_valid() {
             tokio::time::sleep(self.lease.read().end().since(clock::now())).await;
         }
     }
 
-    /// Gives the leadership back and waits until the ensemble knows, so that the next contender leads at
-    /// once. After it was lost, waits until its znode is gone.
-    ///
-    /// A [breadcrumb](crate::ElectionBuilder::breadcrumb) is emptied before, as long as the leadership is valid. Call this
-    /// when the work has ended, not while it may still act.
-    ///
-    /// # Errors
-    /// [`Error::RemovalUnconfirmed`] if the session was closed, or ended with no other to follow, before the ensemble could
-    /// confirm it, or the runtime of the session's tasks has been shut down: the znode goes with the session.
-    /// [`Error::NotAuthorized`] if the ACL of the directory does not permit to delete: the removal is tried
-    /// again and again in the background, and the znode goes with the session at the latest.
-    ///
-    /// # Cancel safety
-    /// The resignation goes on when the future is dropped. The breadcrumb may stay then, as after a crash.
-    ///
-    /// # Connection loss
-    /// Waits until there is a connection again, however long that takes: [`Session::close`](crate::Session::close) has a
-    /// limit. If the session is over by then, the next one makes sure that the znode is gone: a server that says so may
-    /// have been deposed.
-    pub async fn resign(self) -> Result<(), Error> {
-        breadcrumb::erase(&self).await;
-        let (reply, removed) = oneshot::channel();
-        self.leave(Some(reply));
-        removed.await.unwrap_or_else(|_| driver::removed(&self.exit.removed))
+    /// Ends the lease, and tells the contender's task.
+    pub(crate) fn give_back(&self, reply: Option<RemovalReply>) {
+        self.lease.end_now();
+        self.contender.give_back(reply);
     }
 
-    fn leave(&self, reply: Option<oneshot::Sender<Result<(), Error>>>) {
-        self.lease.end_now();
-        let _ = self.exit.commands.send(Command::Resign { number: self.exit.number, reply });
+    /// Whether the znode was removed, after the contender's task has ended.
+    pub(crate) fn removal(&self) -> Result<(), Error> {
+        self.contender.removal()
     }
 }
 
 impl Drop for Leadership {
     fn drop(&mut self) {
-        self.leave(None);
+        self.give_back(None);
     }
 }
 
