@@ -8,7 +8,6 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use crate::error::{Error, Lost};
-use crate::session::ConnectError;
 use crate::types::{FencingToken, SessionId, Standing};
 use crate::znode::Node;
 
@@ -42,19 +41,18 @@ pub(crate) fn session_lost(session: SessionId) {
     warn!(target: TARGET, %session, "the ZooKeeper session is over");
 }
 
-/// Failed attempts to connect: loud when there is something new to say.
+/// Failed attempts to connect. A reason is logged as a warning when it is new, else at debug level.
 #[derive(Default)]
 pub(crate) struct Attempts {
     last: String,
 }
 
 impl Attempts {
-    pub(crate) fn failed(&mut self, error: &ConnectError) {
-        let reason = error.to_string();
+    pub(crate) fn failed(&mut self, reason: String) {
         if reason == self.last {
             debug!(target: TARGET, reason, "no ZooKeeper session yet");
         } else {
-            warn!(target: TARGET, reason, "no ZooKeeper session yet, trying on");
+            warn!(target: TARGET, reason, "no ZooKeeper session yet; still trying");
             self.last = reason;
         }
     }

@@ -150,10 +150,10 @@ async fn claim_own_orphans(config: &ContenderConfig, client: &Arc<Client>) -> Re
     match &config.counter {
         Some(counter) => {
             // Read before the znode is: see `Client::version_of`.
-            let version = client.count(counter).await?;
+            let version = client.read_counter(counter).await?;
             let mut found = client.claim_orphans([path.clone()], identity).await?;
             if !found.is_empty() {
-                let again = client.count(counter).await;
+                let again = client.read_counter(counter).await;
                 // If the version has changed, another contender of this session was master in between, and the version
                 // may belong to its znode.
                 if !matches!(again, Ok(again) if again == version) {
@@ -183,7 +183,7 @@ async fn watch_ahead(config: &ContenderConfig, client: &Arc<Client>, path: &str)
         Some(counter) => {
             // Read now, so that the contender can create its znode in one round trip when its turn comes.
             let (peek, counted) =
-                futures_util::future::join(client.read_and_watch(path), client.count(counter)).await;
+                futures_util::future::join(client.read_and_watch(path), client.read_counter(counter)).await;
             counted?;
             peek?
         }

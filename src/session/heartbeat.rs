@@ -1,10 +1,12 @@
-//! The heartbeat of a session, and what it proves.
+//! The heartbeat of a session, and the proofs that it yields.
 //!
-//! While a server answers, the session sends a request every [`beat`](crate::lease::Terms::beat). As long as somebody
-//! leads, or is next, the request is a transaction, which only a quorum can commit and only while it keeps
-//! the session: a `multi` that checks one znode and changes nothing. (Reads, pings and even `sync` are answered by servers
-//! that have lost the quorum, and so prove nothing.) At other times it is a cheap read, whose answer is evidence
-//! for the lease that the first proof grants. One proof serves all leaderships of the session.
+//! While there is a connection, the session sends a request every [`beat`](crate::lease::Terms::beat).
+//!
+//! While a contender leads or is next, this is a transaction that checks one znode and changes nothing. Only a quorum can
+//! commit it, and only while the quorum keeps the session. (Servers that have lost the quorum still answer reads, pings and
+//! even `sync`, so these prove nothing.) One proof serves all leaderships of the session.
+//!
+//! At other times it is a cheap read. Its answer is evidence for the lease that the first proof will grant.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,33 +16,47 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
+use zookeeper_client as zk;
 
-use super::client::{Client, Proof};
-use super::session_task::ConnectionState;
+use super::client::{Client, classify};
+use super::connection_state::ConnectionState;
+use super::transaction::{TransactionError, Write};
+use crate::clock;
 use crate::error::Failure;
+use crate::lease::Lease;
 use crate::telemetry;
+use crate::timestamp::Timestamp;
 
-/// How many beats may wait for their answers at a time.
+/// The most beats that may be waiting for their answers.
 const MOST_UNDER_WAY: usize = 8;
 
-/// Where proofs are asked for and told.
+/// A transaction of the session that has committed.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
+    /// An instant at which it was not yet sent.
+    pub(crate) sent: Timestamp,
+    /// The lease that it grants on znodes of the session that existed before `sent`.
+    pub(crate) lease: Lease,
+}
+
+/// Sends the beats of a session, and publishes the proofs.
 pub(crate) struct Heartbeat {
-    wanted: Mutex<Wanted>,
-    /// Somebody wants a proof at once.
+    subscribers: Mutex<Subscribers>,
+    /// A subscriber wants a proof at once.
     asked: Notify,
     newest: watch::Sender<Option<Proof>>,
 }
 
-/// The znodes for whose sake proofs are wanted.
+/// The znodes of the contenders that have subscribed to proofs.
 #[derive(Default)]
-struct Wanted {
+struct Subscribers {
     paths: BTreeMap<u64, String>,
     numbers: u64,
-    /// The last one that was checked: they take turns.
+    /// The number of the znode that was checked last. They take turns.
     last: u64,
 }
 
-/// Has the session proven as long as it is kept, and hears of the proofs.
+/// A subscription to proofs. While any exists, beats are proofs.
 pub(crate) struct ProofSubscription {
     number: u64,
     heartbeat: Arc<Heartbeat>,
@@ -51,23 +67,28 @@ type Beat = BoxFuture<'static, Option<Result<Proof, Failure>>>;
 
 impl Heartbeat {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { wanted: Mutex::default(), asked: Notify::new(), newest: watch::Sender::new(None) })
+        Arc::new(Self {
+            subscribers: Mutex::default(),
+            asked: Notify::new(),
+            newest: watch::Sender::new(None),
+        })
     }
 
-    /// Asks for proofs from now on, and `at_once` for the first; `path` is one of the znodes that are checked in turn.
+    /// Subscribes to proofs. They check `path` in turn with the znodes of other subscribers. With `at_once`, the first is sent
+    /// now instead of at the next beat.
     pub(crate) fn prove(self: &Arc<Self>, path: &str, at_once: bool) -> ProofSubscription {
-        let mut wanted = self.wanted.lock().unwrap();
-        wanted.numbers += 1;
-        let number = wanted.numbers;
-        wanted.paths.insert(number, path.to_owned());
-        drop(wanted);
+        let mut subscribers = self.subscribers.lock().unwrap();
+        subscribers.numbers += 1;
+        let number = subscribers.numbers;
+        subscribers.paths.insert(number, path.to_owned());
+        drop(subscribers);
         if at_once {
             self.asked.notify_one();
         }
         ProofSubscription { number, heartbeat: self.clone(), newest: self.newest.subscribe() }
     }
 
-    /// Beats until the session is closed or lost.
+    /// Runs until the session is closed or lost.
     pub(super) async fn run(self: Arc<Self>, mut connection: watch::Receiver<ConnectionState>) {
         let mut client: Option<Arc<Client>> = None;
         let mut due = Instant::now();
@@ -86,7 +107,7 @@ impl Heartbeat {
                     (Ok(()), ConnectionState::Closing(_)) => {}
                 },
                 Some(outcome) = under_way.next() => match outcome {
-                    Some(Ok(proof)) => self.tell(proof),
+                    Some(Ok(proof)) => self.publish(proof),
                     Some(Err(failure)) => telemetry::proof_failed(&failure.reason()),
                     None => {}
                 },
@@ -100,7 +121,7 @@ impl Heartbeat {
     }
 
     fn beat(&self, client: Arc<Client>) -> Beat {
-        match self.wanted.lock().unwrap().next() {
+        match self.subscribers.lock().unwrap().next() {
             Some(path) => async move { Some(client.prove(&path).await) }.boxed(),
             None => async move {
                 client.beat().await;
@@ -110,7 +131,7 @@ impl Heartbeat {
         }
     }
 
-    fn tell(&self, proof: Proof) {
+    fn publish(&self, proof: Proof) {
         self.newest.send_if_modified(|newest| {
             let newer = newest.as_ref().is_none_or(|newest| newest.sent < proof.sent);
             if newer {
@@ -121,7 +142,28 @@ impl Heartbeat {
     }
 }
 
-/// Waits until it is time for a beat on this connection, for ever if there is none.
+impl Client {
+    /// Proves that the ensemble keeps the session, by a transaction that checks a znode of this session and changes nothing.
+    async fn prove(&self, path: &str) -> Result<Proof, Failure> {
+        let sent = clock::now();
+        let check = Write::Check { path: path.to_owned(), version: None };
+        match self.transact(&[check], self.terms().session_timeout()).await {
+            Ok(results) if results.len() == 1 => Ok(Proof { sent, lease: self.lease(sent) }),
+            Ok(_) => Err(Failure::Unknown("the server returned no result of the check".into())),
+            Err(TransactionError::Request(failure)) => Err(failure),
+            Err(TransactionError::Operation { source, .. }) => Err(classify(source, "check", path)),
+        }
+    }
+
+    /// Sends a read, so that the ensemble hears of the session.
+    async fn beat(&self) {
+        // The result does not matter: `run_within` records the answer as evidence.
+        let request = async |client: &zk::Client| client.check_stat("/").await;
+        let _ = self.run_within(self.terms().session_timeout(), "read", "/", request).await;
+    }
+}
+
+/// Waits until the next beat is due; for ever if there is no connection.
 async fn is_due(client: &Option<Arc<Client>>, due: Instant) -> &Arc<Client> {
     match client {
         Some(client) => {
@@ -132,7 +174,7 @@ async fn is_due(client: &Option<Arc<Client>>, due: Instant) -> &Arc<Client> {
     }
 }
 
-impl Wanted {
+impl Subscribers {
     fn next(&mut self) -> Option<String> {
         let after = self.paths.range(self.last + 1..).next();
         let (number, path) = after.or_else(|| self.paths.first_key_value())?;
@@ -142,13 +184,13 @@ impl Wanted {
 }
 
 impl ProofSubscription {
-    /// Waits for a proof that is newer than those told before.
+    /// Waits for a proof that is newer than those returned before.
     ///
     /// # Cancel safety
     /// Can be dropped and called again.
     pub(crate) async fn next(&mut self) -> Proof {
         loop {
-            // The prover lives as long as this.
+            // Cannot fail: `self.heartbeat` holds the sender.
             let _ = self.newest.changed().await;
             if let Some(proof) = &*self.newest.borrow_and_update() {
                 return proof.clone();
@@ -159,6 +201,6 @@ impl ProofSubscription {
 
 impl Drop for ProofSubscription {
     fn drop(&mut self) {
-        self.heartbeat.wanted.lock().unwrap().paths.remove(&self.number);
+        self.heartbeat.subscribers.lock().unwrap().paths.remove(&self.number);
     }
 }

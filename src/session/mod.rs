@@ -1,49 +1,58 @@
-//! ZooKeeper sessions: opened, kept, opened again, closed. The only part that sends requests.
+//! ZooKeeper sessions: opened, kept, opened again, closed. The only room that sends requests.
+//!
+//! ```text
+//!   Session (the application's handle) ── SessionBuilder
+//!     └─ Shared ── one per session, held by handles, elections, contenders and leaderships
+//!          ├─ SessionTask ── opens and replaces clients, and announces each `ConnectionState`; `closing` ends it
+//!          ├─ Heartbeat ──── sends a beat at intervals, and publishes proofs of the session
+//!          └─ Client ─────── sends requests: `transaction`, `watching`, `znodes`, `orphans` and `counter` say which
+//! ```
 
+mod abandoned_client;
+mod builder;
 mod claims;
 mod client;
+mod close_barrier;
 mod closing;
 mod connect;
+mod connection_state;
 mod counter;
 mod heartbeat;
+mod orphans;
 mod pinned_session;
 mod probe;
 mod session_task;
+mod shared;
 mod transaction;
 mod watching;
 mod znodes;
 
-use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
 use zookeeper_client as zk;
 
+use self::abandoned_client::AbandonedClient;
+pub use self::builder::SessionBuilder;
 use self::claims::Claims;
-pub(crate) use self::client::{Client, Proof, classify};
-use self::closing::AbandonedClient;
+pub(crate) use self::client::{Client, classify};
+pub(crate) use self::close_barrier::CloseBarrier;
+use self::connect::OpenedClient;
 pub use self::connect::{Connect, ConnectError, Resume};
-use self::connect::{OpenedClient, ServerList, open, pause};
+pub(crate) use self::connection_state::ConnectionState;
 pub(crate) use self::counter::Counter;
-pub(crate) use self::heartbeat::{Heartbeat, ProofSubscription};
+pub(crate) use self::heartbeat::{Heartbeat, Proof, ProofSubscription};
 pub(crate) use self::pinned_session::PinnedSession;
-use self::session_task::{Close, SessionTask};
-pub(crate) use self::session_task::{CloseBarrier, ConnectionState};
-use self::transaction::request_bytes;
+use self::session_task::SessionTask;
+pub(crate) use self::shared::Shared;
 pub(crate) use self::transaction::{TransactionError, Write};
 pub(crate) use self::watching::{Fired, Peek, Watch};
 pub(crate) use self::znodes::{Creation, NotCreated, Prefetched};
-use crate::error::{Error, Failure};
+use crate::error::Error;
 use crate::in_flight::SessionInFlight;
 use crate::lease;
-use crate::telemetry;
 use crate::types::SessionId;
-
-const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
-/// How long looking at an election is tried.
-const READ_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// A ZooKeeper session, shared by any number of elections.
 ///
@@ -64,47 +73,7 @@ pub struct Session {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What the handles, the elections and their drivers share. The keeper ends when the last one is dropped.
-pub(crate) struct Shared {
-    connection: watch::Receiver<ConnectionState>,
-    commands: mpsc::UnboundedSender<Close>,
-    /// The origin of all guards; taken when the session closes.
-    barrier: Mutex<Option<CloseBarrier>>,
-    heartbeat: Arc<Heartbeat>,
-    in_flight: SessionInFlight,
-    runtime: tokio::runtime::Handle,
-    /// The client of a keeper that has ended in midstream. Whatever may act as a leader holds a handle, and while there
-    /// is one the session is not closed.
-    _left: Arc<Mutex<Option<AbandonedClient>>>,
-    /// What came of closing.
-    closed: Arc<OnceLock<Result<(), Error>>>,
-}
-
 impl Session {
-    /// Connects to the servers of `connect_string`: `host:port` of each, separated by commas, then optionally
-    /// the path of a chroot: `zk1:2181,zk2:2181,zk3:2181/app`. Without a port, 2181.
-    ///
-    /// Waits until there is a session, for as long as it takes: [`SessionBuilder::connect_timeout`] sets a
-    /// limit. Prefer host names to addresses.
-    ///
-    /// # Errors
-    /// [`Error::InvalidConnectString`], [`Error::InvalidOptions`], [`Error::ChrootMissing`],
-    /// [`Error::AuthenticationFailed`], [`Error::NotZooKeeper`] if something else answers at every address.
-    ///
-    /// # Cancel safety
-    /// Dropping the future may leave an unused session on the ensemble until it expires there.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub async fn connect(connect_string: &str) -> Result<Self, Error> {
-        Self::builder().connect(connect_string).await
-    }
-
-    /// A session with options.
-    pub fn builder() -> SessionBuilder {
-        SessionBuilder::default()
-    }
-
     /// Shares a client that the application has already, and its session.
     ///
     /// Nothing can be opened again when that session is over, which is when a server or the client itself says
@@ -127,7 +96,7 @@ impl Session {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn from_client(client: zk::Client) -> Self {
-        Self::start(None, OpenedClient::foreign(client), None, lease::DEFAULT_MARGIN)
+        Self::start(None, OpenedClient::from_application(client), None, lease::DEFAULT_MARGIN)
     }
 
     /// The ZooKeeper session at present; `None` while there is no connection.
@@ -173,10 +142,11 @@ impl Session {
         {
             return closed;
         }
-        // It is closed already, or its task has gone without a word.
+        // The session is closed already, or its task was dropped with its runtime.
         self.shared.closed.get().cloned().unwrap_or(Err(Error::RemovalUnconfirmed))
     }
 
+    /// Starts the tasks of a session whose first client is connected.
     fn start(
         connect: Option<Arc<dyn Connect>>,
         opened: OpenedClient,
@@ -191,7 +161,7 @@ impl Session {
             Some(_) => Arc::default(),
             None => Claims::on(SessionId::from_raw(opened.client.session_id().0)),
         };
-        let left = Arc::<Mutex<Option<AbandonedClient>>>::default();
+        let abandoned = Arc::<Mutex<Option<AbandonedClient>>>::default();
         let closed = Arc::<OnceLock<_>>::default();
         let session_task = SessionTask {
             connect,
@@ -205,7 +175,7 @@ impl Session {
             client: None,
             least_timeout: Duration::MAX,
             tasks: Vec::new(),
-            left: left.clone(),
+            abandoned: abandoned.clone(),
             closed: closed.clone(),
             connections: 0,
         };
@@ -222,7 +192,7 @@ impl Session {
                 heartbeat,
                 in_flight,
                 runtime,
-                _left: left,
+                _abandoned: abandoned,
                 closed,
             }),
         }
@@ -232,241 +202,5 @@ impl Session {
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("id", &self.id()).finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    pub(crate) fn connection(&self) -> watch::Receiver<ConnectionState> {
-        self.connection.clone()
-    }
-
-    /// Something that keeps the session from closing before it is dropped; `None` if it closes already.
-    pub(crate) fn barrier(&self) -> Option<CloseBarrier> {
-        self.barrier.lock().unwrap().clone()
-    }
-
-    /// Whether the application has closed the session.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.barrier.lock().unwrap().is_none()
-    }
-
-    pub(crate) fn heartbeat(&self) -> &Arc<Heartbeat> {
-        &self.heartbeat
-    }
-
-    /// What leaders do on this session.
-    pub(crate) fn in_flight(&self) -> &SessionInFlight {
-        &self.in_flight
-    }
-
-    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
-        &self.runtime
-    }
-
-    /// A connected client, now or as soon as there is one.
-    pub(crate) async fn client(&self) -> Result<Arc<Client>, Error> {
-        let mut connection = self.connection();
-        loop {
-            if self.is_closing() {
-                return Err(Error::SessionClosed);
-            }
-            match &*connection.borrow_and_update() {
-                ConnectionState::Connected(client) => return Ok(client.clone()),
-                ConnectionState::Closing(_) | ConnectionState::Closed => return Err(Error::SessionClosed),
-                ConnectionState::Lost => return Err(Error::SessionLost),
-                ConnectionState::Connecting | ConnectionState::Suspended => {}
-            }
-            connection.changed().await.map_err(|_| Error::SessionClosed)?;
-        }
-    }
-
-    /// Reads, and tries again while that may help, for at most [`READ_TIMEOUT`].
-    pub(crate) async fn read<T, F>(&self, read: impl Fn(Arc<Client>) -> F) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let started = Instant::now();
-        let mut reason = String::from("no connection");
-        let mut attempts = 0;
-        while started.elapsed() < READ_TIMEOUT {
-            let attempt = async { Ok::<_, Error>(read(self.client().await?).await) };
-            match timeout_at(started + READ_TIMEOUT, attempt).await {
-                Ok(Ok(Ok(value))) => return Ok(value),
-                Ok(Ok(Err(Failure::Refused(error))) | Err(error)) => return Err(error),
-                Ok(Ok(Err(failure))) => reason = failure.reason(),
-                Err(_) => break,
-            }
-            sleep(pause(attempts)).await;
-            attempts += 1;
-        }
-        Err(Error::Unavailable { waited: started.elapsed(), reason })
-    }
-}
-
-/// Options of a [`Session`].
-#[derive(Clone, Debug)]
-#[must_use = "a builder does nothing until `connect` is called"]
-pub struct SessionBuilder {
-    connector: zk::Connector,
-    session_timeout: Duration,
-    connect_timeout: Option<Duration>,
-    request_timeout: Option<Duration>,
-    lease_margin: f64,
-    tls: bool,
-}
-
-impl Default for SessionBuilder {
-    fn default() -> Self {
-        Self {
-            connector: zk::Client::connector(),
-            session_timeout: DEFAULT_SESSION_TIMEOUT,
-            connect_timeout: None,
-            request_timeout: None,
-            lease_margin: lease::DEFAULT_MARGIN,
-            tls: false,
-        }
-    }
-}
-
-impl SessionBuilder {
-    /// How long the ensemble keeps the session, and with it the znodes, of a process that it does not hear
-    /// of. After a crash of the leader the next one leads when this much has passed since the last sign of
-    /// life, which is at most a fifth of it before the crash, rounded up to the next tick of the servers.
-    ///
-    /// Default 6 s. The ensemble moves it into its own bounds, by default 2 to 20 ticks of its servers (4 s to
-    /// 40 s at the default tick of 2 s). Must lie between 1 ms and 2147483647 ms.
-    pub fn session_timeout(mut self, timeout: Duration) -> Self {
-        self.session_timeout = timeout;
-        self
-    }
-
-    /// How long [`connect`](Self::connect) tries. Default: for ever.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = Some(timeout);
-        self
-    }
-
-    /// How long to wait for the answer to a request before its outcome counts as unknown, and it is found out
-    /// what became of it. Default: the session timeout as negotiated. A much shorter one makes contenders ask
-    /// again where waiting would have done.
-    pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout = Some(timeout);
-        self
-    }
-
-    /// By how much of the session timeout a lease ends before the ensemble can expire the session. It has to cover
-    /// what the derivation of the lease cannot see: clocks that run at different rates, and a leader
-    /// server whose pings to the other servers are late. A larger margin covers more of that, a smaller one lets
-    /// leaderships outlast longer interruptions.
-    ///
-    /// Default one sixth. Must lie between 0.05 and 0.4.
-    pub fn lease_margin(mut self, part_of_session_timeout: f64) -> Self {
-        self.lease_margin = part_of_session_timeout;
-        self
-    }
-
-    /// Credentials, for example `auth("digest", b"user:password")`. Can be called several times.
-    pub fn auth(mut self, scheme: &str, secret: &[u8]) -> Self {
-        self.connector = self.connector.with_auth(scheme, secret);
-        self
-    }
-
-    /// Encrypts the connections to all servers of the connect string that are not marked `tcp://`.
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, options: zk::TlsOptions) -> Self {
-        self.connector = self.connector.with_tls(options);
-        self.tls = true;
-        self
-    }
-
-    /// Authenticates with SASL.
-    #[cfg(any(feature = "sasl-gssapi", feature = "sasl-digest-md5"))]
-    pub fn sasl(mut self, options: impl Into<zk::SaslOptions>) -> Self {
-        self.connector = self.connector.with_sasl(options);
-        self
-    }
-
-    /// Connects, see [`Session::connect`].
-    ///
-    /// # Errors
-    /// As [`Session::connect`], and [`Error::InvalidSessionTimeout`], [`Error::InvalidRequestTimeout`],
-    /// [`Error::InvalidLeaseMargin`], [`Error::ConnectTimeout`].
-    pub async fn connect(self, connect_string: &str) -> Result<Session, Error> {
-        let timeout = self.session_timeout;
-        if timeout < Duration::from_millis(1) || timeout.as_millis() > i32::MAX as u128 {
-            return Err(Error::InvalidSessionTimeout { given: timeout });
-        }
-        let connector = self.connector.clone().with_session_timeout(timeout);
-        let servers = ServerList::new(connect_string, connector, self.tls)?;
-        self.connect_with(servers).await
-    }
-
-    /// Connects by the application's own means. Of the options, only the timeouts for connecting and for
-    /// requests and the margin of leases apply: the rest is up to `connect`.
-    ///
-    /// # Errors
-    /// As [`Session::connect`], and [`Error::InvalidRequestTimeout`], [`Error::InvalidLeaseMargin`],
-    /// [`Error::ConnectTimeout`].
-    pub async fn connect_with(self, connect: impl Connect) -> Result<Session, Error> {
-        if self.request_timeout == Some(Duration::ZERO) {
-            return Err(Error::InvalidRequestTimeout);
-        }
-        if !lease::MARGINS.contains(&self.lease_margin) {
-            return Err(Error::InvalidLeaseMargin { given: self.lease_margin });
-        }
-        let connect: Arc<dyn Connect> = Arc::new(connect);
-        let started = Instant::now();
-        let mut attempts = telemetry::Attempts::default();
-        let first = first_session(&*connect, &mut attempts, self.session_timeout);
-        let opened = match self.connect_timeout {
-            None => first.await?,
-            Some(limit) => match timeout(limit, first).await {
-                Ok(opened) => opened?,
-                Err(_) => {
-                    let reason = attempts.reason().to_owned();
-                    return Err(Error::ConnectTimeout { waited: started.elapsed(), reason });
-                }
-            },
-        };
-        let session = Session::start(Some(connect), opened, self.request_timeout, self.lease_margin);
-        // The keeper's first word is that there is a connection.
-        let _ = session
-            .shared
-            .connection()
-            .wait_for(|connection| !matches!(connection, ConnectionState::Connecting))
-            .await;
-        Ok(session)
-    }
-}
-
-async fn first_session(
-    connect: &dyn Connect,
-    log: &mut telemetry::Attempts,
-    session_timeout: Duration,
-) -> Result<OpenedClient, Error> {
-    for attempts in 0.. {
-        match open(connect, None, session_timeout).await {
-            Ok(opened) => {
-                check_chroot(&opened.client).await?;
-                return Ok(opened);
-            }
-            Err(ConnectError::Fatal(error)) => return Err(error),
-            Err(error) => log.failed(&error),
-        }
-        sleep(pause(attempts)).await;
-    }
-    unreachable!("attempts do not run out")
-}
-
-/// A server accepts a chroot that does not exist, and then knows no path below it.
-async fn check_chroot(client: &zk::Client) -> Result<(), Error> {
-    let chroot = client.path();
-    if chroot == "/" {
-        return Ok(());
-    }
-    match timeout(client.session_timeout(), client.check_stat("/")).await {
-        Ok(Ok(None)) => Err(Error::ChrootMissing { chroot: chroot.to_owned() }),
-        // Or there is no telling now: a campaign will find out.
-        _ => Ok(()),
     }
 }

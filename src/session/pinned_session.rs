@@ -1,15 +1,17 @@
-//! The ZooKeeper session that a leadership stands on.
+//! One ZooKeeper session, as a leadership needs it.
 
 use std::sync::Arc;
 
 use super::client::Client;
-use super::session_task::ConnectionState;
-use super::{Shared, Write, request_bytes};
+use super::connection_state::ConnectionState;
+use super::shared::Shared;
+use super::transaction::{Write, request_bytes};
 use crate::types::SessionId;
 
-/// One ZooKeeper session, over whichever connection it is reached.
+/// One ZooKeeper session, over any of its connections.
 ///
-/// A [`Session`](super::Session) goes on to another ZooKeeper session when one is over; this does not.
+/// A [`Session`](super::Session) opens another ZooKeeper session when one is over. This does not: requests of a leadership
+/// must not run on a session that does not own the leader's znode.
 pub(crate) struct PinnedSession {
     shared: Arc<Shared>,
     session: SessionId,
@@ -21,7 +23,7 @@ impl PinnedSession {
         Self { shared, session: client.session(), chroot_bytes: client.chroot_bytes() }
     }
 
-    /// A client that is connected with this session, now or as soon as there is one; `None` if the session is over.
+    /// A client that is connected with this session. Waits until there is one. `None` if the session is over.
     pub(crate) async fn client(&self) -> Option<Arc<Client>> {
         let mut connection = self.shared.connection();
         loop {
@@ -36,7 +38,7 @@ impl PinnedSession {
         }
     }
 
-    /// The length of the request that a transaction on this session becomes.
+    /// The length in bytes of the request for this transaction.
     pub(crate) fn request_bytes<'a>(&self, writes: impl IntoIterator<Item = &'a Write>) -> usize {
         request_bytes(writes, self.chroot_bytes)
     }

@@ -1,4 +1,4 @@
-//! What listens at an address that no session could be opened with.
+//! Finds out what listens at an address where no session could be opened.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What was found.
+/// What listens at an address.
 pub(super) enum ProbeResult {
     /// A ZooKeeper server, in this state.
     ZooKeeper(String),
-    /// Something else, which said this.
+    /// Something else, which answered this.
     Other(String),
-    /// Nothing that says anything.
+    /// Nothing that answers, for this reason.
     Nothing(String),
 }
 
 /// Asks with the four-letter word `srvr`, which ZooKeeper answers on its client port even when it has no
-/// quorum, and when it does not permit the word. Other servers say something of their own to that, or to the
-/// empty line that follows.
+/// quorum or does not permit the word. Other servers answer something else to it, or to the empty line that
+/// follows.
 pub(super) async fn probe(address: &str) -> ProbeResult {
     let mut stream = match timeout(PATIENCE, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,

@@ -1,15 +1,15 @@
-//! The task that keeps a session: follows the client's state, opens a client anew when the old one has given
-//! up, and closes.
+//! The task that keeps a session: follows the client's state, replaces a client that has lost its connection for too long,
+//! and closes the session.
 //!
 //! ```text
 //!   Connecting ──▶ Connected ◀──▶ Suspended      the client reconnects by itself
 //!       ▲                             │ for 0.6 of the session timeout
 //!       │                             ▼
-//!       └── the server says expired ─ take up the same session with a new client, again and again
+//!       └─ the server says expired ── resume the same session with a new client, again and again
 //! ```
 //!
-//! The ZooKeeper client gives a session up after a while without a server. The server is the one who knows:
-//! a session outlives any outage of the whole ensemble. So the client is replaced before it gives up, and
+//! The ZooKeeper client gives up a session after some time without a server. But only a server knows whether the session
+//! has expired: a session survives any outage of the whole ensemble. So the client is replaced before it gives up, and
 //! the session is over when a server says so.
 
 use std::sync::{Arc, Mutex, OnceLock};
@@ -20,10 +20,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use zookeeper_client as zk;
 
+use super::abandoned_client::AbandonedClient;
 use super::claims::Claims;
 use super::client::Client;
-use super::closing::AbandonedClient;
+use super::close_barrier::Unconfirmed;
 use super::connect::{AttachTimes, Connect, ConnectError, OpenedClient, Resume, open, pause};
+use super::connection_state::ConnectionState;
 use crate::clock;
 use crate::error::Error;
 use crate::in_flight::SessionInFlight;
@@ -31,76 +33,39 @@ use crate::lease::Evidence;
 use crate::telemetry;
 use crate::types::SessionId;
 
-/// The state of a session, for those who send requests on it.
-#[derive(Clone)]
-pub(crate) enum ConnectionState {
-    /// There is no ZooKeeper session, and none of before is left.
-    Connecting,
-    /// A server answers, since a moment ago: each connection is announced anew.
-    Connected(Arc<Client>),
-    /// No server answers; the ZooKeeper session may live.
-    Suspended,
-    /// The application closes the session: everybody is to clean up and leave, over this client if it is connected. (A
-    /// connection that was announced a moment ago may not have been seen.)
-    Closing(Option<Arc<Client>>),
-    /// The session is closed.
-    Closed,
-    /// The ZooKeeper session is over and was the application's.
-    Lost,
-}
-
-/// Held by those who have znodes on the session; closing waits until all are dropped.
-#[derive(Clone)]
-pub(crate) struct CloseBarrier(mpsc::Sender<Unconfirmed>);
-
-/// Somebody has dropped a guard, and may have left a znode.
-pub(super) struct Unconfirmed;
-
-impl CloseBarrier {
-    /// The origin of all guards of a session, and where the keeper hears of them.
-    pub(super) fn new() -> (Self, mpsc::Receiver<Unconfirmed>) {
-        let (sender, receiver) = mpsc::channel(1);
-        (Self(sender), receiver)
-    }
-
-    /// To be called before this is dropped, unless no znode is left for certain.
-    pub(crate) fn removal_unconfirmed(&self) {
-        // Where one of these waits to be read, it stands for all.
-        let _ = self.0.try_send(Unconfirmed);
-    }
-}
-
-/// A request to close, and where to report to.
-pub(super) type Close = oneshot::Sender<Result<(), Error>>;
+/// A request to close: where its result is sent.
+pub(super) type CloseReply = oneshot::Sender<Result<(), Error>>;
 
 pub(super) struct SessionTask {
-    /// `None`: the client is the application's, and nothing can be opened again.
+    /// `None`: the client is the application's, and no other can be opened.
     pub(super) connect: Option<Arc<dyn Connect>>,
     pub(super) connection: watch::Sender<ConnectionState>,
     pub(super) claims: Arc<Claims>,
     pub(super) request_timeout: Option<Duration>,
-    /// By how much of the session timeout leases end before the session can.
+    /// The part of the session timeout by which leases end before the session can expire.
     pub(super) lease_margin: f64,
-    /// Closed when the last handle is dropped, which closes the session as well.
-    pub(super) commands: mpsc::UnboundedReceiver<Close>,
+    /// Ends when the last handle is dropped, which also closes the session.
+    pub(super) commands: mpsc::UnboundedReceiver<CloseReply>,
     pub(super) barriers: mpsc::Receiver<Unconfirmed>,
     pub(super) in_flight: SessionInFlight,
     /// The client in use, and the tasks that serve it.
     pub(super) client: Option<Arc<Client>>,
     pub(super) tasks: Vec<JoinHandle<()>>,
-    /// Where the client is left when this ends in midstream.
-    pub(super) left: Arc<Mutex<Option<AbandonedClient>>>,
-    /// What came of closing, for those who ask later.
+    /// Where the client is kept if the runtime drops this task.
+    pub(super) abandoned: Arc<Mutex<Option<AbandonedClient>>>,
+    /// The result of closing.
     pub(super) closed: Arc<OnceLock<Result<(), Error>>>,
-    /// The least session timeout that the ensemble has given: an attempt that was not answered may have set it.
+    /// The least session timeout negotiated so far. Each attempt to resume asks for it, because an attempt whose reply was
+    /// lost may have set it.
     pub(super) least_timeout: Duration,
+    /// The number of connections so far.
     pub(super) connections: u64,
 }
 
-/// Why a client is of no use any more.
+/// Why a client is no longer used.
 enum Served {
-    /// The application wants to close, and hears of it here.
-    Close(Option<Close>),
+    /// The application closes the session; `None` if it has dropped all handles.
+    Close(Option<CloseReply>),
     /// The client gave up, or is about to.
     Over,
 }
@@ -117,7 +82,8 @@ impl SessionTask {
             let client = Client::new(client, request_timeout, self.claims.clone(), evidence);
             (self.client, self.tasks) = (Some(client.clone()), tasks);
             let served = match info.is_readonly() {
-                // The id of its session was another one's, and is not told when it finds a quorum.
+                // The client keeps reporting the id of its read-only session, which the ensemble does not know, even after it
+                // has found a quorum.
                 true => {
                     telemetry::began_read_only();
                     Served::Over
@@ -140,7 +106,7 @@ impl SessionTask {
         }
     }
 
-    /// What is known of the session of a new client.
+    /// The evidence for leases on the session of a new client.
     fn evidence(&mut self, client: &zk::Client, attach: Option<AttachTimes>) -> Arc<Mutex<Evidence>> {
         let timeout = client.session_timeout();
         self.least_timeout = self.least_timeout.min(timeout);
@@ -164,7 +130,7 @@ impl SessionTask {
         former.evidence().clone()
     }
 
-    /// Follows the state of the client until it is of no use any more.
+    /// Follows the state of the client until it is no longer used.
     async fn serve(
         &mut self,
         client: &Arc<Client>,
@@ -172,7 +138,7 @@ impl SessionTask {
         timeout: Duration,
     ) -> Served {
         let patience = timeout.mul_f64(0.6);
-        // A client that takes over from another has not seen what that has seen, and its server may lag.
+        // The server of a replacement client may lag behind what the previous client has read.
         if self.connections > 0 {
             tokio::select! {
                 close = self.commands.recv() => return Served::Close(close),
@@ -181,14 +147,14 @@ impl SessionTask {
                 },
             }
         }
-        // A state watcher waits for ever when the terminal state was there before it.
+        // A state watcher that was made after the terminal state waits for ever.
         let mut state = states.peek_state();
         loop {
             if state.is_terminated() {
                 return Served::Over;
             }
             self.publish(client, state);
-            // Only a client of our own can be replaced.
+            // The application's client cannot be replaced.
             let suspended = state != zk::SessionState::SyncConnected && self.connect.is_some();
             let give_up = suspended.then(|| Instant::now() + patience);
             let mut suspected = false;
@@ -212,14 +178,14 @@ impl SessionTask {
         }
     }
 
-    /// Takes up the session again, or opens another when a server says that it is over.
+    /// Resumes the session, or opens another when a server says that it is over.
     async fn reopen(
         &mut self,
         connect: &dyn Connect,
         session: zk::SessionInfo,
         session_timeout: Duration,
-    ) -> Result<OpenedClient, Option<Close>> {
-        // Each attempt asks for the least timeout. One that is not answered may have set what its server gives.
+    ) -> Result<OpenedClient, Option<CloseReply>> {
+        // Each attempt asks for the least timeout, and an attempt whose reply is lost may have set it.
         if let Some(client) = &self.client {
             client.evidence().lock().unwrap().shorten(self.least_timeout);
         }
@@ -242,32 +208,32 @@ impl SessionTask {
                 close = self.commands.recv() => return Err(close),
             };
             match outcome {
-                // An earlier attempt that was not answered may be what this answer is to.
+                // The session may have been resumed by an earlier attempt whose reply was lost.
                 Ok(opened) if resume.is_some() => return Ok(opened.since(began)),
                 Ok(opened) => return Ok(opened),
                 Err(ConnectError::SessionExpired) if resume.is_some() => {
                     telemetry::session_lost(SessionId::from_raw(id.0));
                     resume = None;
-                    // Requests of the session before may still be about to claim something.
+                    // New claims, because requests on the previous session may still claim znodes.
                     self.claims = Arc::default();
-                    // What has been left behind so far has gone with the session.
+                    // Znodes left so far are gone with the session.
                     while self.barriers.try_recv().is_ok() {}
                     self.connection.send_replace(ConnectionState::Connecting);
                 }
-                Err(error) => failures.failed(&error),
+                Err(error) => failures.failed(error.to_string()),
             }
         }
         unreachable!("attempts do not run out")
     }
 
-    /// Tells what a state that is not terminal means for those who use the session.
+    /// Announces a state that is not terminal.
     pub(super) fn publish(&mut self, client: &Arc<Client>, state: zk::SessionState) {
         if state == zk::SessionState::SyncConnected {
             self.connections += 1;
             telemetry::connected(client.session(), self.connections);
             self.connection.send_replace(ConnectionState::Connected(client.clone()));
         } else {
-            // A read-only server is as good as none: it proves nothing and takes no writes.
+            // A read-only server counts as none: it accepts no writes and proves nothing.
             telemetry::suspended(client.session());
             self.connection.send_replace(ConnectionState::Suspended);
         }
@@ -275,12 +241,13 @@ impl SessionTask {
 }
 
 impl Drop for SessionTask {
-    /// The task may be dropped at any time, with its runtime. There may be leaders then who do not know yet, or whose
-    /// work goes on elsewhere: the session is not closed.
+    /// The runtime may drop the task at any time. Leaders may not know it yet, or their work may be running on another
+    /// runtime, so the session is not closed.
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
-            // It is kept as long as a handle of the session, because a leader may act that long.
-            *self.left.lock().unwrap() = Some(AbandonedClient::new(&client, std::mem::take(&mut self.tasks)));
+            // Kept as long as any handle of the session, because a leader may act as long.
+            *self.abandoned.lock().unwrap() =
+                Some(AbandonedClient::new(&client, std::mem::take(&mut self.tasks)));
         }
         if !matches!(*self.connection.borrow(), ConnectionState::Lost) {
             self.connection.send_replace(ConnectionState::Closed);
@@ -288,7 +255,7 @@ impl Drop for SessionTask {
     }
 }
 
-/// Waits until the server has caught up with the ensemble: a new client is taken by servers that lag behind, too.
+/// Waits until the server has caught up with the ensemble. A server that lags behind accepts new clients, too.
 async fn catch_up(client: &Client) {
     for attempts in 0.. {
         if client.flush().await.is_ok() {
@@ -298,8 +265,8 @@ async fn catch_up(client: &Client) {
     }
 }
 
-/// Whether the client's task has ended without telling, as it does with its runtime: then every request
-/// fails at once, and always the same way. Any answer of a server says that it has not: `sync` is enough here.
+/// Whether the client's task has ended without reporting a state, as it does when its runtime is shut down. Then every
+/// request fails at once with the same error. Any answer of a server shows that the task is running, so `sync` suffices.
 async fn is_gone(client: &Client) -> bool {
     let Some(inner) = client.inner() else {
         return true;

@@ -1,4 +1,4 @@
-//! Watches that are left on znodes, and how many a session can have.
+//! Watches on znodes, and the limit of how many a session can have.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +18,7 @@ use crate::znode::Origin;
 /// The most bytes of path names that one session watches. Reconnecting fails above about 128 KiB.
 const MAX_WATCHED_BYTES: usize = 100 * 1024;
 
-/// A watch that has been left on a znode. Resolves at its first event; dropped, it removes the watch.
+/// A watch on a znode. Resolves at its first event. Dropping it removes the watch.
 pub(crate) struct Watch {
     event: BoxFuture<'static, zk::WatchedEvent>,
     ended: watch::Receiver<bool>,
@@ -26,27 +26,26 @@ pub(crate) struct Watch {
     budget: Budget,
 }
 
-/// A look at a znode that has left a watch.
+/// The stat of a znode, and a watch that was set with the same request.
 pub(crate) type Peek = (Origin, Watch);
 
-/// What became of a watch.
+/// Why a watch has resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fired {
     Deleted,
     Changed,
-    /// The client is of no use any more. The state of the session tells why.
+    /// The client was replaced or closed, or has lost its session. The state of the connection says which.
     Ended,
 }
 
-/// A share of the path names that a session may watch.
+/// The bytes of one path, reserved from the limit of the session.
 struct Budget {
     client: Arc<Client>,
     bytes: usize,
 }
 
 impl Client {
-    /// Looks at a znode without reading it, and leaves a watch on it. If there is none, the watch waits for its
-    /// creation.
+    /// The stat of a znode, and a watch on it. If the znode does not exist, the watch waits for its creation.
     pub(crate) async fn watch(self: &Arc<Self>, path: &str) -> Result<(Option<Origin>, Watch), Failure> {
         let budget = self.reserve(path)?;
         let request = self.run("read", path, async |client| client.check_and_watch_stat(path).await);
@@ -54,10 +53,10 @@ impl Client {
         Ok((stat.as_ref().map(Origin::from), self.watch_of(watcher, budget)))
     }
 
-    /// Reads a znode and leaves a watch on it, `None` if there is none.
+    /// Reads a znode and sets a watch on it. `None`, and no watch, if the znode does not exist.
     ///
-    /// Servers with the fix of CVE-2024-23944 tell nobody of a znode whom its ACL does not let read it, and some of
-    /// them let a watch be left all the same. Reading is refused to whoever would wait in vain.
+    /// Since the fix of CVE-2024-23944, servers send no events to a client without READ permission, yet some still accept
+    /// the watch. Reading fails without that permission, so the client does not wait for events that never come.
     pub(crate) async fn read_and_watch(self: &Arc<Self>, path: &str) -> Result<Option<Peek>, Failure> {
         let budget = self.reserve(path)?;
         match self.run("read", path, async |client| client.get_and_watch_data(path).await).await {
@@ -67,7 +66,7 @@ impl Client {
         }
     }
 
-    /// Lists a directory and leaves a watch on its list of children; `Failure::NoNode` leaves none.
+    /// Lists a directory and sets a watch on its children. No watch is set after `Failure::NoNode`.
     pub(crate) async fn list_and_watch(self: &Arc<Self>, dir: &str) -> Result<(Vec<String>, Watch), Failure> {
         let budget = self.reserve(dir)?;
         let request = self.run("list", dir, async |client| client.list_and_watch_children(dir).await);
@@ -106,8 +105,8 @@ impl Future for Watch {
         if this.end.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Fired::Ended);
         }
-        // The client's watchers panic when its task was dropped. Whoever aborts it writes `ended` first, and
-        // cannot while this guard is held. A runtime that is shut down asks nobody: hence the catching.
+        // The client's watchers panic when its task was dropped. `Client::end` runs before this crate aborts that task, and
+        // waits while this borrow is held. A runtime that is shut down does not wait, so the panic is caught as well.
         let ended = this.ended.borrow();
         if *ended {
             return Poll::Ready(Fired::Ended);
