@@ -380,18 +380,18 @@ pub struct ParseModeError {
     pub(crate) given: String,
 }
 
-/// How a request to ZooKeeper failed, by what follows from it.
+/// Why a request to ZooKeeper failed. The variants differ in what follows.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The znode does not exist (for a create: its parent does not).
     NoNode,
     /// The znode exists already.
     NodeExists,
-    /// It may or may not have been executed, now or later: the connection broke or the answer is overdue.
+    /// The connection was lost, or the answer is overdue. The request may have been executed, or may be later.
     Unknown(String),
-    /// It was not executed, and may be the next time.
+    /// The request was not executed. It may succeed when it is repeated.
     Rejected(String),
-    /// It was not executed, and will not be until something is changed.
+    /// The request was not executed, and will fail until something is changed.
     Refused(Error),
 }
 
@@ -402,7 +402,7 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
 }
 
 impl Failure {
-    /// What happened, for logs and for errors that give up.
+    /// What happened, for logs and error messages.
     pub(crate) fn reason(&self) -> String {
         match self {
             Failure::NoNode => "the znode does not exist".into(),

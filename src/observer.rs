@@ -1,4 +1,4 @@
-//! Watching who leads, without taking part.
+//! Observing who leads, without contending.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use crate::session::{Shared, Watch};
 use crate::telemetry;
 use crate::types::Contender;
 
+/// The mean pause after a failed query.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The leaders of an election one after the other, and the times without one: made by
@@ -22,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct LeaderWatch {
     config: Arc<ContenderConfig>,
     shared: Arc<Shared>,
-    /// Fires when it is time to look again.
+    /// Fires when the leader has to be read again.
     watch: Option<Watch>,
     last: Option<Option<Contender>>,
 }

@@ -1,4 +1,4 @@
-//! Reading an election's znodes: who leads, and who takes part.
+//! Queries of an election's znodes: its leader and its contenders.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::session::{Client, Watch};
 use crate::types::{Contender, Mode, SessionId};
 use crate::znode::Origin;
 
-/// Who leads.
+/// The leader.
 pub(crate) async fn leader(
     config: &ContenderConfig,
     client: &Arc<Client>,
 ) -> Result<Option<Contender>, Failure> {
     while let Some(path) = leading_path(&config.spec, client).await? {
         let leader = contender(config, client, &path).await?;
-        // One that left in between may have a successor.
+        // The leader left between the two reads, and may have a successor.
         if leader.is_some() || config.spec.mode == Mode::Master {
             return Ok(leader);
         }
@@ -27,7 +27,7 @@ pub(crate) async fn leader(
     Ok(None)
 }
 
-/// Who leads, and a watch that fires no later than that changes.
+/// The leader, and a watch that fires when the leader changes, or earlier.
 pub(crate) async fn leader_and_watch(
     config: &ContenderConfig,
     client: &Arc<Client>,
@@ -40,7 +40,7 @@ pub(crate) async fn leader_and_watch(
                 None => continue,
             }
         };
-        // The watch comes before the reading, so that nothing happens unseen after it.
+        // The watch is set before the znode is read, so that no later change is missed.
         let (origin, watch) = client.watch(&path).await?;
         if origin.is_none() && spec.mode == Mode::Master {
             return Ok((None, watch));
@@ -53,7 +53,7 @@ pub(crate) async fn leader_and_watch(
     }
 }
 
-/// Where the leader's znode stands, or in master mode would stand.
+/// The path of the leader's znode. In master mode it may not exist.
 async fn leading_path(spec: &ElectionSpec, client: &Arc<Client>) -> Result<Option<String>, Failure> {
     if spec.mode == Mode::Master {
         return Ok(Some(spec.path.clone()));
@@ -65,8 +65,8 @@ async fn leading_path(spec: &ElectionSpec, client: &Arc<Client>) -> Result<Optio
     }
 }
 
-/// A watch on the directory without contenders, or on the creation of the directory; `None` if there is
-/// somebody by now.
+/// A watch on the directory without contenders, or on the creation of the directory. `None` if there is a contender or a
+/// directory by now.
 async fn watch_vacancy(spec: &ElectionSpec, client: &Arc<Client>) -> Result<Option<Watch>, Failure> {
     match client.list_and_watch(&spec.path).await {
         Ok((children, watch)) => Ok(naming::lowest(&spec.prefix, &children).is_none().then_some(watch)),
@@ -78,7 +78,7 @@ async fn watch_vacancy(spec: &ElectionSpec, client: &Arc<Client>) -> Result<Opti
     }
 }
 
-/// Who takes part, the leader first.
+/// All contenders, the leader first.
 pub(crate) async fn contenders(
     config: &ContenderConfig,
     client: &Arc<Client>,

@@ -99,7 +99,7 @@ pub(crate) fn campaign_ended(error: &Error) {
 }
 
 pub(crate) fn contender_failed(reason: &str, led: bool) {
-    error!(target: TARGET, reason, led, "the contender's task panicked; its znode is looked for and removed");
+    error!(target: TARGET, reason, led, "the contender's task panicked; its znode will be found and removed");
 }
 
 pub(crate) fn removal_failed(error: &Error) {
@@ -111,11 +111,11 @@ pub(crate) fn request_failed(reason: &str) {
 }
 
 pub(crate) fn proof_failed(reason: &str) {
-    debug!(target: TARGET, reason, "the session could not be proven");
+    debug!(target: TARGET, reason, "no proof of the session");
 }
 
 pub(crate) fn work_goes_on(grace: Duration) {
-    warn!(target: TARGET, ?grace, "the leader's work has not ended in time; its znode is removed all the same");
+    warn!(target: TARGET, ?grace, "the leader's work has not ended within the grace period; its znode is removed anyway");
 }
 
 pub(crate) fn task_panicked(panic: &str, pause: Duration) {
@@ -132,7 +132,7 @@ pub(crate) fn guarded_write(token: FencingToken) {
 
 pub(crate) fn breadcrumb_found(identity: &str, token: FencingToken, fencing: bool) {
     let identity: String = identity.chars().take(64).collect();
-    info!(target: TARGET, identity, %token, fencing, "the leader before has not resigned");
+    info!(target: TARGET, identity, %token, fencing, "the previous leader has not resigned");
 }
 
 pub(crate) fn breadcrumb_left(reason: &str) {

@@ -1,4 +1,4 @@
-//! Writes to ZooKeeper that commit only under a leadership.
+//! Guarded writes: ZooKeeper transactions that commit only while a leadership's znode exists.
 
 mod error;
 
@@ -134,7 +134,7 @@ impl GuardedWrite<'_> {
         self.send().await
     }
 
-    /// [`commit`](Self::commit) without a look at the paths.
+    /// [`commit`](Self::commit) without the check of the paths.
     pub(crate) async fn send(mut self) -> Result<Vec<MultiWriteResult>, GuardedError> {
         let leadership = self.leadership;
         let guards = guards(leadership);
@@ -144,8 +144,8 @@ impl GuardedWrite<'_> {
         if bytes > MAX_GUARDED_BYTES {
             return Err(GuardedError::TooLarge { bytes });
         }
-        // `hold` looks at the lease right before the request is sent, which the first poll does, and keeps the znode
-        // until then.
+        // The first poll sends the request. `hold` checks the lease right before it, and keeps the znode until then. The answer
+        // is awaited outside of `hold`, because a sent request has an outcome even after the lease has ended.
         let sending = leadership.hold(async {
             let client = leadership.pinned_session().client().await?;
             let writes = &self.writes;
@@ -205,7 +205,8 @@ impl fmt::Debug for GuardedWrite<'_> {
     }
 }
 
-/// What a transaction of this leadership rests on: the own znode, and what only the election writes.
+/// The checks that guard a transaction of this leadership: the own znode exists, and the counter and the breadcrumb have
+/// not changed since.
 fn guards(leadership: &Leadership) -> Vec<Write> {
     let check = |path: String, version| Write::Check { path, version };
     let own = check(leadership.node().to_owned(), None);
@@ -216,11 +217,11 @@ fn guards(leadership: &Leadership) -> Vec<Write> {
     [own].into_iter().chain(counter).chain(written_breadcrumb).collect()
 }
 
-/// Checks an operation as far as it can be without the ensemble.
+/// Checks an operation before anything is sent.
 fn check(write: &Write, guards: &[Write]) -> Result<(), GuardedError> {
     let (path, changes) = (write.path(), !matches!(write, Write::Check { .. }));
     let reason = match write {
-        // The server appends the number before it looks.
+        // The server appends the number before it checks the path.
         Write::Create {
             mode: CreateMode::PersistentSequential | CreateMode::EphemeralSequential, ..
         } => path::check(&format!("{path}0")),

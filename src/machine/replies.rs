@@ -1,4 +1,4 @@
-//! What the answers to requests lead to.
+//! How the machine's state changes with the replies to requests.
 
 use super::event::{Action, Reply, Seen, Ticket};
 use super::master::{self, PathState};
@@ -59,7 +59,7 @@ impl Machine {
         }
     }
 
-    /// The own znode stands: to be used, or to be removed if nobody wants it any more.
+    /// The own znode exists. It is removed if the campaign has ended meanwhile.
     fn hold(&mut self, now: Timestamp, node: Node, proven: Lease) {
         if self.wanted && self.spec.mode == Mode::Sequential && !self.is_given_out_once(&node) {
             self.place = Place::Nowhere;
@@ -88,7 +88,7 @@ impl Machine {
                 self.removals.extend(nodes.map(|node| Removal { node, verify: true }));
             }
             Err(Failure::Refused(error)) => {
-                // The znode, if there is one, can be neither found nor removed for the time being.
+                // If there is a znode, it can be neither found nor removed at present.
                 self.actions.push_back(Action::RemovalFailed(error.clone()));
                 self.give_up(error);
                 self.pause(now);
@@ -108,9 +108,9 @@ impl Machine {
                 QueuePosition::Exhausted => {
                     self.give_up(Error::SequenceExhausted { path: self.spec.path.clone() });
                 }
-                QueuePosition::Behind { name, next } => {
+                QueuePosition::Behind { name, next_in_line } => {
                     held.ahead = Ahead::Chosen(name);
-                    held.next = next;
+                    held.next_in_line = next_in_line;
                 }
             },
             Err(Failure::NoNode) => self.on_own_gone(now, false),
@@ -142,7 +142,7 @@ impl Machine {
     }
 
     fn on_ahead_watched(&mut self, now: Timestamp, outcome: Result<Seen, Failure>) {
-        // It was claimed for this contender, also if the campaign has ended meanwhile.
+        // The orphan was claimed for this contender, so it is removed even if the campaign has ended meanwhile.
         if let Ok(Seen::Orphan(node)) = &outcome {
             self.removals.push_back(Removal { node: node.clone(), verify: true });
         }
@@ -195,7 +195,7 @@ impl Machine {
                 self.pause(now);
                 if let Failure::Refused(error) = failure {
                     self.actions.push_back(Action::RemovalFailed(error.clone()));
-                    // Two znodes were found where one was to be: whoever cannot remove the other cannot campaign.
+                    // The contender has a second znode, and cannot campaign while it cannot remove that one.
                     if self.wanted && self.leading().is_none() {
                         self.give_up(error);
                     }

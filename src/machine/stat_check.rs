@@ -1,9 +1,9 @@
-//! What the stat of a znode says to whoever has looked at it.
+//! What the stat of a watched znode says about it.
 
 use super::event::Seen;
 use crate::znode::{Node, Origin};
 
-/// What a look at the own znode has shown, with the watch that it left if that is of use.
+/// Checks the own znode. Returns the watch as well, if the znode is the own one.
 pub(crate) fn own<W>(node: &Node, peek: Option<(Origin, W)>) -> (Seen, Option<W>) {
     match peek {
         None => (Seen::Absent, None),
@@ -12,7 +12,7 @@ pub(crate) fn own<W>(node: &Node, peek: Option<(Origin, W)>) -> (Seen, Option<W>
     }
 }
 
-/// What a look at the znode ahead has shown, with the watch that it left.
+/// Checks the znode ahead. Returns the watch as well.
 pub(crate) fn ahead<W>(peek: Option<(Origin, W)>) -> (Seen, Option<W>) {
     match peek {
         None => (Seen::Absent, None),

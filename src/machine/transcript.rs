@@ -1,6 +1,6 @@
-//! The machine's behaviour as transcripts: text files with what happened (`>`) and what the machine did.
+//! Transcripts of the machine: text files with events (`>`) and the actions that followed.
 //!
-//! `UPDATE_TRANSCRIPTS=1 cargo test --lib transcripts` writes the answers anew, for a person to review.
+//! `UPDATE_TRANSCRIPTS=1 cargo test --lib transcripts` rewrites the actions. Review the changes.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -36,15 +36,15 @@ fn transcripts_hold() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-/// Feeds the events of a transcript, and writes it again with what the machine does.
+/// Feeds the events of a transcript, and writes it again with the machine's actions.
 fn replay(transcript: &str) -> String {
-    let mut stage =
-        Stage::new(if transcript.starts_with("mode: master") { Mode::Master } else { Mode::Sequential });
+    let mut replay =
+        Replay::new(if transcript.starts_with("mode: master") { Mode::Master } else { Mode::Sequential });
     let mut written = String::new();
     for line in transcript.lines() {
         if let Some(event) = line.strip_prefix("> ") {
             writeln!(written, "{line}").unwrap();
-            written.push_str(&stage.feed(event));
+            written.push_str(&replay.feed(event));
         } else if !line.starts_with("    ") {
             writeln!(written, "{line}").unwrap();
         }
@@ -53,7 +53,7 @@ fn replay(transcript: &str) -> String {
 }
 
 /// A machine, and the tickets that it waits for.
-struct Stage {
+struct Replay {
     machine: Machine,
     now: Timestamp,
     path: &'static str,
@@ -62,7 +62,7 @@ struct Stage {
     proving: bool,
 }
 
-impl Stage {
+impl Replay {
     fn new(mode: Mode) -> Self {
         let path = if mode == Mode::Master { "/app/master" } else { "/app" };
         let spec = ElectionSpec { mode, path: path.into(), prefix: "guid_".into() };
