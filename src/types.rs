@@ -77,8 +77,8 @@ impl fmt::Debug for SessionId {
 /// The number that ZooKeeper appended to the name of a sequential znode: ten digits (`0000000001`), ordered by value.
 ///
 /// ZooKeeper counts with 32 bits per directory. A server whose counter has come to its end, 2147483647, stays there
-/// and gives that name out again and again. So this number says nothing about the order any more, and campaigns in such
-/// a directory end with [`Error::SequenceExhausted`](crate::Error::SequenceExhausted).
+/// and gives out that name again and again. Then the numbers have no order any more, and campaigns in such a directory
+/// end with [`Error::SequenceExhausted`](crate::Error::SequenceExhausted).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(i32);
 
@@ -175,9 +175,9 @@ pub enum Mode {
     /// [leader election recipe](https://zookeeper.apache.org/doc/current/recipes.html#sc_leaderElection).
     #[default]
     Sequential,
-    /// Whoever manages to create the one ephemeral znode at the election's path is master; all others watch
-    /// it and try again when it goes. No order among those who wait, and a departure wakes them all: for a
-    /// handful of contenders.
+    /// The contender that creates the one ephemeral znode at the election's path is master. All others watch that znode, and
+    /// try again when it is gone. They are in no order, and each departure wakes all of them: for a handful of
+    /// contenders.
     Master,
 }
 

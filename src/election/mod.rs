@@ -75,8 +75,8 @@ impl Election {
 
     /// Takes a place in the election, and waits until it is our turn to lead.
     ///
-    /// The place is kept through disconnections. When it is lost (the session expired, somebody deleted the
-    /// znode), the contender joins again at the tail. When the directory vanishes it is created again.
+    /// The place is kept through disconnections. When it is lost (the session expired, the znode was
+    /// deleted), the contender joins again at the tail. When the directory vanishes it is created again.
     ///
     /// After a leadership has ended, campaign again for another; the znode of the last one is removed first.
     ///
@@ -162,12 +162,14 @@ impl Election {
                 ended => ended?,
             };
             let began = Instant::now();
-            let work = AssertUnwindSafe(task.lead(&leadership)).catch_unwind().map(TaskFailure::check);
-            let failure = match leadership.hold(work).await {
-                Ok(Ok(())) => return leadership.resign().await,
-                Ok(Err(failure)) => failure,
+            let work = AssertUnwindSafe(task.lead(&leadership)).catch_unwind();
+            let Ok(outcome) = leadership.hold(work).await else {
                 // The leadership was lost.
-                Err(_) => continue,
+                continue;
+            };
+            let failure = match TaskFailure::check(outcome) {
+                Ok(()) => return leadership.resign().await,
+                Err(failure) => failure,
             };
             drop(leadership);
             if began.elapsed() > RETRY_PAUSE.longest {

@@ -22,18 +22,18 @@ use crate::telemetry;
 /// [`commit`](Self::commit). Paths are below the session's chroot.
 ///
 /// # What is guaranteed
-/// The check of the leading znode is a part of the transaction, and transactions of one ensemble come one after the
-/// other. So nothing is written when another contender has begun to lead before: its turn comes when this znode is
-/// gone. That holds without clocks, for a process that was paused for any length of time between asking and writing
-/// too, and needs no fencing token. What is written elsewhere than in the same ensemble does need one.
+/// The transaction contains a check of the leading znode, and an ensemble orders all transactions. So nothing is written
+/// after another contender has begun to lead, because that happens only when this znode is gone. This holds without
+/// clocks, also for a process that was paused between the call and the write, and needs no fencing token. Writes to
+/// anything but the same ensemble do need one.
 ///
 /// # What is not
-/// ZooKeeper checks that *a* znode with this name exists. In master mode all masters' znodes have the same name, so
-/// that the version of the path's counter is checked with it, which grows with each master. (A program that creates the
-/// master's znode without this crate does not raise it.) In sequential mode a name is given out once in the life of the
-/// directory. After somebody has deleted the directory, names begin anew, and an old leader can write under such a name
-/// until it hears of that. With [`ElectionBuilder::breadcrumb`](crate::ElectionBuilder::breadcrumb) that case is closed
-/// as well: the version of the breadcrumb is checked with the znode, and grows with each leader.
+/// ZooKeeper checks that *a* znode with this name exists, and names can repeat. In master mode they are all the same. So
+/// the transaction also checks the version of the path's counter, which each master raises. (A program that creates the
+/// master's znode without this crate does not raise it.) In sequential mode, names repeat only after the directory was
+/// deleted. Then an old leader can write while another contender has the same name, until it learns of the deletion. With
+/// [`ElectionBuilder::breadcrumb`](crate::ElectionBuilder::breadcrumb) that is ruled out as well: the transaction also
+/// checks the version of the breadcrumb, which each leader raises.
 ///
 /// The transaction needs READ permission on the leading znode, and in master mode on the counter, as contending does.
 ///
@@ -48,7 +48,7 @@ use crate::telemetry;
 ///     .await;
 /// match written {
 ///     Ok(results) => println!("written: {results:?}"),
-///     Err(GuardedError::NotLeading { reason }) => println!("somebody else leads, or will: {reason}"),
+///     Err(GuardedError::NotLeading { reason }) => println!("another contender leads, or will: {reason}"),
 ///     // A second create of the same znode fails if the first one was carried out, or will be.
 ///     Err(GuardedError::Unknown { .. }) => println!("send it again"),
 ///     Err(error) => return Err(error.into()),
@@ -98,7 +98,7 @@ impl GuardedWrite<'_> {
         self.and(Write::Delete { path: path.into(), version: version.into() })
     }
 
-    /// Demands that a znode has this version, or with `None` that it exists.
+    /// Requires that a znode has this version, or with `None` that it exists.
     pub fn check(self, path: impl Into<String>, version: impl Into<Option<i32>>) -> Self {
         self.and(Write::Check { path: path.into(), version: version.into() })
     }
@@ -115,7 +115,7 @@ impl GuardedWrite<'_> {
     /// [`GuardedError`]: of all of them, only after [`GuardedError::Unknown`] something may have been written.
     ///
     /// # Cancel safety
-    /// Dropping the future does not take back what is on its way: treat it as [`GuardedError::Unknown`].
+    /// Dropping the future does not recall a request that was sent: treat it as [`GuardedError::Unknown`].
     ///
     /// # Connection loss
     /// Without a connection it waits for one, as long as the leadership lasts. When the connection breaks before the
@@ -211,10 +211,8 @@ fn guards(leadership: &Leadership) -> Vec<Write> {
     let check = |path: String, version| Write::Check { path, version };
     let own = check(leadership.node().to_owned(), None);
     let counter = leadership.incarnation().map(|it| check(naming::counter(leadership.node()), Some(it)));
-    let written_breadcrumb = leadership
-        .written_breadcrumb()
-        .map(|written_breadcrumb| check(written_breadcrumb.path.clone(), Some(written_breadcrumb.version)));
-    [own].into_iter().chain(counter).chain(written_breadcrumb).collect()
+    let breadcrumb = leadership.written_breadcrumb().map(|it| check(it.path.clone(), Some(it.version)));
+    [own].into_iter().chain(counter).chain(breadcrumb).collect()
 }
 
 /// Checks an operation before anything is sent.

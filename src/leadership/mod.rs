@@ -23,10 +23,10 @@ use crate::znode::Node;
 ///
 /// It is a lease, which is renewed as long as the ensemble confirms that it keeps the session. It ends when the
 /// application resigns or drops it, when the lease has not been renewed in time, when the session is lost, or when
-/// somebody deletes the znode. A lost connection alone does not end it: reconnected in time, the same leadership
+/// the znode is deleted. A lost connection alone does not end it: reconnected in time, the same leadership
 /// goes on with the same token.
-/// Whoever acts on it either asks [`is_valid`](Self::is_valid) right before each act, or lets
-/// [`hold`](Self::hold) run the work and drop it in time.
+/// To act on it, either call [`is_valid`](Self::is_valid) right before each act, or let [`hold`](Self::hold) run the work
+/// and drop it in time.
 ///
 /// What no client can promise: work that ignores being dropped (a blocking call, a spawned task), or a write
 /// that is on the wire already, may take effect after the end. For that, send [`token`](Self::token) along
@@ -131,7 +131,7 @@ impl Leadership {
     /// machine that is suspended, and with a runtime that is starved; but validity is checked before each time that
     /// `work` is polled, so that it does not take another step after the end.
     ///
-    /// The znode of the leadership is removed only after `work` has been dropped, whoever has ended the leadership, so
+    /// The znode of the leadership is removed only after `work` has been dropped, however the leadership has ended, so
     /// that the next leader does not begin before. If `work` cannot be dropped, because it blocks its thread, the
     /// znode is removed after the [`grace`](crate::ElectionBuilder::grace) period, and the caller who waits for the
     /// removal gets [`Error::WorkContinues`].

@@ -65,9 +65,8 @@ use crate::types::SessionId;
 /// wait for; [`Session::close`] waits.
 ///
 /// The tasks run on the tokio runtime that is current when the session is made. Shutting that runtime down
-/// ends all leaderships at once, and leaves the znodes to the session timeout: the next leader does not begin
-/// while the work of this one comes to its end elsewhere. [`Session::from_client`] says what becomes of an
-/// application's own client.
+/// ends all leaderships at once, and leaves the znodes to the session timeout, because the work of a leader may still be
+/// running elsewhere. For an application's own client, see [`Session::from_client`].
 #[derive(Clone)]
 pub struct Session {
     pub(crate) shared: Arc<Shared>,
@@ -76,22 +75,22 @@ pub struct Session {
 impl Session {
     /// Shares a client that the application has already, and its session.
     ///
-    /// Nothing can be opened again when that session is over, which is when a server or the client itself says
-    /// so (after 1.4 session timeouts without a server): then campaigns end with [`Error::SessionLost`],
-    /// leaderships have ended before with their leases, and the application makes a new client.
-    /// Nothing is known of when the ensemble has heard of that session before: the first leadership on it begins three
-    /// eighths of the session timeout after the call at the earliest, see [`guarantees`](crate::guarantees).
+    /// When that session is over, no other can be opened. It is over when a server says so, or the client itself (after 1.4
+    /// session timeouts without a server). Then campaigns end with [`Error::SessionLost`], leaderships have ended earlier
+    /// with their leases, and the application makes a new client.
+    /// The first leadership begins three eighths of the session timeout after the call at the earliest, because it is not
+    /// known when the ensemble has last heard of the session, see [`guarantees`](crate::guarantees).
     /// [`Session::close`] removes the contenders' znodes and leaves the session open. Use one `Session` for
     /// one client: clone the `Session`, not the client.
     ///
     /// A client that began on a read-only server is refused: campaigns end with [`Error::SessionLost`]. An ephemeral znode
-    /// of the client's session that has a contender's name, or stands at a master's path, and that no contender in this
-    /// process answers for, is taken for a left-over and removed when a contender waits for it.
+    /// of the client's session that has a contender's name, or is at a master's path, is an orphan if no contender of this
+    /// process has created it. A contender that would wait for an orphan removes it.
     ///
-    /// When the runtime of the `Session`'s tasks is shut down, nothing removes the znodes any more: they stand as
-    /// long as the client's session. The `Session` holds its client until its last handle, the last
-    /// election and the last leadership have been dropped; where the application keeps none, the client ends then, and
-    /// closes its session. An application that keeps one drops it when no leader's work goes on any more.
+    /// When the runtime of the `Session`'s tasks is shut down, nothing removes the znodes any more: they exist as long as the
+    /// client's session. The `Session` holds its client until its last handle, the last election and the last leadership
+    /// have been dropped. If the application has no clone of the client, the client ends then, and closes its session. An
+    /// application that has one should drop it when no leader's work is running any more.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -107,8 +106,8 @@ impl Session {
         }
     }
 
-    /// The session timeout at present, the least that was negotiated for this session: how long the ensemble keeps the znodes of a process that it does
-    /// not hear of. `None` while there is no connection.
+    /// The session timeout, the least that was negotiated for this session: how long the ensemble keeps the znodes of a process
+    /// that it does not hear of. `None` while there is no connection.
     pub fn timeout(&self) -> Option<Duration> {
         match &*self.shared.connection.borrow() {
             ConnectionState::Connected(client) => Some(client.terms().session_timeout()),
@@ -125,9 +124,9 @@ impl Session {
     /// `Ok` says that no znode of a contender is left.
     ///
     /// # Errors
-    /// [`Error::RemovalUnconfirmed`] if the ensemble could not be reached: what is left goes when the session
-    /// expires, or, on the application's own client, is removed as soon as there is a connection. So it is when the runtime
-    /// of the session's tasks has been shut down, and nobody can remove anything.
+    /// [`Error::RemovalUnconfirmed`] if the ensemble could not be reached: a znode that is left goes when the session expires,
+    /// or, on the application's own client, is removed as soon as there is a connection. Also if the runtime of the session's
+    /// tasks has been shut down: then a znode that is left goes with its session.
     /// [`Error::SessionLost`] if the application's own client has lost its session before.
     /// [`Error::WorkContinues`] if the work of a leader had not ended after half of the session timeout: the session
     /// is left to expire, so that the next leader does not begin before.

@@ -183,7 +183,7 @@ impl Client {
         let create =
             || self.run("create", tombstone, async |client| client.create(tombstone, b"", &options).await);
         let created = match create().await {
-            // The contender's create would fail as well now, but somebody may create the parent again.
+            // The contender's create would fail as well now, but the parent may be created again.
             Err(Failure::NoNode) => {
                 self.create_parents(split(tombstone).0, container, acl).await?;
                 create().await
