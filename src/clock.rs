@@ -1,11 +1,11 @@
-//! The clock that leadership is measured with.
+//! The clock that measures leases. It counts the time for which the machine is suspended.
 
-use crate::types::Timestamp;
+use crate::timestamp::Timestamp;
 
-/// Reads the clock that leases are measured with.
+/// Reads the clock.
 ///
-/// Linux: `CLOCK_BOOTTIME`, which goes on while the machine is suspended. macOS and iOS: `CLOCK_MONOTONIC`,
-/// which does so there. Elsewhere: [`std::time::Instant`], which may stand still during a suspend.
+/// Linux: `CLOCK_BOOTTIME`, which counts suspended time. macOS and iOS: `CLOCK_MONOTONIC`, which counts it there. Elsewhere:
+/// [`std::time::Instant`], which may not count it.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub(crate) fn now() -> Timestamp {
     use rustix::time::{ClockId, clock_gettime};

@@ -1,4 +1,4 @@
-//! What can go wrong: [`Error`] for calls, [`Lost`] for leaderships.
+//! Errors: [`Error`] says why a call failed, [`Lost`] why a leadership ended, and `Failure` why a request failed.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ pub enum Error {
         given: f64,
     },
 
-    /// The election's path is none that ZooKeeper accepts. Nothing was sent.
+    /// ZooKeeper does not accept the election's path. Nothing was sent.
     #[error(
         "invalid election path {path:?}: {reason}; write an absolute path, for example \"/app/leader_election\""
     )]
@@ -92,7 +92,7 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// The path of the breadcrumb is none that ZooKeeper accepts, or is the election's own. Nothing was sent.
+    /// ZooKeeper does not accept the path of the breadcrumb, or it is the election's own. Nothing was sent.
     #[error(
         "invalid breadcrumb path {path:?}: {reason}; write an absolute path beside the election's, for example \
          \"/app/leader_election_breadcrumb\""
@@ -115,7 +115,8 @@ pub enum Error {
     )]
     EmptyIdentity,
 
-    /// The identity is too long. Nothing was sent: ZooKeeper cuts the connection of whoever sends more than 1 MB.
+    /// The identity is too long. Nothing was sent, because ZooKeeper closes the connection of a client that sends
+    /// more than 1 MB.
     #[error(
         "the identity has {bytes} bytes, more than the {MAX_IDENTITY_BYTES} allowed: publish an address here and \
          keep the rest elsewhere"
@@ -196,7 +197,7 @@ pub enum Error {
 
     /// In sequential mode, a znode that is not ephemeral has a contender's name, and stands before the contender's own.
     #[error(
-        "{path} has a contender's name and is not ephemeral, so that it does not go by itself and nobody behind it can \
+        "{path} has a contender's name but is not ephemeral, so it never disappears by itself and no contender behind it can \
          lead: delete it (a tool that copies or restores znodes may have left it)"
     )]
     NotEphemeral {
@@ -246,23 +247,24 @@ pub enum Error {
         bytes: usize,
     },
 
-    /// The [fence](crate::Fence) could not deal with the leader before, which has not resigned. The lead was given away.
-    /// Whoever leads next tries to fence the same one.
+    /// The [fence](crate::Fence) has failed for the previous leader, which has not resigned. This contender has given up the
+    /// leadership. The next leader fences the same previous leader.
     #[error(
-        "the leader before, {identity}, could not be fenced: {source}; the lead was given away. See to it that the old \
-         leader acts no more, and campaign again"
+        "the previous leader, {identity}, could not be fenced: {source}; this contender has given up the leadership. Make \
+         sure that the previous leader no longer acts, then campaign again"
     )]
     FencingFailed {
-        /// Who led before.
+        /// The identity of the previous leader.
         identity: String,
         /// What the fence says.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
 
-    /// The znode at the breadcrumb's path holds something else. It was left as it is, and the lead was given away.
+    /// The znode at the breadcrumb's path holds other data. The znode was not changed, and this contender has given up the
+    /// leadership.
     #[error(
-        "{path} holds something that is no breadcrumb: choose another path, or delete the znode if nobody needs it and \
-         no former leader acts any more"
+        "{path} holds data that is not a breadcrumb: choose another path, or delete the znode if it is not needed and no \
+         former leader still acts"
     )]
     NoBreadcrumb {
         /// The breadcrumb's path.
@@ -290,7 +292,7 @@ pub enum Error {
     /// began on a read-only server, where there are no sessions of the ensemble.
     #[error(
         "the ZooKeeper session is over (or began on a read-only server), and only the application can open another: \
-         make a new client, and the elections from it"
+         make a new client, and build the elections from it"
     )]
     SessionLost,
 
@@ -305,8 +307,8 @@ pub enum Error {
     /// it. Its znode was removed all the same; or, by [`Session::close`](crate::Session::close), was left to expire
     /// with the session.
     #[error(
-        "the leader's work still goes on {waited:?} after its end, and the next leader may begin: let it await now \
-         and then, or run its blocking parts in steps that ask `is_valid()`; or set a longer `grace`"
+        "the leader's work is still running {waited:?} after its leadership has ended, and the next leader may begin: let \
+         the work await regularly, or run its blocking parts in steps that check `is_valid()`; or set a longer `grace`"
     )]
     WorkContinues {
         /// How long the work was waited for.
@@ -380,18 +382,18 @@ pub struct ParseModeError {
     pub(crate) given: String,
 }
 
-/// How a request to ZooKeeper failed, by what follows from it.
+/// Why a request to ZooKeeper failed. The variants differ in what follows.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The znode does not exist (for a create: its parent does not).
     NoNode,
     /// The znode exists already.
     NodeExists,
-    /// It may or may not have been executed, now or later: the connection broke or the answer is overdue.
+    /// The connection was lost, or the answer is overdue. The request may have been executed, or may be later.
     Unknown(String),
-    /// It was not executed, and may be the next time.
+    /// The request was not executed. It may succeed when it is repeated.
     Rejected(String),
-    /// It was not executed, and will not be until something is changed.
+    /// The request was not executed, and will fail until something is changed.
     Refused(Error),
 }
 
@@ -402,7 +404,7 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
 }
 
 impl Failure {
-    /// What happened, for logs and for errors that give up.
+    /// What happened, for logs and error messages.
     pub(crate) fn reason(&self) -> String {
         match self {
             Failure::NoNode => "the znode does not exist".into(),

@@ -1,27 +1,27 @@
-//! Until when a leadership may be acted upon: the arithmetic, without clocks and requests.
+//! Leases: how long a leadership is safe to act on. Arithmetic only, without clocks and requests.
 //!
-//! The ensemble keeps a znode for the session timeout after its leader server has heard of the session. A
-//! request that was answered, and after half a tick a transaction that commits, prove that it has heard of the session
-//! since the request was sent: see the module [`guarantees`](crate::guarantees) for why.
+//! The ensemble keeps a znode for the session timeout after its leader server has last heard of the session. An answered
+//! request, followed after at least half a tick by a transaction that commits, proves that the leader server has heard of
+//! the session since that request was sent. The module [`guarantees`](crate::guarantees) derives this.
 //!
 //! ```text
 //!   created / taken_up / moved     a connection begins
 //!   answered(sent, at)             a server has answered on it
-//!   lease(sent)                    a transaction has committed: how long that is good for
-//!   shorten(timeout)               the session timeout is less than was known
+//!   lease(sent)                    a transaction has committed: the lease that it grants
+//!   shorten(timeout)               the session timeout has become shorter
 //! ```
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::types::Timestamp;
+use crate::timestamp::Timestamp;
 
-/// Which part of the session timeout a lease ends before the session can, unless the application says otherwise.
+/// The default margin: the part of the session timeout by which a lease ends before the session can expire.
 pub(crate) const DEFAULT_MARGIN: f64 = 1.0 / 6.0;
-/// The margins that leave both a lease worth having and some room for clocks that differ.
+/// The margins that leave both a useful lease and some allowance for clock drift.
 pub(crate) const MARGINS: std::ops::RangeInclusive<f64> = 0.05..=0.4;
 
-/// What leases are measured with.
+/// The durations that leases are calculated with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     session_timeout: Duration,
@@ -29,7 +29,7 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// The terms of a session with this timeout, as negotiated, and this margin as a part of it.
+    /// The terms of a session with this negotiated timeout, and this margin as a part of it.
     pub(crate) fn new(session_timeout: Duration, margin: f64) -> Self {
         Self { session_timeout, margin: session_timeout.mul_f64(margin) }
     }
@@ -39,39 +39,39 @@ impl Terms {
         self.session_timeout
     }
 
-    /// How often the session sends something: a little more often than the client's own heartbeat (0.15 of the
-    /// session timeout after the last request), so that it takes its place, and often enough that the
-    /// one before the last has an answer older than [`relay`](Self::relay).
+    /// The interval between beats. A little shorter than the client's own ping interval (0.15 of the session timeout without
+    /// a request), so that beats replace pings, and short enough that the answer to the last beat but one is older than
+    /// [`relay`](Self::relay).
     pub(crate) fn beat(&self) -> Duration {
         self.session_timeout / 7
     }
 
-    /// The longest time until a server has told the leader server of a session: half a tick. The servers do not tell
-    /// their tick, but a session lasts at least two.
+    /// The longest time until a server has told the leader server about a session: half a tick. Clients cannot learn the
+    /// tick, but a session timeout is at least two ticks.
     fn relay(&self) -> Duration {
         self.session_timeout / 4
     }
 
-    /// The longest time for which the leader server goes through the sessions of a tick that it expires. What it hears
-    /// of them meanwhile saves none of them.
+    /// The longest time that the leader server takes to expire the sessions of one tick. Hearing of a session during that
+    /// time does not save it.
     fn closing_window(&self) -> Duration {
         self.session_timeout / 8
     }
 
-    /// How long a lease lasts from the moment that the ensemble's leader has heard of the session at the earliest.
+    /// The length of a lease, from the earliest instant at which the leader server can have heard of the session.
     fn length(&self) -> Duration {
         self.session_timeout - self.margin
     }
 }
 
-/// The span of a leadership: it is valid while the clock reads less than [`Lease::end`].
+/// How long a leadership is valid: while the clock reads less than [`Lease::end`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Lease {
     end: Timestamp,
 }
 
 impl Lease {
-    /// No lease.
+    /// A lease that is never valid.
     pub(crate) const OVER: Self = Self { end: Timestamp::MIN };
 
     /// The lease that ends at this instant.
@@ -90,36 +90,38 @@ impl Lease {
     }
 }
 
-/// What is known about when the ensemble has heard of a session, for as long as the session lasts.
+/// The evidence of when the ensemble has heard of a session. It lasts as long as the session, over all connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Evidence {
-    /// Which part of the session timeout is the margin.
+    /// The margin, as a part of the session timeout.
     margin: f64,
     terms: Terms,
-    /// The latest instant since which the ensemble is proven to have heard of the session.
+    /// The leader server is proven to have heard of the session at this instant or later.
     heard: Option<Timestamp>,
-    /// The beginning of the present connection, if anything is known of it.
+    /// How the current connection began, if known.
     attached: Option<Answered>,
-    /// Requests that a server has answered on the present connection, in the order of the answers, thinned out.
+    /// The requests that were answered on the current connection, in the order of the answers. Requests that follow another
+    /// closely are left out.
     answered: VecDeque<Answered>,
 }
 
+/// A request that a server has answered, or the connect.
 #[derive(Clone, Copy, Debug)]
 struct Answered {
     sent: Timestamp,
     at: Timestamp,
-    /// The leader server heard of it before it could expire the session.
+    /// The leader server heard of it before it could begin to expire the session.
     in_time: bool,
 }
 
 impl Evidence {
-    /// Of a session that the present connection has created: the connect began then, and servers ask the whole ensemble
-    /// before they answer.
+    /// For a session that the current connection has created. The connect began at `began`. The ensemble commits a new session
+    /// before the server answers.
     pub(crate) fn created(session_timeout: Duration, margin: f64, began: Timestamp) -> Self {
         Self { heard: Some(began), ..Self::unknown(session_timeout, margin) }
     }
 
-    /// Of a session that somebody else has opened.
+    /// For a session that the application has opened.
     pub(crate) fn unknown(session_timeout: Duration, margin: f64) -> Self {
         let terms = Terms::new(session_timeout, margin);
         Self { margin, terms, heard: None, attached: None, answered: VecDeque::new() }
@@ -130,28 +132,28 @@ impl Evidence {
         self.terms
     }
 
-    /// The lease that is granted without another transaction: none is valid for longer.
+    /// The lease that the evidence so far grants. No lease is valid for longer.
     pub(crate) fn longest(&self) -> Lease {
         self.heard.map_or(Lease::OVER, |heard| Lease::until(heard + self.terms.length()))
     }
 
-    /// The session timeout is this, or what was known before, whichever is less. The leader server may have either: a
-    /// connection negotiates one, and a new leader server takes the one with which the session was created.
+    /// Takes this session timeout if it is shorter. The leader server may use the old or the new one: a connection negotiates
+    /// the timeout, but a new leader server uses the one with which the session was created.
     pub(crate) fn shorten(&mut self, session_timeout: Duration) {
         if session_timeout < self.terms.session_timeout {
             self.terms = Terms::new(session_timeout, self.margin);
         }
     }
 
-    /// Another connection has taken the session up: its connect began then, or later, and was answered at `at`.
+    /// A new connection has resumed the session. Its connect began at `began` or later, and was answered at `at`.
     pub(crate) fn taken_up(&mut self, began: Timestamp, at: Timestamp) {
         self.attached = Some(Answered { sent: began, at, in_time: self.is_kept(at) });
-        // What another connection was answered may have been answered by a server that was cut off.
+        // The server of the previous connection may have been cut off from the ensemble.
         self.answered.clear();
     }
 
-    /// The client has lost its connection or connected anew by itself, at some time until `now`, after the last answer
-    /// that is known. Told again when it has connected.
+    /// The client has lost its connection or reconnected by itself, between the last known answer and `now`. Call it for
+    /// both.
     pub(crate) fn moved(&mut self, now: Timestamp) {
         let known = self.answered.back().into_iter().chain(&self.attached).map(|it| it.sent);
         if let Some(last) = known.chain(self.heard).max() {
@@ -161,36 +163,36 @@ impl Evidence {
 
     /// A server has answered a request of the session that was sent at `sent`, or later.
     pub(crate) fn answered(&mut self, sent: Timestamp, at: Timestamp) {
-        let news = self.terms.session_timeout / 32;
-        // A proof that is still under way was sent no longer than that ago: keep only the newest entry before it.
+        let spacing = self.terms.session_timeout / 32;
+        // No pending proof was sent earlier than this. Keep only the newest entry before it.
         let oldest = sent.before(2 * self.terms.session_timeout);
         self.forget(oldest);
-        if self.answered.back().is_none_or(|last| sent >= last.sent + news) {
-            // The leader server is told a relay later.
+        if self.answered.back().is_none_or(|last| sent >= last.sent + spacing) {
+            // The leader server is told at most one relay after the answer.
             let in_time = self.is_kept(at + self.terms.relay());
             self.answered.push_back(Answered { sent, at, in_time });
         }
     }
 
-    /// The lease that a transaction grants which was sent at `sent`, or later, and has committed.
+    /// The lease that a committed transaction grants. It was sent at `sent` or later.
     pub(crate) fn lease(&mut self, sent: Timestamp) -> Lease {
         self.forget(sent);
         let told = self.answered.front().filter(|it| it.is_told(self.terms, sent)).map(|it| it.sent);
-        // Sent before, it may have been committed on the connection before.
+        // A transaction that was sent earlier may have committed on the previous connection.
         let attached = self.attached.filter(|it| it.at <= sent);
         let attached = attached.filter(|it| it.in_time || it.is_told(self.terms, sent)).map(|it| it.sent);
         self.heard = self.heard.max(told).max(attached);
         self.longest()
     }
 
-    /// Whether it is proven that the ensemble cannot expire the session before then. As with a lease, the margin is for
-    /// clocks that differ; no more than usual of it, or with a large one a steady beat would not be in time.
+    /// Whether the ensemble provably cannot expire the session before `at`. The margin allows for clock drift, as with a lease.
+    /// But at most the default margin counts, because with a larger one a steady beat would never be in time.
     fn is_kept(&self, at: Timestamp) -> bool {
-        let usual = self.terms.session_timeout.mul_f64(1.0 - self.margin.min(DEFAULT_MARGIN));
-        self.heard.is_some_and(|heard| at < heard + usual)
+        let kept = self.terms.session_timeout.mul_f64(1.0 - self.margin.min(DEFAULT_MARGIN));
+        self.heard.is_some_and(|heard| at < heard + kept)
     }
 
-    /// Forgets all but the last of those that the leader server was told of by then.
+    /// Removes all but the last of the requests that the leader server was told about before `by`.
     fn forget(&mut self, by: Timestamp) {
         while self.answered.get(1).is_some_and(|it| it.is_told(self.terms, by)) {
             self.answered.pop_front();
@@ -199,8 +201,8 @@ impl Evidence {
 }
 
 impl Answered {
-    /// Whether a transaction that was sent then and commits shows that the leader server was told of this, and kept the
-    /// session because of it.
+    /// Whether a transaction that was sent at `sent` and commits proves that the leader server was told about this request in
+    /// time to keep the session.
     fn is_told(&self, terms: Terms, sent: Timestamp) -> bool {
         let closing = if self.in_time { Duration::ZERO } else { terms.closing_window() };
         self.at + terms.relay() + closing <= sent

@@ -20,24 +20,28 @@
 mod backoff;
 mod breadcrumb;
 mod clock;
+mod config;
 mod driver;
 mod election;
 mod error;
 mod guarded;
 #[doc = include_str!("guarantees.md")]
 pub mod guarantees {}
+mod in_flight;
 mod leadership;
 mod lease;
 mod machine;
 mod observer;
 mod path;
-mod roster;
+mod queries;
+mod resign;
 mod session;
 #[cfg(test)]
 mod simulation;
 mod telemetry;
+mod timestamp;
 mod types;
-mod work;
+mod znode;
 
 pub use async_trait::async_trait;
 pub use zookeeper_client;

@@ -1,16 +1,17 @@
-//! Watching who leads, without taking part.
+//! Observing who leads, without contending.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::driver::Contest;
+use crate::config::ContenderConfig;
 use crate::error::{Error, Failure};
-use crate::roster;
+use crate::queries;
 use crate::session::{Shared, Watch};
 use crate::telemetry;
 use crate::types::Contender;
 
+/// The mean pause after a failed query.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The leaders of an election one after the other, and the times without one: made by
@@ -20,16 +21,16 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Leaderships that begin and end between two looks are not seen.
 #[must_use = "it looks when `next` is awaited"]
 pub struct LeaderWatch {
-    contest: Arc<Contest>,
+    config: Arc<ContenderConfig>,
     shared: Arc<Shared>,
-    /// Fires when it is time to look again.
+    /// Fires when the leader has to be read again.
     watch: Option<Watch>,
     last: Option<Option<Contender>>,
 }
 
 impl LeaderWatch {
-    pub(crate) fn new(contest: Arc<Contest>, shared: Arc<Shared>) -> Self {
-        Self { contest, shared, watch: None, last: None }
+    pub(crate) fn new(config: Arc<ContenderConfig>, shared: Arc<Shared>) -> Self {
+        Self { config, shared, watch: None, last: None }
     }
 
     /// The leader, the first time as soon as it is known, and then whenever it has changed; `None` when
@@ -50,8 +51,8 @@ impl LeaderWatch {
                 watch.await;
                 self.watch = None;
             }
-            let live = self.shared.live().await?;
-            match roster::leader_and_watch(&self.contest, &live).await {
+            let client = self.shared.client().await?;
+            match queries::leader_and_watch(&self.config, &client).await {
                 Ok((leader, watch)) => {
                     self.watch = Some(watch);
                     if self.last.as_ref() != Some(&leader) {
@@ -62,7 +63,7 @@ impl LeaderWatch {
                 Err(Failure::Refused(error)) => return Err(error),
                 Err(failure) => {
                     telemetry::request_failed(&failure.reason());
-                    drop(live);
+                    drop(client);
                     tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
                 }
             }

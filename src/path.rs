@@ -37,7 +37,7 @@ pub(crate) fn check(path: &str) -> Result<(), &'static str> {
 
 /// Checks the characters of one part of a path.
 pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
-    // Beyond U+FFFF: ZooKeeper looks at UTF-16, and forbids surrogates.
+    // Characters beyond U+FFFF are forbidden, because ZooKeeper checks UTF-16 units and forbids surrogates.
     let forbidden = |c: char| matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..);
     if name.contains(forbidden) {
         return Err("it contains a character that ZooKeeper does not allow");

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use crate::error::{Error, Lost};
-use crate::session::ConnectError;
-use crate::types::{FencingToken, Node, SessionId, Standing};
+use crate::types::{FencingToken, SessionId, Standing};
+use crate::znode::Node;
 
 const TARGET: &str = "zookeeper_election";
 
@@ -41,19 +41,18 @@ pub(crate) fn session_lost(session: SessionId) {
     warn!(target: TARGET, %session, "the ZooKeeper session is over");
 }
 
-/// Failed attempts to connect: loud when there is something new to say.
+/// Failed attempts to connect. A reason is logged as a warning when it is new, else at debug level.
 #[derive(Default)]
 pub(crate) struct Attempts {
     last: String,
 }
 
 impl Attempts {
-    pub(crate) fn failed(&mut self, error: &ConnectError) {
-        let reason = error.to_string();
+    pub(crate) fn failed(&mut self, reason: String) {
         if reason == self.last {
             debug!(target: TARGET, reason, "no ZooKeeper session yet");
         } else {
-            warn!(target: TARGET, reason, "no ZooKeeper session yet, trying on");
+            warn!(target: TARGET, reason, "no ZooKeeper session yet; still trying");
             self.last = reason;
         }
     }
@@ -100,7 +99,7 @@ pub(crate) fn campaign_ended(error: &Error) {
 }
 
 pub(crate) fn contender_failed(reason: &str, led: bool) {
-    error!(target: TARGET, reason, led, "the contender's task panicked; its znode is looked for and removed");
+    error!(target: TARGET, reason, led, "the contender's task panicked; its znode will be found and removed");
 }
 
 pub(crate) fn removal_failed(error: &Error) {
@@ -112,11 +111,11 @@ pub(crate) fn request_failed(reason: &str) {
 }
 
 pub(crate) fn proof_failed(reason: &str) {
-    debug!(target: TARGET, reason, "the session could not be proven");
+    debug!(target: TARGET, reason, "no proof of the session");
 }
 
 pub(crate) fn work_goes_on(grace: Duration) {
-    warn!(target: TARGET, ?grace, "the leader's work has not ended in time; its znode is removed all the same");
+    warn!(target: TARGET, ?grace, "the leader's work has not ended within the grace period; its znode is removed anyway");
 }
 
 pub(crate) fn task_panicked(panic: &str, pause: Duration) {
@@ -133,7 +132,7 @@ pub(crate) fn guarded_write(token: FencingToken) {
 
 pub(crate) fn breadcrumb_found(identity: &str, token: FencingToken, fencing: bool) {
     let identity: String = identity.chars().take(64).collect();
-    info!(target: TARGET, identity, %token, fencing, "the leader before has not resigned");
+    info!(target: TARGET, identity, %token, fencing, "the previous leader has not resigned");
 }
 
 pub(crate) fn breadcrumb_left(reason: &str) {

@@ -1,7 +1,6 @@
-//! The values that the public interface speaks in: tokens, numbers, ids, contenders, instants.
+//! The values of the public interface: tokens, sequence numbers, ids, contenders, modes.
 
 use std::fmt;
-use std::time::Duration;
 
 use crate::error::{Lost, ParseModeError};
 
@@ -78,8 +77,8 @@ impl fmt::Debug for SessionId {
 /// The number that ZooKeeper appended to the name of a sequential znode: ten digits (`0000000001`), ordered by value.
 ///
 /// ZooKeeper counts with 32 bits per directory. A server whose counter has come to its end, 2147483647, stays there
-/// and gives that name out again and again. So this number says nothing about the order any more, and campaigns in such
-/// a directory end with [`Error::SequenceExhausted`](crate::Error::SequenceExhausted).
+/// and gives out that name again and again. Then the numbers have no order any more, and campaigns in such a directory
+/// end with [`Error::SequenceExhausted`](crate::Error::SequenceExhausted).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(i32);
 
@@ -176,9 +175,9 @@ pub enum Mode {
     /// [leader election recipe](https://zookeeper.apache.org/doc/current/recipes.html#sc_leaderElection).
     #[default]
     Sequential,
-    /// Whoever manages to create the one ephemeral znode at the election's path is master; all others watch
-    /// it and try again when it goes. No order among those who wait, and a departure wakes them all: for a
-    /// handful of contenders.
+    /// The contender that creates the one ephemeral znode at the election's path is master. All others watch that znode, and
+    /// try again when it is gone. They are in no order, and each departure wakes all of them: for a handful of
+    /// contenders.
     Master,
 }
 
@@ -200,86 +199,6 @@ impl std::str::FromStr for Mode {
             "master" => Ok(Self::Master),
             given => Err(ParseModeError { given: given.to_owned() }),
         }
-    }
-}
-
-/// A reading of the clock that leases are measured with.
-///
-/// It counts the time that the machine was suspended (`CLOCK_BOOTTIME` on Linux). Nanoseconds since some
-/// instant before the program started; only differences mean anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Timestamp(u64);
-
-impl Timestamp {
-    /// Not later than any reading of the clock.
-    pub(crate) const MIN: Self = Self(0);
-
-    /// The timestamp with this count of nanoseconds.
-    pub(crate) const fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
-    }
-
-    /// The count of nanoseconds.
-    pub(crate) const fn as_nanos(self) -> u64 {
-        self.0
-    }
-
-    /// The timestamp that lies so long before this one.
-    pub(crate) fn before(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
-    }
-
-    /// How long this timestamp lies after `earlier`; zero if it lies before.
-    pub(crate) const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-}
-
-impl std::ops::Add<Duration> for Timestamp {
-    type Output = Self;
-
-    fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
-    }
-}
-
-/// A znode that this process created as a contender.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Node {
-    pub(crate) path: String,
-    pub(crate) token: FencingToken,
-    /// Master mode: the version of the path's counter that the create has left, if that is known. It grows with each
-    /// master, so that a transaction that checks it means this znode and no later one at the same path.
-    pub(crate) incarnation: Option<i32>,
-}
-
-impl Node {
-    /// The last part of the path.
-    pub(crate) fn name(&self) -> &str {
-        crate::path::split(&self.path).1
-    }
-}
-
-/// What the stat of a znode tells about its creation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin {
-    pub(crate) token: FencingToken,
-    /// The session that owns it, if it is ephemeral.
-    pub(crate) owner: Option<SessionId>,
-    /// How often its data has been replaced.
-    pub(crate) version: i32,
-}
-
-impl Origin {
-    /// Whether the znode belongs to this session. Its name and its data alone do not tell.
-    pub(crate) fn is_of(&self, session: SessionId) -> bool {
-        self.owner == Some(session)
-    }
-
-    /// Whether the znode is still this one: the name may have been given to somebody else's after the directory was created
-    /// again.
-    pub(crate) fn is_still(&self, node: &Node) -> bool {
-        self.token == node.token
     }
 }
 

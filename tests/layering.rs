@@ -1,39 +1,46 @@
-//! Who may use whom inside the crate, kept by reading the sources.
+//! Which room of the crate may use which, and which rooms are pure. Checked by reading the sources, because Cargo knows
+//! only crates.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Each part, and the parts that it may name. `zookeeper_client` stands for the crate.
+/// Each room, and the rooms that it may use: only rooms further up, so that there is no circle.
+/// `zookeeper_client` stands for the crate of that name.
 const ALLOWED: &[(&str, &str)] = &[
     ("backoff", ""),
-    ("clock", "types"),
-    ("path", ""),
-    ("types", "error path"),
     ("error", ""),
-    ("lease", "types"),
-    ("work", ""),
-    ("machine", "backoff error lease path types"),
-    ("telemetry", "error session types"),
-    ("session", "backoff clock error lease path telemetry types work zookeeper_client"),
+    ("in_flight", ""),
+    ("path", ""),
+    ("timestamp", ""),
+    ("types", "error"),
+    ("znode", "path types"),
+    ("clock", "timestamp"),
+    ("lease", "timestamp"),
+    ("machine", "backoff error lease path timestamp types znode"),
+    ("telemetry", "error types znode"),
+    ("session", "backoff clock error in_flight lease path telemetry timestamp types znode zookeeper_client"),
+    ("config", "machine session zookeeper_client"),
+    ("leadership", "clock error in_flight lease session timestamp types znode"),
     (
         "driver",
-        "backoff clock error leadership lease machine path session telemetry types work zookeeper_client",
+        "backoff clock config error in_flight leadership lease machine path session telemetry types znode",
     ),
-    // Guarded writes speak of the client's own types: its ACLs, modes, results and errors.
+    // Guarded writes and the breadcrumb have ACLs, modes, results and errors of the client in their interface.
     ("guarded", "error leadership machine path session telemetry zookeeper_client"),
     ("breadcrumb", "backoff error guarded leadership path session telemetry types zookeeper_client"),
-    ("leadership", "breadcrumb clock driver error guarded lease session types work"),
-    ("roster", "driver error machine path session types"),
-    ("observer", "driver error roster session telemetry types"),
+    ("resign", "breadcrumb error leadership"),
+    ("queries", "config error machine path session types znode"),
+    ("observer", "config error queries session telemetry types"),
     (
         "election",
-        "backoff breadcrumb driver error leadership machine observer path roster session telemetry types zookeeper_client",
+        "backoff breadcrumb config driver error leadership machine observer path queries session telemetry types \
+         zookeeper_client",
     ),
-    // Tests only: the pure parts, put together.
-    ("simulation", "error lease machine path types"),
+    // Tests only: the pure rooms, put together.
+    ("simulation", "error lease machine path timestamp types znode"),
 ];
 
-/// What the pure parts must not name: tasks, clocks, sockets, threads, randomness without a seed.
+/// Names that a pure room must not contain: tasks, clocks, sockets, threads, randomness without a seed.
 const IMPURE: &[&str] = &[
     "tokio::",
     "futures_util::",
@@ -50,26 +57,36 @@ const IMPURE: &[&str] = &[
 ];
 
 #[test]
-fn each_part_uses_only_what_it_may() {
+fn each_room_uses_only_what_it_may() {
     let sources = sources();
-    for (part, files) in &sources {
-        if part == "lib" {
+    for (room, files) in &sources {
+        if room == "lib" {
             continue;
         }
         let (_, allowed) = ALLOWED
             .iter()
-            .find(|(name, _)| name == part)
-            .unwrap_or_else(|| panic!("{part} is new: say in this test what it may use"));
+            .find(|(name, _)| name == room)
+            .unwrap_or_else(|| panic!("{room} is new: add it to `ALLOWED`"));
         let allows = |other: &str| allowed.split(' ').any(|name| name == other);
         for (file, text) in files {
-            assert!(!text.contains("use crate::{"), "{}: one `use` for each part, please", file.display());
-            for other in sources.keys().filter(|other| *other != part && *other != "lib") {
+            assert!(!text.contains("use crate::{"), "{}: one `use` for each room, please", file.display());
+            for other in sources.keys().filter(|other| *other != room && *other != "lib") {
                 let named =
                     text.contains(&format!("crate::{other}::")) || text.contains(&format!("crate::{other};"));
                 assert!(!named || allows(other), "{} names {other}", file.display());
             }
             let client = text.contains("zookeeper_client::") || text.contains("use zookeeper_client");
             assert!(!client || allows("zookeeper_client"), "{} names the client", file.display());
+        }
+    }
+}
+
+#[test]
+fn rooms_have_no_circle() {
+    for (index, (room, allowed)) in ALLOWED.iter().enumerate() {
+        for other in allowed.split_whitespace().filter(|other| *other != "zookeeper_client") {
+            let above = ALLOWED[..index].iter().any(|(name, _)| *name == other);
+            assert!(above, "{room} may use {other}, which is not further up in the list");
         }
     }
 }
@@ -82,12 +99,12 @@ fn the_machine_and_the_lease_are_pure() {
     }
 }
 
-/// Whoever plays the whole world has neither the time nor the luck of this one. What runs many worlds may have threads.
+/// A simulated run has simulated time and seeded randomness. `simulation/mod.rs`, which starts many runs, may use threads.
 #[test]
 fn the_simulation_is_pure() {
     for (file, text) in &sources()["simulation"] {
-        if !file.ends_with("simulation/mod.rs") {
-            // Futures that wait for nothing outside, and instants of its own.
+        if !file.ends_with("simulation/tests.rs") {
+            // Futures that do no I/O, and an `Instant` of its own.
             let allowed = ["futures_util::", "Instant"];
             let names: Vec<&str> = IMPURE.iter().copied().filter(|name| !allowed.contains(name)).collect();
             names_none_of(&names, file, text);
@@ -102,7 +119,7 @@ fn names_none_of(names: &[&str], file: &Path, text: &str) {
     }
 }
 
-/// The sources of each part, without comments: what a file below `src/<part>/` or `src/<part>.rs` says.
+/// The sources of each room, without comments: the files below `src/<room>/`, or `src/<room>.rs`.
 fn sources() -> BTreeMap<String, Vec<(PathBuf, String)>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
@@ -118,8 +135,8 @@ fn sources() -> BTreeMap<String, Vec<(PathBuf, String)>> {
                 let text = std::fs::read_to_string(&path).unwrap();
                 let code: Vec<&str> =
                     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-                let part = first.trim_end_matches(".rs").to_owned();
-                sources.entry(part).or_default().push((path, code.join("\n")));
+                let room = first.trim_end_matches(".rs").to_owned();
+                sources.entry(room).or_default().push((path, code.join("\n")));
             }
         }
     }

@@ -1,140 +1,164 @@
-//! The machine's requests, in the words of the session.
+//! Carries out the machine's requests with the operations of a session's client.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Contest;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+
+use super::watches::Watched;
+use crate::config::ContenderConfig;
 use crate::error::Failure;
 use crate::lease::Lease;
-use crate::machine::{Plan, Reply, Request, Seen, Ticket, naming, sight};
+use crate::machine::{ElectionSpec, Reply, Request, Seen, Ticket, naming, stat_check};
 use crate::path::{join, split};
-use crate::session::{Creation, Glance, Live, NotCreated, Preview, Watch};
+use crate::session::{Client, Creation, NotCreated, Peek, Prefetched};
 use crate::telemetry;
-use crate::types::{Mode, Node};
+use crate::types::Mode;
+use crate::znode::Node;
 
-/// The answer to a request, with the watch that it left.
+/// The requests that have no outcome yet.
+pub(super) type PendingRequests = FuturesUnordered<BoxFuture<'static, (Ticket, Outcome)>>;
+
+/// The outcome of a request: a reply for the machine, and what the driver keeps of it.
 pub(super) enum Outcome {
     Reply(Reply),
-    Own(Result<(Seen, Option<Watch>), Failure>),
-    Ahead(Result<(Seen, Option<Watch>), Failure>),
-    /// The answer to a create, and what was asked right behind it.
-    Tried(Result<(Node, Lease), Failure>, Preview),
+    OwnWatched(Watched),
+    AheadWatched(Watched),
+    /// The reply to a create, and what was read together with it.
+    Created(Result<(Node, Lease), Failure>, Prefetched),
 }
 
 /// Sends one request of the machine.
-pub(super) async fn send(contest: &Contest, live: Arc<Live>, ticket: Ticket, request: Request) -> Outcome {
-    let Plan { mode, path, .. } = &contest.plan;
+pub(super) async fn send(
+    config: &ContenderConfig,
+    client: Arc<Client>,
+    ticket: Ticket,
+    request: Request,
+) -> Outcome {
+    let ElectionSpec { mode, path, .. } = &config.spec;
     let dir = match mode {
         Mode::Sequential => path.as_str(),
         Mode::Master => split(path).0,
     };
     match request {
         Request::Create => {
-            let (created, preview) = create(contest, &live, ticket).await;
-            Outcome::Tried(log(created), preview)
+            let (created, prefetched) = create(config, &client, ticket).await;
+            Outcome::Created(log(created), prefetched)
         }
         Request::CreateParents => {
-            let created = live.create_parents(dir, contest.container_parents, &contest.acl).await;
+            let created = client.create_parents(dir, config.container_parents, &config.acl).await;
             Outcome::Reply(Reply::ParentsCreated(log(created)))
         }
-        Request::FindOwn(create) => Outcome::Reply(Reply::Found(log(find_own(contest, &live, create).await))),
-        Request::List => Outcome::Reply(Reply::Listed(log(live.list(dir).await))),
-        Request::WatchOwn(node) => {
-            Outcome::Own(log(live.read_and_watch(&node.path).await).map(|glance| sight::own(&node, glance)))
+        Request::FindOwn(create) => {
+            Outcome::Reply(Reply::Found(log(find_own(config, &client, create).await)))
         }
-        Request::WatchAhead(path) => Outcome::Ahead(log(watch_ahead(contest, &live, &path).await)),
+        Request::List => Outcome::Reply(Reply::Listed(log(client.list(dir).await))),
+        Request::WatchOwn(node) => Outcome::OwnWatched(
+            log(client.read_and_watch(&node.path).await).map(|peek| stat_check::own(&node, peek)),
+        ),
+        Request::WatchAhead(path) => Outcome::AheadWatched(log(watch_ahead(config, &client, &path).await)),
         Request::Remove { node, verify } => {
-            let removed = live.remove(&node, contest.counter.as_ref(), verify).await;
+            let removed = client.remove(&node, config.counter.as_ref(), verify).await;
             Outcome::Reply(Reply::Removed(log(removed)))
         }
     }
 }
 
-/// Answers a request from a preview, if there is one and the request is for what it shows.
-pub(super) fn recall(live: &Live, request: &Request, preview: &mut Preview) -> Option<Outcome> {
+/// The outcome of a request whose answer was prefetched. Each prefetched answer serves once.
+pub(super) fn from_prefetched(
+    client: &Client,
+    request: &Request,
+    prefetched: &mut Prefetched,
+) -> Option<Outcome> {
     match request {
         Request::WatchOwn(node) => {
-            preview.glance.take().map(|glance| Outcome::Own(Ok(sight::own(node, glance))))
+            prefetched.peek.take().map(|peek| Outcome::OwnWatched(Ok(stat_check::own(node, peek))))
         }
         Request::WatchAhead(path) => {
-            preview.glance.take().map(|glance| Outcome::Ahead(ahead(live, path, glance)))
+            prefetched.peek.take().map(|peek| Outcome::AheadWatched(ahead(client, path, peek)))
         }
-        Request::List => preview.children.take().map(|children| Outcome::Reply(Reply::Listed(Ok(children)))),
+        Request::List => {
+            prefetched.children.take().map(|children| Outcome::Reply(Reply::Listed(Ok(children))))
+        }
         _ => None,
     }
 }
 
-/// Creates the contender's znode, once if that is possible at all.
+/// Creates the contender's znode. One attempt, or two if the first shows that the tombstone has to be in the directory.
 async fn create(
-    contest: &Contest,
-    live: &Arc<Live>,
+    config: &ContenderConfig,
+    client: &Arc<Client>,
     ticket: Ticket,
-) -> (Result<(Node, Lease), Failure>, Preview) {
-    let Plan { mode, path, prefix } = &contest.plan;
+) -> (Result<(Node, Lease), Failure>, Prefetched) {
+    let ElectionSpec { mode, path, prefix } = &config.spec;
     let node = match mode {
         Mode::Sequential => join(path, prefix),
         Mode::Master => path.clone(),
     };
     loop {
-        let tombstone = &tombstone(contest, ticket);
-        let data = contest.identity.as_bytes();
-        let counter = contest.counter.as_ref();
-        let creation = Creation { path: &node, tombstone, counter, data, acl: &contest.acl };
-        let mut preview = Preview::default();
-        let created = match live.create(creation, &mut preview).await {
+        let tombstone = &tombstone(config, ticket);
+        let data = config.identity.as_bytes();
+        let counter = config.counter.as_ref();
+        let creation = Creation { path: &node, tombstone, counter, data, acl: &config.acl };
+        let mut prefetched = Prefetched::default();
+        let created = match client.create(creation, &mut prefetched).await {
             Ok(created) => Ok(created),
-            // Without permission beside the directory, try inside it.
+            // No permission for the tombstone beside the directory: try inside it.
             Err(NotCreated::TombstoneRefused(_))
-                if *mode == Mode::Sequential && !contest.tombstones_inside.swap(true, Ordering::Relaxed) =>
+                if *mode == Mode::Sequential && !config.tombstones_inside.swap(true, Ordering::Relaxed) =>
             {
                 continue;
             }
             Err(NotCreated::TombstoneRefused(failure) | NotCreated::Failed(failure)) => Err(failure),
         };
-        return (created, preview);
+        return (created, prefetched);
     }
 }
 
-/// The tombstone of the create with this ticket. It is beside the election's directory, as each create in there raises the
-/// number of the next contender and may be seen by other clients; unless only contenders' znodes may be created.
-fn tombstone(contest: &Contest, ticket: Ticket) -> String {
-    let path = &contest.plan.path;
-    let name = naming::tombstone(contest.number, ticket.0);
-    if contest.tombstones_inside.load(Ordering::Relaxed) {
-        join(path, &name)
-    } else {
-        format!("{path}{name}")
-    }
+/// The tombstone of the create with this ticket.
+///
+/// It stands beside the election's directory, because each create inside raises the next contender's number and is seen by
+/// other clients. It stands inside only where the ACL permits no other place.
+fn tombstone(config: &ContenderConfig, ticket: Ticket) -> String {
+    let path = &config.spec.path;
+    let name = naming::tombstone(config.id, ticket.0);
+    if config.tombstones_inside.load(Ordering::Relaxed) { join(path, &name) } else { format!("{path}{name}") }
 }
 
-/// Finds the znodes that the create with this ticket may have left, which cannot be carried out any more.
-async fn find_own(contest: &Contest, live: &Arc<Live>, create: Ticket) -> Result<Vec<Node>, Failure> {
-    let tombstone = tombstone(contest, create);
+/// Makes sure that the create with this ticket can no longer be carried out, and claims the znodes that it left.
+async fn find_own(
+    config: &ContenderConfig,
+    client: &Arc<Client>,
+    create: Ticket,
+) -> Result<Vec<Node>, Failure> {
+    let tombstone = tombstone(config, create);
     let found = async {
-        live.settle(&tombstone, contest.container_parents, &contest.acl).await?;
-        look_for_own(contest, live).await
+        client.settle(&tombstone, config.container_parents, &config.acl).await?;
+        claim_own_orphans(config, client).await
     };
     let found = found.await;
     if found.is_ok() {
-        live.settled(&tombstone);
+        client.settled(&tombstone);
     }
     found
 }
 
-async fn look_for_own(contest: &Contest, live: &Arc<Live>) -> Result<Vec<Node>, Failure> {
-    let Plan { path, prefix, .. } = &contest.plan;
-    let identity = contest.identity.as_bytes();
-    match &contest.counter {
+async fn claim_own_orphans(config: &ContenderConfig, client: &Arc<Client>) -> Result<Vec<Node>, Failure> {
+    let ElectionSpec { path, prefix, .. } = &config.spec;
+    let identity = config.identity.as_bytes();
+    match &config.counter {
         Some(counter) => {
-            // Before the look at the znode: see `Live::remove`.
-            let version = live.count(counter).await?;
-            let mut found = live.claim_own([path.clone()], identity).await?;
+            // Read before the znode is: see `Client::version_of`.
+            let version = client.read_counter(counter).await?;
+            let mut found = client.claim_orphans([path.clone()], identity).await?;
             if !found.is_empty() {
-                let again = live.count(counter).await;
-                // Another contender of this session may have been master in between: which version is whose?
+                let again = client.read_counter(counter).await;
+                // If the version has changed, another contender of this session was master in between, and the version
+                // may belong to its znode.
                 if !matches!(again, Ok(again) if again == version) {
-                    found.iter().for_each(|node| live.release(node));
-                    let changed = || Failure::Rejected(format!("{} was changed meanwhile", counter.path));
+                    found.iter().for_each(|node| client.release(node));
+                    let changed = || Failure::Rejected(format!("{} was changed concurrently", counter.path));
                     return Err(again.err().unwrap_or_else(changed));
                 }
             }
@@ -142,43 +166,39 @@ async fn look_for_own(contest: &Contest, live: &Arc<Live>) -> Result<Vec<Node>, 
             Ok(found)
         }
         None => {
-            let children = match live.list(path).await {
+            let children = match client.list(path).await {
                 Ok(children) => children,
                 Err(Failure::NoNode) => Vec::new(),
                 Err(failure) => return Err(failure),
             };
             let paths = naming::contenders(prefix, &children).map(|(_, name)| join(path, name));
-            live.claim_own(paths.collect::<Vec<_>>(), identity).await
+            client.claim_orphans(paths.collect::<Vec<_>>(), identity).await
         }
     }
 }
 
-async fn watch_ahead(
-    contest: &Contest,
-    live: &Arc<Live>,
-    path: &str,
-) -> Result<(Seen, Option<Watch>), Failure> {
-    let glance = match &contest.counter {
-        None => live.read_and_watch(path).await?,
+async fn watch_ahead(config: &ContenderConfig, client: &Arc<Client>, path: &str) -> Watched {
+    let peek = match &config.counter {
+        None => client.read_and_watch(path).await?,
         Some(counter) => {
-            // A contender that waits knows the counter when its turn comes.
-            let (glance, counted) =
-                futures_util::future::join(live.read_and_watch(path), live.count(counter)).await;
+            // Read now, so that the contender can create its znode in one round trip when its turn comes.
+            let (peek, counted) =
+                futures_util::future::join(client.read_and_watch(path), client.read_counter(counter)).await;
             counted?;
-            glance?
+            peek?
         }
     };
-    ahead(live, path, glance)
+    ahead(client, path, peek)
 }
 
-/// What a look at the znode ahead has shown.
-fn ahead(live: &Live, path: &str, glance: Option<Glance>) -> Result<(Seen, Option<Watch>), Failure> {
-    if let Some(glance) = &glance
-        && let Some(node) = live.claim_forgotten(path, glance)?
+/// What a read of the znode ahead says. An orphan is claimed, because nobody else removes it.
+fn ahead(client: &Client, path: &str, peek: Option<Peek>) -> Watched {
+    if let Some(peek) = &peek
+        && let Some(node) = client.claim_orphan(path, peek)?
     {
-        return Ok((Seen::Forgotten(node), None));
+        return Ok((Seen::Orphan(node), None));
     }
-    Ok(sight::ahead(glance))
+    Ok(stat_check::ahead(peek))
 }
 
 fn log<T>(outcome: Result<T, Failure>) -> Result<T, Failure> {

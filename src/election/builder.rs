@@ -7,10 +7,10 @@ use std::time::Duration;
 use zookeeper_client::{Acl, Acls};
 
 use super::Election;
-use crate::breadcrumb::{Fence, Trail};
-use crate::driver::Contest;
+use crate::breadcrumb::{BreadcrumbStep, Fence};
+use crate::config::ContenderConfig;
 use crate::error::{Error, MAX_IDENTITY_BYTES};
-use crate::machine::{Plan, naming};
+use crate::machine::{ElectionSpec, naming};
 use crate::path;
 use crate::session::{Counter, Session, Shared};
 use crate::types::Mode;
@@ -79,7 +79,7 @@ impl ElectionBuilder {
     ///
     /// In master mode a persistent znode stands beside the path, `<path>..counter`. Its version grows with each master, so
     /// that what an older one has sent late is refused. It stays, counts against quotas, and keeps a
-    /// [container](Parents::Container) from being deleted. Do not change or delete it while somebody campaigns.
+    /// [container](Parents::Container) from being deleted. Do not change or delete it while any contender campaigns.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
@@ -125,8 +125,8 @@ impl ElectionBuilder {
     /// Leaves a [`Breadcrumb`](crate::Breadcrumb): a persistent znode at this path that names the leader, until it has
     /// resigned. Default: none. All contenders must use the same.
     ///
-    /// Whoever wins looks at it before [`campaign`](Election::campaign) returns, has the [`fence`](Self::fence) deal with
-    /// a leader that has not resigned, and then writes its own. From then on a
+    /// The winner reads it before [`campaign`](Election::campaign) returns, calls the [`fence`](Self::fence) if the
+    /// previous leader has not resigned, and then writes its own. From then on a
     /// [guarded write](crate::Leadership::guarded) of any earlier leader is refused, also where its znode's name has been
     /// given out again.
     ///
@@ -153,7 +153,7 @@ impl ElectionBuilder {
     /// How long the znode of a leadership that is over stays for the sake of work that has not ended: a future given
     /// to [`hold`](crate::Leadership::hold), or a [`LeaderTask`](crate::LeaderTask), which blocks its thread and so
     /// cannot be dropped. Default: the session timeout. After that the znode is removed, which is logged, and
-    /// whoever waits for the removal gets [`Error::WorkContinues`].
+    /// callers that wait for the removal get [`Error::WorkContinues`].
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
         self
@@ -191,20 +191,24 @@ impl ElectionBuilder {
         {
             return Err(Error::InvalidBreadcrumb { path: breadcrumb.clone(), reason });
         }
-        let trail =
-            breadcrumb.map(|path| Trail { path, identity: identity.clone(), acl: acl.clone(), fence });
+        let breadcrumb_step = breadcrumb.map(|path| BreadcrumbStep {
+            path,
+            identity: identity.clone(),
+            acl: acl.clone(),
+            fence,
+        });
         let counter = (mode == Mode::Master).then(|| Counter::new(naming::counter(&path), &acl));
-        let contest = Contest {
-            plan: Plan { mode, path, prefix },
+        let config = ContenderConfig {
+            spec: ElectionSpec { mode, path, prefix },
             identity,
             acl,
             container_parents: parents == Parents::Container,
-            number: fastrand::u64(..),
+            id: fastrand::u64(..),
             counter,
             tombstones_inside: AtomicBool::new(false),
             grace,
         };
-        Ok(Election::new(contest, trail, shared))
+        Ok(Election::new(config, breadcrumb_step, shared))
     }
 }
 

@@ -1,9 +1,12 @@
-//! What can become of a guarded write.
+//! Why a guarded write was not committed.
 
 use zookeeper_client::Error as ClientError;
 
-use super::MAX_GUARDED_BYTES;
 use crate::error::Lost;
+
+/// The most bytes that a [`GuardedWrite`](super::GuardedWrite) has as a request: ZooKeeper's default for `jute.maxbuffer`, less what the
+/// servers add among themselves. They close the connection of a client that sends more.
+pub const MAX_GUARDED_BYTES: usize = 0xf_ffff - 1024;
 
 /// Why a [`GuardedWrite`](super::GuardedWrite) was not committed.
 ///
@@ -19,8 +22,8 @@ pub enum GuardedError {
         reason: Lost,
     },
 
-    /// The breadcrumb, or the counter of a master's path, is not as this leadership has left it: a later leader has
-    /// written it, or somebody has changed or deleted it. This leadership can write no more: campaign again.
+    /// The breadcrumb, or the counter of a master's path, has changed since this leadership wrote it: a later leader has
+    /// written it, or it was changed or deleted by hand. This leadership can write no more: campaign again.
     #[error(
         "nothing was written, and this leadership can write no more: {path} was written by a later leader, or changed \
          or deleted by hand; campaign again"
@@ -43,8 +46,8 @@ pub enum GuardedError {
         source: ClientError,
     },
 
-    /// The connection broke, or no answer came in time. All of it was written or nothing, now or later, as long as the
-    /// znode of this leadership stands. See [`commit`](super::GuardedWrite::commit) on trying again.
+    /// The connection was lost, or no answer came in time. The transaction was committed as a whole or not at all, or may be
+    /// later, as long as the znode of this leadership exists. See [`commit`](super::GuardedWrite::commit) on trying again.
     #[error(
         "the outcome is unknown: {reason}; send it again only if a second execution would fail (a create, or the version \
          that was read before)"
@@ -63,12 +66,12 @@ pub enum GuardedError {
 
     /// There is nothing to commit. Nothing was sent.
     #[error(
-        "the transaction is empty: add a `create`, `set_data`, `delete` or `check` before `commit` (whether the \
-         leadership is valid tells `is_valid`)"
+        "the transaction is empty: add a `create`, `set_data`, `delete` or `check` before `commit` (to check \
+         validity, call `is_valid`)"
     )]
     Empty,
 
-    /// A path is none that ZooKeeper accepts, or not for this operation. Nothing was sent.
+    /// ZooKeeper does not accept this path, or not for this operation. Nothing was sent.
     #[error("invalid path {path:?}: {reason}; write an absolute path, for example \"/app/state\"")]
     InvalidPath {
         /// The path.
@@ -84,7 +87,8 @@ pub enum GuardedError {
         path: String,
     },
 
-    /// The transaction is too long. Nothing was sent: ZooKeeper cuts the connection of whoever sends more than 1 MB.
+    /// The transaction is too long. Nothing was sent, because ZooKeeper closes the connection of a client that sends more
+    /// than 1 MB.
     #[error(
         "the transaction has {bytes} bytes, more than the {MAX_GUARDED_BYTES} allowed: make several of it, or keep large \
          data elsewhere and write where it is"
@@ -95,7 +99,7 @@ pub enum GuardedError {
     },
 }
 
-/// What to do about it.
+/// What to do about the error of an operation.
 fn advice(error: &ClientError) -> &'static str {
     match error {
         ClientError::NoNode => "; create the znode, or for a create its parent, before",

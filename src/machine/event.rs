@@ -1,104 +1,106 @@
-//! What goes into the machine and what comes out of it.
+//! The machine's inputs and outputs: events, actions, requests and replies.
 
 use crate::error::{Error, Failure, Lost};
 use crate::lease::Lease;
-use crate::types::{Node, Standing, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::Standing;
+use crate::znode::Node;
 
-/// What happened.
+/// An input: what happened.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// The application wants to lead.
     Campaign,
-    /// The application does not want to wait or lead any more, for this reason.
+    /// The application ends its campaign or leadership, for this reason.
     Withdraw(Lost),
-    /// A server answers, on the same ZooKeeper session as before or, after [`Event::SessionLost`], on another.
-    /// A connection that replaces another is announced by [`Event::Suspended`].
+    /// There is a connection: on the same ZooKeeper session as before, or on a new one after [`Event::SessionLost`]. If there
+    /// was a connection already, [`Event::Suspended`] comes first.
     Connected,
-    /// The connection broke. The session may live or not.
+    /// The connection is lost. The session may still exist.
     Suspended,
-    /// The session is over; `reopening` tells whether there will be another.
+    /// The session is over. With `reopening`, another will follow.
     SessionLost { reopening: bool },
-    /// The answer to [`Action::Ask`].
+    /// The reply to an [`Action::Ask`].
     Reply(Ticket, Reply),
-    /// A transaction of the session has committed that was sent at `sent` or later, and grants this lease. To be
-    /// told after all events of watches that came before its answer.
+    /// A proof: a transaction of the session has committed that was sent at `sent` or later, and grants this lease. Watch
+    /// events that arrived before its answer have to be fed first.
     Proven { sent: Timestamp, lease: Lease },
-    /// No lease is valid for longer than this one: the session timeout is shorter than was known.
+    /// The session timeout has become shorter: no lease is valid for longer than this one.
     Shortened(Lease),
-    /// The watch on the own znode fired; `deleted` if the event says so beyond doubt.
+    /// The watch on the own znode fired. `deleted`: the event says that the znode was deleted.
     OwnChanged { deleted: bool },
-    /// The watch on the znode ahead fired, with whatever event.
+    /// The watch on the znode ahead fired, with any event.
     AheadChanged,
     /// The time that [`Machine::poll_timeout`](super::Machine::poll_timeout) named has come.
     Tick,
 }
 
-/// What is to be done.
+/// An output: what the driver has to do.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Send this request, and return its answer with the ticket. At most two are under way at a time, not
-    /// counting those whose answers are still due from before a reconnection.
+    /// Send this request, and feed its reply with the ticket. At most two are pending at a time, not counting requests from
+    /// before a reconnection.
     Ask(Ticket, Request),
-    /// Drop both watches. The loss of the session says the same by itself.
+    /// Drop both watches. (After a lost session, they are dropped without this action.)
     Unwatch,
-    /// Leadership begins, on this znode, and lasts for this lease.
+    /// Leadership begins on this znode, with this lease.
     Lead(Node, Lease),
-    /// Leadership lasts longer: for this lease.
+    /// The leadership's lease is now this longer one.
     Extend(Lease),
-    /// Leadership lasts no longer than this lease.
+    /// The leadership's lease is now this shorter one.
     Shorten(Lease),
-    /// This znode is gone for certain: its name is not to be touched any more.
+    /// This znode is gone for certain. Release the claim on it.
     Forget(Node),
-    /// Leadership ends. To be carried out before anything else.
+    /// Leadership ends, for this reason.
     StepDown(Lost),
     /// The campaign ends with this error. The znode, if there is one, is being removed.
     GiveUp(Error),
-    /// The znode could not be removed. It is tried again.
+    /// The znode could not be removed. The removal will be repeated.
     RemovalFailed(Error),
-    /// A znode may be left that nobody removes any more: it goes with its session.
+    /// A znode may be left that this machine will not remove. It goes with its session.
     Left(Error),
-    /// Where the contender stands has changed. `Idle` says that no znode of it is left.
+    /// The contender's standing has changed. `Idle`: none of its znodes is left to remove.
     Report(Standing),
 }
 
-/// The wish for transactions that prove the session, again and again.
+/// The machine wants the session to be proven at each beat.
 #[derive(Debug)]
-pub(crate) struct Proofs<'a> {
-    /// The own znode, which they can check.
+pub(crate) struct ProofDemand<'a> {
+    /// The own znode. Proofs can check it.
     pub(crate) node: &'a Node,
-    /// The first one is waited for.
+    /// The machine is waiting for the first proof, so it should be sent at once.
     pub(crate) at_once: bool,
 }
 
-/// Which request a reply belongs to. Each ticket is used once.
+/// Identifies a request. Its reply has the same ticket. Each ticket is used once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(pub(crate) u64);
 
 /// A request to ZooKeeper.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// Create the contender's znode. Answer: [`Reply::Created`].
+    /// Create the contender's znode. Reply: [`Reply::Created`].
     Create,
-    /// Create the missing parents of the znode. Answer: [`Reply::ParentsCreated`].
+    /// Create the missing parents of the znode. Reply: [`Reply::ParentsCreated`].
     CreateParents,
-    /// Find the znodes that an earlier create of unknown outcome left, once it cannot be carried out any more: the
-    /// one with this ticket. Answer: [`Reply::Found`].
+    /// Make sure that the create with this ticket, whose outcome is unknown, can no longer be carried out, and find the
+    /// znodes that it left. Reply: [`Reply::Found`].
     FindOwn(Ticket),
-    /// List the directory. Answer: [`Reply::Listed`].
+    /// List the directory. Reply: [`Reply::Listed`].
     List,
-    /// Look at the own znode and leave a watch, which replaces the former. Answer: [`Reply::Watched`].
+    /// Read the own znode and set a watch, which replaces the previous one. Reply: [`Reply::Watched`].
     WatchOwn(Node),
-    /// Look at the znode ahead and leave a watch, which replaces the former. Answer: [`Reply::Watched`].
+    /// Read the znode ahead and set a watch, which replaces the previous one. Reply: [`Reply::Watched`].
     WatchAhead(String),
-    /// Delete the own znode. With `verify`, only after having seen that it is still the same and ours; in master mode
-    /// the delete itself sees to that. Answer: [`Reply::Removed`].
+    /// Delete the own znode. With `verify`, only after a check that it is still the same znode. (In master mode the delete
+    /// itself always checks that.) Reply: [`Reply::Removed`].
     Remove { node: Node, verify: bool },
 }
 
-/// The answer to a request.
+/// The reply to a request.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// With the lease that the create itself grants.
+    /// With the lease that the create grants.
     Created(Result<(Node, Lease), Failure>),
     Found(Result<Vec<Node>, Failure>),
     Listed(Result<Vec<String>, Failure>),
@@ -107,17 +109,16 @@ pub(crate) enum Reply {
     Removed(Result<(), Failure>),
 }
 
-/// What a watched znode is at the moment.
+/// What a read of a watched znode has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// No such znode. No watch was left.
-    Nothing,
-    /// The znode that the request named, or (for the one ahead) an ephemeral one.
-    Standing,
-    /// Something else has the name. Asked for the own znode: another one. Asked for the one ahead: a znode that
-    /// is not ephemeral.
+    /// There is no such znode, and no watch was set.
+    Absent,
+    /// Own znode: it exists. Znode ahead: an ephemeral znode exists.
+    Present,
+    /// Own znode: another znode has its name. Znode ahead: it is not ephemeral.
     Other,
-    /// Asked for the one ahead: a znode of this very session that nobody in this process answered for, and that was
-    /// claimed now.
-    Forgotten(Node),
+    /// Znode ahead: an orphan, that is, a znode of this session that no contender of this process had claimed. It is claimed
+    /// now, and has to be removed.
+    Orphan(Node),
 }

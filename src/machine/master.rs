@@ -1,24 +1,24 @@
-//! The decision of master mode, made from a look at the one znode and nothing else.
+//! The decision of master mode: what the znode at the election's path means for a contender.
 
 use super::event::Seen;
 
-/// What a look at the master's znode says to a contender that could not create it.
+/// The state of the election's path, for a contender whose create failed because a znode exists.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It went in the meantime: try again.
+pub(crate) enum PathState {
+    /// The znode is gone: try again.
     Free,
-    /// Somebody is master.
+    /// There is a master.
     Taken,
-    /// A znode that never goes by itself stands there: nobody can become master.
+    /// The znode is not ephemeral, so nobody can become master.
     Occupied,
 }
 
-/// Decides what to do after a create was answered with "exists".
-pub(crate) fn judge(seen: Seen) -> Verdict {
+/// Judges the znode after a create has failed with `NodeExists`.
+pub(crate) fn judge(seen: Seen) -> PathState {
     match seen {
-        // What nobody has answered for is being removed.
-        Seen::Nothing | Seen::Forgotten(_) => Verdict::Free,
-        Seen::Standing => Verdict::Taken,
-        Seen::Other => Verdict::Occupied,
+        // The machine removes an orphan before it creates again.
+        Seen::Absent | Seen::Orphan(_) => PathState::Free,
+        Seen::Present => PathState::Taken,
+        Seen::Other => PathState::Occupied,
     }
 }

@@ -1,4 +1,4 @@
-//! One contender of one election: what to do next. No I/O, no clock, no randomness of its own.
+//! The decisions of one contender of one election. Pure: no I/O, and time and randomness are arguments.
 //!
 //! ```text
 //!                    Campaign
@@ -12,23 +12,27 @@
 //!      │  Blocked (master mode) ◀────────┘
 //!      │      └──▶ watch the master's znode ──▶ it goes: create
 //!      │
-//!      └── own znode gone, session lost: from anywhere. Withdrawn: by way of `stale`, until it is removed.
+//!      └── own znode gone, session lost, withdrawn: from any place. The znode goes to `removals` until it is removed.
 //! ```
 //!
-//! Call order: feed one [`Event`] to [`Machine::handle`], then take [`Action`]s from
-//! [`Machine::poll_action`] until there are none, and carry them out in this order. Feed [`Event::Tick`]
-//! when [`Machine::poll_timeout`] has come. Every [`Action::Ask`] is answered once, at the latest by a
-//! timeout, except after [`Event::SessionLost`], which ends all that are under way.
+//! Call order: feed one [`Event`] to [`Machine::handle`], then take [`Action`]s from [`Machine::poll_action`] until there
+//! are none, and carry them out in this order. Feed [`Event::Tick`] at the time that [`Machine::poll_timeout`] returns. Each
+//! [`Action::Ask`] gets one reply, at the latest by a timeout. [`Event::SessionLost`] ends all pending requests instead.
 //!
-//! A failed request leads to another attempt (after a pause that doubles, with jitter), or back to the last
-//! thing known for certain. [`Failure::Refused`] ends a campaign, and so does a directory or a path in which nobody can lead.
+//! A failed request is repeated (after a pause that doubles, with jitter), or leads back to the last certain state.
+//! [`Failure::Refused`] ends the campaign, and so does a directory or path in which no contender can lead.
+//!
+//! `changes` and `replies` change the state, [`Machine::advance`] asks for what the state calls for, `standing` reports it.
+//! `sequential`, `master` and `stat_check` judge what a server has answered.
 
+mod changes;
 mod event;
 mod master;
 pub(crate) mod naming;
 mod replies;
 mod sequential;
-pub(crate) mod sight;
+mod standing;
+pub(crate) mod stat_check;
 mod state;
 #[cfg(test)]
 mod transcript;
@@ -36,65 +40,68 @@ mod transcript;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub(crate) use self::event::{Action, Event, Proofs, Reply, Request, Seen, Ticket};
+pub(crate) use self::event::{Action, Event, ProofDemand, Reply, Request, Seen, Ticket};
 use self::state::{Ahead, Held, OwnWatch, Place, Removal};
 use crate::backoff::Backoff;
-use crate::error::{Error, Failure, Lost};
-use crate::lease::Lease;
+use crate::error::{Failure, Lost};
 use crate::path::join;
-use crate::types::{Mode, Standing, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::{Mode, Standing};
 
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(5) };
 
-/// What the machine has to know about its election.
+/// The properties of an election that decisions depend on.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct ElectionSpec {
     pub(crate) mode: Mode,
     /// Sequential mode: the directory. Master mode: the one znode.
     pub(crate) path: String,
-    /// Sequential mode: how the names of contenders begin.
+    /// Sequential mode: the prefix of the names of contenders.
     pub(crate) prefix: String,
 }
 
+/// The state of one contender. See the [module](self) for the order of calls.
 pub(crate) struct Machine {
-    plan: Plan,
+    spec: ElectionSpec,
     rng: fastrand::Rng,
     /// The application campaigns or leads.
     wanted: bool,
-    /// A server answers.
+    /// There is a connection.
     connected: bool,
     place: Place,
-    /// Znodes of ours that are to be removed.
-    stale: VecDeque<Removal>,
-    /// The request under way, but for looks at the own znode, which run beside it.
+    /// Znodes of this contender that have to be removed.
+    removals: VecDeque<Removal>,
+    /// The pending request. A read of the own znode can be pending beside it.
     pending: Option<Pending>,
+    /// The number of tickets so far.
     tickets: u64,
-    /// The last create. Those before have been settled.
+    /// The last create. Earlier ones have a known outcome.
     create: Ticket,
+    /// Failures in a row, for the pause before the next attempt.
     failures: u32,
     retry_at: Option<Timestamp>,
-    /// Why the last place was lost, until there is another.
+    /// Why the previous place in the queue was lost, until there is another.
     after: Option<Lost>,
     reported: Standing,
     actions: VecDeque<Action>,
 }
 
-/// A request under way.
+/// A request whose reply has not come.
 struct Pending {
     ticket: Ticket,
-    /// It may leave a znode.
+    /// It may create a znode.
     creates: bool,
 }
 
 impl Machine {
-    pub(crate) fn new(plan: Plan, seed: u64) -> Self {
+    pub(crate) fn new(spec: ElectionSpec, seed: u64) -> Self {
         Self {
-            plan,
+            spec,
             rng: fastrand::Rng::with_seed(seed),
             wanted: false,
             connected: false,
             place: Place::Nowhere,
-            stale: VecDeque::new(),
+            removals: VecDeque::new(),
             pending: None,
             tickets: 0,
             create: Ticket(0),
@@ -106,13 +113,13 @@ impl Machine {
         }
     }
 
-    /// A machine that begins where this one has failed: there may be a znode, which is to be found and removed.
+    /// The successor of a machine whose task has panicked. There may be a znode, which it finds and removes.
     pub(crate) fn recovering(&self, seed: u64) -> Self {
         let &Self { tickets, create, .. } = self;
-        Self { place: Place::Unsure, tickets, create, ..Self::new(self.plan.clone(), seed) }
+        Self { place: Place::Unsure, tickets, create, ..Self::new(self.spec.clone(), seed) }
     }
 
-    /// Takes in what happened at `now`.
+    /// Processes what happened at `now`.
     pub(crate) fn handle(&mut self, now: Timestamp, event: Event) {
         self.expire(now);
         match event {
@@ -133,34 +140,34 @@ impl Machine {
         self.report();
     }
 
-    /// The next thing to do.
+    /// The next action to carry out.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// When to call again with [`Event::Tick`].
+    /// When to feed [`Event::Tick`].
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
         let retry = self.retry_at.filter(|_| self.connected);
         let expiry = self.leading().map(|held| held.lease.end());
         retry.into_iter().chain(expiry).min()
     }
 
-    /// Whether the answer to this request is still waited for.
+    /// Whether the machine still waits for the reply to this request.
     pub(crate) fn awaits(&self, ticket: Ticket) -> bool {
         let own = matches!(&self.place, Place::Held(held) if matches!(held.own, OwnWatch::Asked(asked) if asked == ticket));
         own || self.pending.as_ref().is_some_and(|pending| pending.ticket == ticket)
     }
 
-    /// Whether transactions are to prove the session at present.
-    pub(crate) fn proving(&self, now: Timestamp) -> Option<Proofs<'_>> {
+    /// Whether the session has to be proven at present.
+    pub(crate) fn proving(&self, now: Timestamp) -> Option<ProofDemand<'_>> {
         let Place::Held(held) = &self.place else {
             return None;
         };
-        // It is our turn, or may be: the list is being asked for at the same time.
+        // It is this contender's turn, or may be: the list is requested at the same time.
         let at_once = matches!(held.ahead, Ahead::Unknown | Ahead::Nobody) && !held.proven.is_valid(now);
-        // Whoever leads next, as far as that is known, is ready: a proof when the turn has come takes time.
-        let ready = held.next && matches!(held.ahead, Ahead::Watched(_));
-        (held.leading || at_once || ready).then_some(Proofs { node: &held.node, at_once })
+        // The contender that leads next collects proofs in advance, because the first proof takes time.
+        let ready = held.next_in_line && matches!(held.ahead, Ahead::Watched(_));
+        (held.leading || at_once || ready).then_some(ProofDemand { node: &held.node, at_once })
     }
 
     fn leading(&self) -> Option<&Held> {
@@ -170,21 +177,21 @@ impl Machine {
         }
     }
 
-    /// Ends a leadership whose lease is over, before anything else is looked at.
+    /// Ends a leadership whose lease is over, before the event is processed.
     fn expire(&mut self, now: Timestamp) {
         if self.leading().is_some_and(|held| !held.lease.is_valid(now)) {
             self.withdraw(Lost::LeaseExpired);
         }
     }
 
-    /// Begins to lead, or goes on, if what is known suffices: nobody ahead, the own znode seen standing by a watch
-    /// that has not fired, and a session that the ensemble keeps.
+    /// Begins or extends a leadership, if all conditions hold: no contender ahead, a watch on the own znode that has not
+    /// fired, and a valid lease from a proof.
     fn lead(&mut self, now: Timestamp) {
         let Place::Held(held) = &mut self.place else {
             return;
         };
-        let ours = matches!(held.ahead, Ahead::Nobody) && matches!(held.own, OwnWatch::Set);
-        if !ours || !held.proven.is_valid(now) || held.proven <= held.lease {
+        let our_turn = matches!(held.ahead, Ahead::Nobody) && matches!(held.own, OwnWatch::Set);
+        if !our_turn || !held.proven.is_valid(now) || held.proven <= held.lease {
             return;
         }
         held.lease = held.proven;
@@ -197,7 +204,7 @@ impl Machine {
         }
     }
 
-    /// Sends whatever the present state calls for, if nothing is under way.
+    /// Asks for what the state calls for, if no request is pending.
     fn advance(&mut self, now: Timestamp) {
         if !self.connected || self.retry_at.is_some_and(|at| now < at) {
             return;
@@ -210,7 +217,7 @@ impl Machine {
         if let Place::Unsure = self.place {
             return self.ask(Request::FindOwn(self.create));
         }
-        if let Some(Removal { node, verify }) = self.stale.front() {
+        if let Some(Removal { node, verify }) = self.removals.front() {
             let request = Request::Remove { node: node.clone(), verify: *verify };
             return self.ask(request);
         }
@@ -221,13 +228,13 @@ impl Machine {
             Place::Nowhere => self.ask(Request::Create),
             Place::NoParent => self.ask(Request::CreateParents),
             Place::Blocked { watched: false } => {
-                let path = self.plan.path.clone();
+                let path = self.spec.path.clone();
                 self.ask(Request::WatchAhead(path));
             }
             Place::Held(held) => match &held.ahead {
                 Ahead::Unknown => self.ask(Request::List),
                 Ahead::Chosen(name) => {
-                    let path = join(&self.plan.path, name);
+                    let path = join(&self.spec.path, name);
                     self.ask(Request::WatchAhead(path));
                 }
                 Ahead::Nobody | Ahead::Watched(_) => {}
@@ -258,151 +265,7 @@ impl Machine {
         self.actions.push_back(Action::Ask(ticket, request));
     }
 
-    fn withdraw(&mut self, reason: Lost) {
-        self.wanted = false;
-        self.leave_place(reason);
-    }
-
-    /// Gives up the place, whatever it is, and has the znode removed.
-    fn leave_place(&mut self, reason: Lost) {
-        match std::mem::replace(&mut self.place, Place::Nowhere) {
-            Place::Held(held) => {
-                if held.leading {
-                    self.step_down(reason);
-                }
-                // While its watch is set and has not fired, the znode can be deleted by name without another look.
-                // When a lease has run out, as with a process that stood still, the event may still be on its
-                // way, and the directory may have been created anew in the meantime.
-                let heard = self.connected && reason != Lost::LeaseExpired;
-                let verify = !(heard && matches!(held.own, OwnWatch::Set));
-                self.stale.push_back(Removal { node: held.node, verify });
-                self.retry_at = None;
-            }
-            Place::Unsure => self.place = Place::Unsure,
-            Place::Nowhere | Place::NoParent | Place::Blocked { .. } => {}
-        }
-    }
-
-    fn step_down(&mut self, reason: Lost) {
-        self.wanted = false;
-        self.actions.push_back(Action::StepDown(reason));
-    }
-
-    fn give_up(&mut self, error: Error) {
-        let campaigning = self.wanted;
-        self.wanted = false;
-        self.leave_place(Lost::Resigned);
-        if campaigning {
-            self.actions.push_back(Action::GiveUp(error));
-        }
-    }
-
-    /// The own znode is gone: somebody deleted it. An event says so for `certain`; what a server shows may be old,
-    /// and then the znode is removed like any other that is given up.
-    fn on_own_gone(&mut self, now: Timestamp, certain: bool) {
-        if let Place::Held(held) = std::mem::replace(&mut self.place, Place::Nowhere) {
-            if held.leading {
-                self.step_down(Lost::NodeDeleted);
-            } else {
-                self.after = Some(Lost::NodeDeleted);
-                self.pause(now);
-            }
-            if certain {
-                self.actions.push_back(Action::Forget(held.node));
-            } else {
-                self.stale.push_back(Removal { node: held.node, verify: true });
-            }
-        }
-    }
-
-    fn on_connected(&mut self) {
-        self.connected = true;
-        self.failures = 0;
-        self.retry_at = None;
-        // Events may have been missed and requests may have failed: look at everything again.
-        match &mut self.place {
-            Place::Held(held) => {
-                held.own = OwnWatch::Off;
-                // Once the lowest, for ever the lowest: whoever comes later stands behind.
-                if !held.leading {
-                    held.ahead = Ahead::at_first(self.plan.mode);
-                }
-            }
-            Place::Blocked { watched } => *watched = false,
-            Place::Nowhere | Place::NoParent | Place::Unsure => {}
-        }
-    }
-
-    fn on_suspended(&mut self) {
-        self.connected = false;
-        self.stale.iter_mut().for_each(|removal| removal.verify = true);
-    }
-
-    fn on_session_lost(&mut self, reopening: bool) {
-        self.connected = false;
-        self.retry_at = None;
-        let creating = self.pending.take().is_some_and(|pending| pending.creates);
-        let mut left = creating || matches!(self.place, Place::Unsure);
-        if let Place::Held(held) = std::mem::replace(&mut self.place, Place::Nowhere) {
-            match held.leading {
-                true => self.step_down(Lost::SessionExpired),
-                false => self.after = Some(Lost::SessionExpired),
-            }
-            self.stale.push_back(Removal { node: held.node, verify: true });
-        }
-        // The server that has said so may have been deposed, or the client may have guessed it. So the znodes are removed
-        // by the next session, if they stand.
-        self.stale.iter_mut().for_each(|removal| removal.verify = true);
-        if !reopening {
-            left |= !std::mem::take(&mut self.stale).is_empty();
-        }
-        if left {
-            self.actions.push_back(Action::Left(Error::RemovalUnconfirmed));
-        }
-        if !reopening {
-            self.give_up(Error::SessionLost);
-        }
-    }
-
-    fn on_proven(&mut self, sent: Timestamp, lease: Lease) {
-        if let Place::Held(held) = &mut self.place
-            && sent >= held.since
-        {
-            held.proven = held.proven.max(lease);
-        }
-    }
-
-    /// What is known of the lease was measured with too long a session timeout.
-    fn on_shortened(&mut self, now: Timestamp, lease: Lease) {
-        if let Place::Held(held) = &mut self.place {
-            held.proven = held.proven.min(lease);
-            if held.leading && lease < held.lease {
-                held.lease = lease;
-                self.actions.push_back(Action::Shorten(lease));
-                self.expire(now);
-            }
-        }
-    }
-
-    fn on_own_changed(&mut self, now: Timestamp, deleted: bool) {
-        if let Place::Held(held) = &mut self.place {
-            held.own = OwnWatch::Off;
-            if deleted {
-                self.on_own_gone(now, true);
-            }
-        }
-    }
-
-    fn on_ahead_changed(&mut self) {
-        match &mut self.place {
-            Place::Held(held) if matches!(held.ahead, Ahead::Watched(_)) => held.ahead = Ahead::Unknown,
-            // Whatever happened to the master's znode, a create tells whether it stands.
-            Place::Blocked { .. } => self.place = Place::Nowhere,
-            _ => {}
-        }
-    }
-
-    /// A request has failed, and the state says what to try again.
+    /// A request has failed. The state is unchanged, so [`Self::advance`] repeats the request.
     fn failed(&mut self, now: Timestamp, failure: Failure) {
         match failure {
             Failure::Refused(error) => self.give_up(error),
@@ -414,53 +277,5 @@ impl Machine {
     fn pause(&mut self, now: Timestamp) {
         self.retry_at = Some(now + BACKOFF.pause(self.failures, self.rng.f64()));
         self.failures += 1;
-    }
-
-    fn report(&mut self) {
-        let standing = self.standing();
-        if standing == self.reported {
-            return;
-        }
-        if let Standing::Idle | Standing::Waiting { .. } | Standing::Leading { .. } = standing {
-            self.after = None;
-        }
-        if standing == Standing::Idle {
-            self.failures = 0;
-            self.retry_at = None;
-            self.actions.push_back(Action::Unwatch);
-        }
-        self.reported = standing.clone();
-        self.actions.push_back(Action::Report(standing));
-    }
-
-    fn standing(&self) -> Standing {
-        if !self.wanted {
-            let nothing_left = matches!(self.place, Place::Nowhere | Place::NoParent | Place::Blocked { .. })
-                && self.stale.is_empty()
-                && self.pending.is_none();
-            return if nothing_left { Standing::Idle } else { Standing::Leaving };
-        }
-        if let Some(Held { node, .. }) = self.leading() {
-            return Standing::Leading { node: node.path.clone(), token: node.token };
-        }
-        if !self.connected {
-            return Standing::Connecting { after: self.after };
-        }
-        match &self.place {
-            Place::Held(Held { node, ahead: Ahead::Watched(name), .. }) => {
-                Standing::Waiting { node: Some(node.path.clone()), behind: join(&self.plan.path, name) }
-            }
-            Place::Blocked { watched: true } => {
-                Standing::Waiting { node: None, behind: self.plan.path.clone() }
-            }
-            // A second look changes nothing until it is known what it says.
-            Place::Held(held) => match &self.reported {
-                waiting @ Standing::Waiting { node: Some(node), .. } if *node == held.node.path => {
-                    waiting.clone()
-                }
-                _ => Standing::Joining { after: self.after },
-            },
-            _ => Standing::Joining { after: self.after },
-        }
     }
 }

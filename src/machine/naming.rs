@@ -1,5 +1,4 @@
-//! Names of znodes: which child of a directory is a contender, which stands before which, and what stands beside an
-//! election.
+//! Names of znodes: contenders, their order, and the helper znodes beside an election.
 
 use crate::types::Sequence;
 
@@ -8,14 +7,13 @@ pub(crate) fn counter(path: &str) -> String {
     format!("{path}..counter")
 }
 
-/// The name of a tombstone, behind the path of its election or in its directory. `contender` tells the contenders apart,
-/// and `attempt` their creates.
+/// The name of a tombstone: appended to the election's path, or a child of it. `contender` and `attempt` make it unique.
 pub(crate) fn tombstone(contender: u64, attempt: u64) -> String {
     format!("..{contender:016x}-{attempt}")
 }
 
 /// The sequence number in a child's name, if the name is a contender's: the prefix and then the number as
-/// ZooKeeper prints it (`%010d`), nothing else. Other children of the directory are none of our business.
+/// ZooKeeper prints it (`%010d`), nothing else. Other children of the directory are ignored.
 pub(crate) fn parse(prefix: &str, name: &str) -> Option<Sequence> {
     let digits = name.strip_prefix(prefix)?;
     let sequence = Sequence::new(digits.parse().ok()?);

@@ -1,12 +1,16 @@
-//! What the answers to requests lead to.
+//! How the machine's state changes with the replies to requests.
 
 use super::event::{Action, Reply, Seen, Ticket};
+use super::master::{self, PathState};
+use super::sequential::{self, QueuePosition};
 use super::state::{Ahead, Held, OwnWatch, Place, Removal};
-use super::{Machine, master, naming, sequential};
+use super::{Machine, naming};
 use crate::error::{Error, Failure};
 use crate::lease::Lease;
 use crate::path::join;
-use crate::types::{Mode, Node, Sequence, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::{Mode, Sequence};
+use crate::znode::Node;
 
 impl Machine {
     pub(super) fn on_reply(&mut self, now: Timestamp, ticket: Ticket, reply: Reply) {
@@ -37,14 +41,14 @@ impl Machine {
                     self.place = Place::NoParent;
                 }
             }
-            Err(Failure::NodeExists) => match self.plan.mode {
+            Err(Failure::NodeExists) => match self.spec.mode {
                 Mode::Master => {
                     if self.wanted {
                         self.place = Place::Blocked { watched: false };
                     }
                 }
                 Mode::Sequential => {
-                    self.give_up(Error::SequenceExhausted { path: self.plan.path.clone() });
+                    self.give_up(Error::SequenceExhausted { path: self.spec.path.clone() });
                 }
             },
             Err(Failure::Unknown(_)) => {
@@ -55,22 +59,22 @@ impl Machine {
         }
     }
 
-    /// The own znode stands: to be used, or to be removed if nobody wants it any more.
+    /// The own znode exists. It is removed if the campaign has ended meanwhile.
     fn hold(&mut self, now: Timestamp, node: Node, proven: Lease) {
-        if self.wanted && self.plan.mode == Mode::Sequential && !self.is_given_out_once(&node) {
+        if self.wanted && self.spec.mode == Mode::Sequential && !self.is_given_out_once(&node) {
             self.place = Place::Nowhere;
-            self.stale.push_back(Removal { node, verify: true });
-            self.give_up(Error::SequenceExhausted { path: self.plan.path.clone() });
+            self.removals.push_back(Removal { node, verify: true });
+            self.give_up(Error::SequenceExhausted { path: self.spec.path.clone() });
         } else if self.wanted {
-            self.place = Place::Held(Held::new(node, self.plan.mode, now, proven));
+            self.place = Place::Held(Held::new(node, self.spec.mode, now, proven));
         } else {
             self.place = Place::Nowhere;
-            self.stale.push_back(Removal { node, verify: !self.connected });
+            self.removals.push_back(Removal { node, verify: !self.connected });
         }
     }
 
     fn is_given_out_once(&self, node: &Node) -> bool {
-        naming::parse(&self.plan.prefix, node.name()).is_some_and(Sequence::is_given_out_once)
+        naming::parse(&self.spec.prefix, node.name()).is_some_and(Sequence::is_given_out_once)
     }
 
     fn on_found(&mut self, now: Timestamp, outcome: Result<Vec<Node>, Failure>) {
@@ -81,10 +85,10 @@ impl Machine {
                 if let Some(node) = nodes.next() {
                     self.hold(now, node, Lease::OVER);
                 }
-                self.stale.extend(nodes.map(|node| Removal { node, verify: true }));
+                self.removals.extend(nodes.map(|node| Removal { node, verify: true }));
             }
             Err(Failure::Refused(error)) => {
-                // The znode, if there is one, can be neither found nor removed for the time being.
+                // If there is a znode, it can be neither found nor removed at present.
                 self.actions.push_back(Action::RemovalFailed(error.clone()));
                 self.give_up(error);
                 self.pause(now);
@@ -98,15 +102,15 @@ impl Machine {
             return;
         };
         match outcome {
-            Ok(children) => match sequential::judge(&self.plan.prefix, &children, held.node.name()) {
-                sequential::Verdict::Gone => self.on_own_gone(now, false),
-                sequential::Verdict::Lowest => held.ahead = Ahead::Nobody,
-                sequential::Verdict::Exhausted => {
-                    self.give_up(Error::SequenceExhausted { path: self.plan.path.clone() });
+            Ok(children) => match sequential::judge(&self.spec.prefix, &children, held.node.name()) {
+                QueuePosition::Gone => self.on_own_gone(now, false),
+                QueuePosition::Lowest => held.ahead = Ahead::Nobody,
+                QueuePosition::Exhausted => {
+                    self.give_up(Error::SequenceExhausted { path: self.spec.path.clone() });
                 }
-                sequential::Verdict::Behind { name, next } => {
+                QueuePosition::Behind { name, next_in_line } => {
                     held.ahead = Ahead::Chosen(name);
-                    held.next = next;
+                    held.next_in_line = next_in_line;
                 }
             },
             Err(Failure::NoNode) => self.on_own_gone(now, false),
@@ -119,13 +123,13 @@ impl Machine {
             return;
         };
         match outcome {
-            Ok(Seen::Standing) => {
+            Ok(Seen::Present) => {
                 held.own = OwnWatch::Set;
                 if held.leading {
                     self.failures = 0;
                 }
             }
-            Ok(Seen::Nothing | Seen::Other | Seen::Forgotten(_)) => self.on_own_gone(now, false),
+            Ok(Seen::Absent | Seen::Other | Seen::Orphan(_)) => self.on_own_gone(now, false),
             Err(failure) => {
                 held.own = OwnWatch::Off;
                 if held.leading {
@@ -138,9 +142,9 @@ impl Machine {
     }
 
     fn on_ahead_watched(&mut self, now: Timestamp, outcome: Result<Seen, Failure>) {
-        // It was claimed for this contender, also if the campaign has ended meanwhile.
-        if let Ok(Seen::Forgotten(node)) = &outcome {
-            self.stale.push_back(Removal { node: node.clone(), verify: true });
+        // The orphan was claimed for this contender, so it is removed even if the campaign has ended meanwhile.
+        if let Ok(Seen::Orphan(node)) = &outcome {
+            self.removals.push_back(Removal { node: node.clone(), verify: true });
         }
         let seen = match outcome {
             Ok(seen) => seen,
@@ -151,24 +155,22 @@ impl Machine {
                 if let Ahead::Chosen(name) = &mut held.ahead {
                     self.failures = 0;
                     held.ahead = match seen {
-                        Seen::Nothing | Seen::Forgotten(_) => Ahead::Unknown,
-                        Seen::Standing => Ahead::Watched(std::mem::take(name)),
+                        Seen::Absent | Seen::Orphan(_) => Ahead::Unknown,
+                        Seen::Present => Ahead::Watched(std::mem::take(name)),
                         Seen::Other => {
-                            let path = join(&self.plan.path, name);
+                            let path = join(&self.spec.path, name);
                             return self.give_up(Error::NotEphemeral { path });
                         }
                     };
                 }
             }
             Place::Blocked { watched } => match master::judge(seen) {
-                master::Verdict::Free => self.place = Place::Nowhere,
-                master::Verdict::Taken => {
+                PathState::Free => self.place = Place::Nowhere,
+                PathState::Taken => {
                     *watched = true;
                     self.failures = 0;
                 }
-                master::Verdict::Occupied => {
-                    self.give_up(Error::PathOccupied { path: self.plan.path.clone() })
-                }
+                PathState::Occupied => self.give_up(Error::PathOccupied { path: self.spec.path.clone() }),
             },
             _ => {}
         }
@@ -184,16 +186,16 @@ impl Machine {
     fn on_removed(&mut self, now: Timestamp, outcome: Result<(), Failure>) {
         match outcome {
             Ok(()) | Err(Failure::NoNode) => {
-                self.stale.pop_front();
+                self.removals.pop_front();
             }
             Err(failure) => {
-                if let Some(removal) = self.stale.front_mut() {
+                if let Some(removal) = self.removals.front_mut() {
                     removal.verify = true;
                 }
                 self.pause(now);
                 if let Failure::Refused(error) = failure {
                     self.actions.push_back(Action::RemovalFailed(error.clone()));
-                    // Two znodes were found where one was to be: whoever cannot remove the other cannot campaign.
+                    // The contender has a second znode, and cannot campaign while it cannot remove that one.
                     if self.wanted && self.leading().is_none() {
                         self.give_up(error);
                     }

@@ -1,43 +1,45 @@
-//! What the machine knows: its place, and the steps on the way to one.
+//! The machine's state: the own znode, and how it was lost or is being created.
 
 use super::event::Ticket;
 use crate::lease::Lease;
-use crate::types::{Mode, Node, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::Mode;
+use crate::znode::Node;
 
 /// What is known about the own znode.
 pub(super) enum Place {
     /// There is none.
     Nowhere,
-    /// There is none, for want of a parent.
+    /// There is none, because its parent is missing.
     NoParent,
-    /// A create's answer was lost: there may be one, now or later.
+    /// The reply to a create was lost: there may be one, now or later.
     Unsure,
-    /// Master mode: there is none, because somebody else's stands.
+    /// Master mode: there is none, because another contender's exists.
     Blocked { watched: bool },
-    /// It stands.
+    /// It exists.
     Held(Held),
 }
 
 /// A znode that is to be removed.
 pub(super) struct Removal {
     pub(super) node: Node,
-    /// Whether to look first if it still is the same znode.
+    /// Check first that it is still the same znode.
     pub(super) verify: bool,
 }
 
-/// The own znode, and what is known around it.
+/// The own znode, and what is known about it.
 pub(super) struct Held {
     pub(super) node: Node,
     pub(super) own: OwnWatch,
     pub(super) ahead: Ahead,
-    /// The znode ahead was the lowest when it was chosen.
-    pub(super) next: bool,
+    /// The znode ahead was the lowest when it was chosen, so this contender leads after it.
+    pub(super) next_in_line: bool,
     pub(super) leading: bool,
-    /// Since when it is known to stand: transactions sent before say nothing about it.
+    /// When it was known to exist. Proofs that were sent earlier do not cover it.
     pub(super) since: Timestamp,
-    /// Until when the session keeps it, as far as transactions have proven.
+    /// The lease that proofs have granted.
     pub(super) proven: Lease,
-    /// Until when the leadership on it lasts.
+    /// The lease of the leadership on it.
     pub(super) lease: Lease,
 }
 
@@ -48,15 +50,15 @@ pub(super) enum OwnWatch {
     Set,
 }
 
-/// Who stands in front.
+/// What is known about the znode ahead.
 pub(super) enum Ahead {
-    /// To be found out.
+    /// Nothing: the list has to be read.
     Unknown,
     /// This znode, not watched yet.
     Chosen(String),
     /// This znode, watched.
     Watched(String),
-    /// Nobody: it is our turn.
+    /// There is none: it is this contender's turn.
     Nobody,
 }
 
@@ -66,7 +68,7 @@ impl Held {
             node,
             own: OwnWatch::Off,
             ahead: Ahead::at_first(mode),
-            next: false,
+            next_in_line: false,
             leading: false,
             since,
             proven,
@@ -76,7 +78,7 @@ impl Held {
 }
 
 impl Ahead {
-    /// What holding a znode says by itself: in master mode there is but one.
+    /// What is known right after the own znode was created. In master mode there is only one znode.
     pub(super) fn at_first(mode: Mode) -> Self {
         match mode {
             Mode::Sequential => Self::Unknown,

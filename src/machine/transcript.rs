@@ -1,15 +1,17 @@
-//! The machine's behaviour as transcripts: text files with what happened (`>`) and what the machine did.
+//! Transcripts of the machine: text files with events (`>`) and the actions that followed.
 //!
-//! `UPDATE_TRANSCRIPTS=1 cargo test --lib transcripts` writes the answers anew, for a person to review.
+//! `UPDATE_TRANSCRIPTS=1 cargo test --lib transcripts` rewrites the actions. Review the changes.
 
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Action, Event, Machine, Plan, Reply, Request, Seen, Ticket};
+use super::{Action, ElectionSpec, Event, Machine, Reply, Request, Seen, Ticket};
 use crate::error::{Error, Failure, Lost};
 use crate::lease::Lease;
-use crate::types::{FencingToken, Mode, Node, Standing, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::{FencingToken, Mode, Standing};
+use crate::znode::Node;
 
 #[test]
 fn transcripts_hold() {
@@ -34,15 +36,15 @@ fn transcripts_hold() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-/// Feeds the events of a transcript, and writes it again with what the machine does.
+/// Feeds the events of a transcript, and writes it again with the machine's actions.
 fn replay(transcript: &str) -> String {
-    let mut stage =
-        Stage::new(if transcript.starts_with("mode: master") { Mode::Master } else { Mode::Sequential });
+    let mut replay =
+        Replay::new(if transcript.starts_with("mode: master") { Mode::Master } else { Mode::Sequential });
     let mut written = String::new();
     for line in transcript.lines() {
         if let Some(event) = line.strip_prefix("> ") {
             writeln!(written, "{line}").unwrap();
-            written.push_str(&stage.feed(event));
+            written.push_str(&replay.feed(event));
         } else if !line.starts_with("    ") {
             writeln!(written, "{line}").unwrap();
         }
@@ -51,7 +53,7 @@ fn replay(transcript: &str) -> String {
 }
 
 /// A machine, and the tickets that it waits for.
-struct Stage {
+struct Replay {
     machine: Machine,
     now: Timestamp,
     path: &'static str,
@@ -60,12 +62,12 @@ struct Stage {
     proving: bool,
 }
 
-impl Stage {
+impl Replay {
     fn new(mode: Mode) -> Self {
         let path = if mode == Mode::Master { "/app/master" } else { "/app" };
-        let plan = Plan { mode, path: path.into(), prefix: "guid_".into() };
+        let spec = ElectionSpec { mode, path: path.into(), prefix: "guid_".into() };
         let now = Timestamp::from_nanos(1_000_000_000);
-        Self { machine: Machine::new(plan, 0), now, path, own: Ticket(0), other: Ticket(0), proving: false }
+        Self { machine: Machine::new(spec, 0), now, path, own: Ticket(0), other: Ticket(0), proving: false }
     }
 
     fn feed(&mut self, line: &str) -> String {
@@ -103,10 +105,10 @@ impl Stage {
             other => panic!("no failure {other:?}"),
         };
         let seen = |words: &[&str]| match *words {
-            ["standing"] => Ok(Seen::Standing),
-            ["nothing"] => Ok(Seen::Nothing),
+            ["present"] => Ok(Seen::Present),
+            ["absent"] => Ok(Seen::Absent),
             ["other"] => Ok(Seen::Other),
-            ["forgotten", name, token] => Ok(Seen::Forgotten(node(name, token))),
+            ["orphan", name, token] => Ok(Seen::Orphan(node(name, token))),
             [word] => Err(failure(word)),
             _ => panic!("nothing seen: {words:?}"),
         };

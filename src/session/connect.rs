@@ -1,4 +1,4 @@
-//! Opening ZooKeeper sessions: the trait for applications that do it their own way, and the usual way.
+//! Opening ZooKeeper sessions: the trait for applications, and its implementation for a connect string.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -12,12 +12,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::task::JoinHandle;
 use zookeeper_client as zk;
 
-use super::probe::{self, Answer};
+use super::probe::{self, ProbeResult};
 use crate::backoff::Backoff;
 use crate::clock;
 use crate::error::{BoxError, Error, panic_message};
 use crate::path;
-use crate::types::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Opens ZooKeeper sessions, for a [`Session`](crate::Session) that outlives them.
 ///
@@ -98,14 +98,14 @@ impl From<zk::Error> for ConnectError {
 }
 
 /// The servers of a connect string, connected to with the options of a builder.
-pub(super) struct Servers {
+pub(super) struct ServerList {
     connect_string: String,
     connector: zk::Connector,
-    /// Whether hosts without a mark of their own are connected to with TLS.
+    /// Whether hosts without a scheme are connected to with TLS.
     tls: bool,
 }
 
-impl Servers {
+impl ServerList {
     pub(super) fn new(connect_string: &str, connector: zk::Connector, tls: bool) -> Result<Self, Error> {
         check(connect_string).map_err(|reason| Error::InvalidConnectString {
             given: connect_string.to_owned(),
@@ -114,28 +114,28 @@ impl Servers {
         Ok(Self { connect_string: connect_string.to_owned(), connector: connector.with_fail_eagerly(), tls })
     }
 
-    /// What stands at the addresses, if no session could be opened.
+    /// Asks all addresses what listens there, after no session could be opened.
     async fn diagnose(&self, error: zk::Error) -> ConnectError {
         if self.tls || self.connect_string.contains("tcp+tls://") {
-            // What is said in plain text there says nothing.
+            // A TLS port does not answer plain text.
             return error.into();
         }
         let mut reasons = Vec::new();
-        let mut strangers = Vec::new();
+        let mut others = Vec::new();
         let addresses = addresses(&self.connect_string);
         let answers = join_all(addresses.iter().map(|address| probe::probe(address))).await;
         for (address, answer) in addresses.into_iter().zip(answers) {
             match answer {
-                Answer::Other(answer) => {
+                ProbeResult::Other(answer) => {
                     reasons.push(format!("{address}: not ZooKeeper: {answer}"));
-                    strangers.push((address, answer));
+                    others.push((address, answer));
                 }
-                Answer::ZooKeeper(state) => reasons.push(format!("{address}: {state}")),
-                Answer::Nothing(reason) => reasons.push(format!("{address}: {reason}")),
+                ProbeResult::ZooKeeper(state) => reasons.push(format!("{address}: {state}")),
+                ProbeResult::Nothing(reason) => reasons.push(format!("{address}: {reason}")),
             }
         }
-        if strangers.len() == reasons.len()
-            && let Some((address, answer)) = strangers.into_iter().next()
+        if others.len() == reasons.len()
+            && let Some((address, answer)) = others.into_iter().next()
         {
             return ConnectError::Fatal(Error::NotZooKeeper { address, answer });
         }
@@ -144,10 +144,10 @@ impl Servers {
 }
 
 #[async_trait]
-impl Connect for Servers {
+impl Connect for ServerList {
     async fn connect(&self, resume: Option<Resume>) -> Result<zk::Client, ConnectError> {
         let mut connector = self.connector.clone();
-        // While a session is to be saved, there is no time for explanations.
+        // A session may expire while it is being resumed, so no time is spent on explanations.
         let explain = resume.is_none();
         if let Some(Resume { session, timeout }) = resume {
             connector = connector.with_session(session).with_session_timeout(timeout);
@@ -159,7 +159,7 @@ impl Connect for Servers {
         };
         match outcome {
             Ok(client) => Ok(client),
-            // The connect string has been checked: what is wrong is the certificates.
+            // The connect string was checked, so the certificates are wrong.
             Err(error @ zk::Error::Custom(_)) if self.tls && explain => {
                 Err(ConnectError::Fatal(Error::InvalidOptions { reason: error.to_string() }))
             }
@@ -171,27 +171,27 @@ impl Connect for Servers {
     }
 }
 
-/// A client and the task that serves it.
-pub(super) struct Opened {
+/// A client, and the tasks that serve it.
+pub(super) struct OpenedClient {
     pub(super) client: zk::Client,
     tasks: Vec<JoinHandle<()>>,
-    attach: Option<Attach>,
+    attach: Option<AttachTimes>,
 }
 
-/// When the connect began that created a session or took it up, and when it was answered at the latest.
+/// The time span in which a connect created or resumed a session.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Attach {
+pub(super) struct AttachTimes {
     pub(super) began: Timestamp,
     pub(super) answered: Timestamp,
 }
 
-impl Opened {
-    /// A client whose task is the application's.
-    pub(super) fn foreign(client: zk::Client) -> Self {
+impl OpenedClient {
+    /// A client of the application, which also runs its tasks.
+    pub(super) fn from_application(client: zk::Client) -> Self {
         Self { client, tasks: Vec::new(), attach: None }
     }
 
-    /// The same, with a connect that may have begun then.
+    /// The same client, but the connect may have begun as early as `began`.
     pub(super) fn since(mut self, began: Timestamp) -> Self {
         if let Some(attach) = &mut self.attach {
             attach.began = attach.began.min(began);
@@ -199,35 +199,35 @@ impl Opened {
         self
     }
 
-    /// The client, the tasks that serve it, and what is known of its connect.
-    pub(super) fn into_parts(self) -> (zk::Client, Vec<JoinHandle<()>>, Option<Attach>) {
+    /// The client, the tasks that serve it, and the times of its connect, if known.
+    pub(super) fn into_parts(self) -> (zk::Client, Vec<JoinHandle<()>>, Option<AttachTimes>) {
         (self.client, self.tasks, self.attach)
     }
 }
 
-/// Opens a session, and keeps hold of the task that serves it: the client offers no way to end that task while
-/// it is reconnecting.
+/// Opens a session, and takes over the tasks that serve the client, because the client offers no way to end them while it
+/// reconnects.
 pub(super) async fn open(
     connect: &dyn Connect,
     resume: Option<Resume>,
     session_timeout: Duration,
-) -> Result<Opened, ConnectError> {
+) -> Result<OpenedClient, ConnectError> {
     let spawner = Spawner::default();
     let mut serving = FuturesUnordered::new();
     let began = clock::now();
-    // Called in there, so that a panic in the call itself is caught, too.
+    // The call is inside the future, so that a panic in the call itself is caught as well.
     let mut connecting = pin!(async { connect.connect(resume).await });
     let attempt = std::future::poll_fn(|cx| {
         let _scope = spawns_core::enter(&spawner);
         let polled = connecting.as_mut().poll(cx);
         serving.extend(std::mem::take(&mut *spawner.tasks.lock().unwrap()));
-        // When it has failed, the client has been dropped.
+        // Not after a failure: the client is dropped then, and its tasks would close a session that was resumed.
         if polled.is_pending() {
             while let Poll::Ready(Some(())) = serving.poll_next_unpin(cx) {}
         }
         polled
     });
-    // The client has limits of its own, well below this one; an application's `Connect` may have none.
+    // The client's own limits are much shorter. An application's `Connect` may have none.
     let limit = session_timeout.saturating_mul(10);
     let outcome = match tokio::time::timeout(limit, AssertUnwindSafe(attempt).catch_unwind()).await {
         Ok(Ok(outcome)) => outcome,
@@ -238,8 +238,8 @@ pub(super) async fn open(
         Err(_) => Err(ConnectError::Retry("the attempt takes too long".into())),
     };
     let client = outcome?;
-    // The session was opened there, and it makes no difference if the client has found another server since: it has
-    // another session then, and says the id of the first one.
+    // This holds even if the client has found a quorum since: it has another session then, but reports the id of the
+    // first.
     if client.session().is_readonly() || client.state() == zk::SessionState::ConnectedReadOnly {
         let reason =
             "the client is connected to a read-only server, which has no quorum: it opens no session";
@@ -247,14 +247,13 @@ pub(super) async fn open(
     }
     let tasks = serving.into_iter().map(tokio::spawn).collect();
     // The client may have lost its connection already.
-    let asked = client.state() == zk::SessionState::SyncConnected;
-    let attach = asked.then(|| Attach { began, answered: clock::now() });
-    Ok(Opened { client, tasks, attach })
+    let connected = client.state() == zk::SessionState::SyncConnected;
+    let attach = connected.then(|| AttachTimes { began, answered: clock::now() });
+    Ok(OpenedClient { client, tasks, attach })
 }
 
-/// Keeps the tasks that serve a client, to be polled along with the attempt. When an attempt fails that has taken a
-/// session up, nobody polls them any more, and the session is left as it was: a task that goes on would have it closed
-/// when the client is dropped.
+/// Collects the tasks that serve a client, to be polled together with the attempt. They are not polled after a failed
+/// attempt, because a running task would close the resumed session when the client is dropped.
 #[derive(Default)]
 struct Spawner {
     tasks: Mutex<Vec<BoxFuture<'static, ()>>>,
@@ -290,7 +289,7 @@ fn without_scheme(part: &str) -> &str {
     part.strip_prefix("tcp://").or(part.strip_prefix("tcp+tls://")).unwrap_or(part)
 }
 
-/// Refuses what the client would refuse with less to say.
+/// Refuses what the client would refuse with a less helpful message.
 fn check(connect_string: &str) -> Result<(), &'static str> {
     if connect_string.trim() != connect_string || connect_string.contains(char::is_whitespace) {
         return Err("it contains white space");

@@ -1,4 +1,4 @@
-//! What listens at an address that no session could be opened with.
+//! Finds out what listens at an address where no session could be opened.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What was found.
-pub(super) enum Answer {
+/// What listens at an address.
+pub(super) enum ProbeResult {
     /// A ZooKeeper server, in this state.
     ZooKeeper(String),
-    /// Something else, which said this.
+    /// Something else, which answered this.
     Other(String),
-    /// Nothing that says anything.
+    /// Nothing that answers, for this reason.
     Nothing(String),
 }
 
 /// Asks with the four-letter word `srvr`, which ZooKeeper answers on its client port even when it has no
-/// quorum, and when it does not permit the word. Other servers say something of their own to that, or to the
-/// empty line that follows.
-pub(super) async fn probe(address: &str) -> Answer {
+/// quorum or does not permit the word. Other servers answer something else to it, or to the empty line that
+/// follows.
+pub(super) async fn probe(address: &str) -> ProbeResult {
     let mut stream = match timeout(PATIENCE, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Answer::Nothing(error.to_string()),
-        Err(_) => return Answer::Nothing("the connection attempt is not answered".into()),
+        Ok(Err(error)) => return ProbeResult::Nothing(error.to_string()),
+        Err(_) => return ProbeResult::Nothing("the connection attempt is not answered".into()),
     };
     let mut answer = Vec::new();
     for question in [&b"srvr"[..], b"\r\n\r\n"] {
@@ -40,20 +40,20 @@ pub(super) async fn probe(address: &str) -> Answer {
     judge(&answer)
 }
 
-fn judge(answer: &[u8]) -> Answer {
+fn judge(answer: &[u8]) -> ProbeResult {
     const TLS_ALERT: u8 = 0x15;
     let text = String::from_utf8_lossy(answer);
     let first_line = text.lines().next().unwrap_or_default();
     if answer.is_empty() {
-        Answer::Nothing("connected, but it says nothing".into())
+        ProbeResult::Nothing("connected, but it says nothing".into())
     } else if answer[0] == TLS_ALERT {
-        Answer::Other("it expects TLS".into())
+        ProbeResult::Other("it expects TLS".into())
     } else if text.contains("not currently serving requests") {
-        Answer::ZooKeeper("a ZooKeeper server without a quorum".into())
+        ProbeResult::ZooKeeper("a ZooKeeper server without a quorum".into())
     } else if text.contains("Zookeeper version") || text.contains("not in the whitelist") {
-        Answer::ZooKeeper("a ZooKeeper server, which did not open a session".into())
+        ProbeResult::ZooKeeper("a ZooKeeper server, which did not open a session".into())
     } else {
         let excerpt: String = first_line.chars().filter(|c| !c.is_control()).take(80).collect();
-        Answer::Other(format!("it answers {excerpt:?}"))
+        ProbeResult::Other(format!("it answers {excerpt:?}"))
     }
 }

@@ -1,16 +1,16 @@
-//! Transactions: several operations that are carried out together, or not at all.
+//! Transactions: several operations that are carried out together or not at all.
 
 use std::time::Duration;
 
 use zookeeper_client as zk;
 
-use super::live::{Live, classify};
+use super::client::Client;
 use crate::error::Failure;
 
-/// A version that every znode has.
+/// The version that ZooKeeper takes for any version.
 const ANY_VERSION: i32 = -1;
 
-/// One operation of a transaction. Without a version, any is taken.
+/// One operation of a transaction. `None` as version: any version.
 #[derive(Clone, Debug)]
 pub(crate) enum Write {
     Create { path: String, data: Vec<u8>, mode: zk::CreateMode, acl: Vec<zk::Acl> },
@@ -21,14 +21,14 @@ pub(crate) enum Write {
 
 /// Why a transaction was not committed, or may not have been.
 #[derive(Debug)]
-pub(crate) enum Aborted {
-    /// This operation failed, and so nothing was done.
+pub(crate) enum TransactionError {
+    /// This operation failed, and nothing was changed.
     Operation { index: usize, source: zk::Error },
-    /// The transaction as a whole.
+    /// The request failed as a whole.
     Request(Failure),
 }
 
-/// The length of the request that a transaction becomes, below a chroot whose path has so many bytes.
+/// The length in bytes of the request for a transaction, below a chroot of `chroot_bytes`.
 pub(crate) fn request_bytes<'a>(writes: impl IntoIterator<Item = &'a Write>, chroot_bytes: usize) -> usize {
     const REQUEST_HEADER: usize = 8;
     const OPERATION_HEADER: usize = 9;
@@ -37,7 +37,7 @@ pub(crate) fn request_bytes<'a>(writes: impl IntoIterator<Item = &'a Write>, chr
 }
 
 impl Write {
-    /// What is done, as messages say it.
+    /// The operation, as a verb for messages.
     pub(crate) fn operation(&self) -> &'static str {
         match self {
             Self::Create { .. } => "create",
@@ -56,13 +56,13 @@ impl Write {
         }
     }
 
-    /// Its length in a request, below no chroot: each number has 4 bytes, and so has the length of a text.
+    /// Its length in a request, without a chroot. Numbers take 4 bytes, and so does the length of a string.
     fn bytes(&self) -> usize {
         let path = 4 + self.path().len();
         match self {
             Self::Create { data, acl, .. } => {
                 let entries = acl.iter().map(|it| 4 + 4 + it.scheme().len() + 4 + it.id().len());
-                // With flags, and a time to live of 8 bytes that containers have as well.
+                // Plus 4 bytes of flags, and 8 of a time to live, which the protocol reserves for some modes.
                 path + 4 + data.len() + 4 + entries.sum::<usize>() + 4 + 8
             }
             Self::SetData { data, .. } => path + 4 + data.len() + 4,
@@ -82,13 +82,13 @@ impl Write {
     }
 }
 
-impl Live {
-    /// Carries out all of the operations, or none, and waits for the answer for so long. Returns a result for each.
+impl Client {
+    /// Carries out all operations or none, and waits for the answer for at most `limit`. Returns one result for each.
     pub(crate) async fn transact(
         &self,
         writes: &[Write],
         limit: Duration,
-    ) -> Result<Vec<zk::MultiWriteResult>, Aborted> {
+    ) -> Result<Vec<zk::MultiWriteResult>, TransactionError> {
         let mut failed = None;
         let request = async |client: &zk::Client| {
             let mut writer = client.new_multi_writer();
@@ -104,16 +104,10 @@ impl Live {
         let path = writes.first().map_or("", Write::path);
         let outcome = self.run_within(limit, "write", path, request).await;
         outcome.map_err(|failure| match failed {
-            Some((index, source)) => Aborted::Operation { index, source },
-            None => Aborted::Request(failure),
+            Some((index, source)) => TransactionError::Operation { index, source },
+            None => TransactionError::Request(failure),
         })
     }
-}
-
-/// What follows from the failure of one operation.
-pub(crate) fn failure_of(write: (&'static str, &str), source: zk::Error) -> Failure {
-    let (operation, path) = write;
-    classify(source, operation, path)
 }
 
 #[cfg(test)]

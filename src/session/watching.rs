@@ -1,4 +1,4 @@
-//! Watches that are left on znodes, and how many a session can have.
+//! Watches on znodes, and the limit of how many a session can have.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,14 +11,14 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use zookeeper_client as zk;
 
-use super::live::Live;
+use super::client::Client;
 use crate::error::{Error, Failure};
-use crate::types::Origin;
+use crate::znode::Origin;
 
 /// The most bytes of path names that one session watches. Reconnecting fails above about 128 KiB.
 const MAX_WATCHED_BYTES: usize = 100 * 1024;
 
-/// A watch that has been left on a znode. Resolves at its first event; dropped, it removes the watch.
+/// A watch on a znode. Resolves at its first event. Dropping it removes the watch.
 pub(crate) struct Watch {
     event: BoxFuture<'static, zk::WatchedEvent>,
     ended: watch::Receiver<bool>,
@@ -26,27 +26,26 @@ pub(crate) struct Watch {
     budget: Budget,
 }
 
-/// A look at a znode that has left a watch.
-pub(crate) type Glance = (Origin, Watch);
+/// The stat of a znode, and a watch that was set with the same request.
+pub(crate) type Peek = (Origin, Watch);
 
-/// What became of a watch.
+/// Why a watch has resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fired {
     Deleted,
     Changed,
-    /// The client is of no use any more. The state of the session tells why.
+    /// The client was replaced or closed, or has lost its session. The state of the connection says which.
     Ended,
 }
 
-/// A share of the path names that a session may watch.
+/// The bytes of one path, reserved from the limit of the session.
 struct Budget {
-    live: Arc<Live>,
+    client: Arc<Client>,
     bytes: usize,
 }
 
-impl Live {
-    /// Looks at a znode without reading it, and leaves a watch on it. If there is none, the watch waits for its
-    /// creation.
+impl Client {
+    /// The stat of a znode, and a watch on it. If the znode does not exist, the watch waits for its creation.
     pub(crate) async fn watch(self: &Arc<Self>, path: &str) -> Result<(Option<Origin>, Watch), Failure> {
         let budget = self.reserve(path)?;
         let request = self.run("read", path, async |client| client.check_and_watch_stat(path).await);
@@ -54,11 +53,11 @@ impl Live {
         Ok((stat.as_ref().map(Origin::from), self.watch_of(watcher, budget)))
     }
 
-    /// Reads a znode and leaves a watch on it, `None` if there is none.
+    /// Reads a znode and sets a watch on it. `None`, and no watch, if the znode does not exist.
     ///
-    /// Servers with the fix of CVE-2024-23944 tell nobody of a znode whom its ACL does not let read it, and some of
-    /// them let a watch be left all the same. Reading is refused to whoever would wait in vain.
-    pub(crate) async fn read_and_watch(self: &Arc<Self>, path: &str) -> Result<Option<Glance>, Failure> {
+    /// Since the fix of CVE-2024-23944, servers send no events to a client without READ permission, yet some still accept
+    /// the watch. Reading fails without that permission, so the client does not wait for events that never come.
+    pub(crate) async fn read_and_watch(self: &Arc<Self>, path: &str) -> Result<Option<Peek>, Failure> {
         let budget = self.reserve(path)?;
         match self.run("read", path, async |client| client.get_and_watch_data(path).await).await {
             Ok((_, stat, watcher)) => Ok(Some((Origin::from(&stat), self.watch_of(watcher, budget)))),
@@ -67,7 +66,7 @@ impl Live {
         }
     }
 
-    /// Lists a directory and leaves a watch on its list of children; `Failure::NoNode` leaves none.
+    /// Lists a directory and sets a watch on its children. No watch is set after `Failure::NoNode`.
     pub(crate) async fn list_and_watch(self: &Arc<Self>, dir: &str) -> Result<(Vec<String>, Watch), Failure> {
         let budget = self.reserve(dir)?;
         let request = self.run("list", dir, async |client| client.list_and_watch_children(dir).await);
@@ -90,7 +89,7 @@ impl Live {
     fn reserve(self: &Arc<Self>, path: &str) -> Result<Budget, Failure> {
         let bytes = path.len() + self.chroot.len();
         let total = self.watched_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let budget = Budget { live: self.clone(), bytes };
+        let budget = Budget { client: self.clone(), bytes };
         if total > MAX_WATCHED_BYTES {
             return Err(Failure::Refused(Error::TooManyWatches { bytes: total }));
         }
@@ -106,8 +105,8 @@ impl Future for Watch {
         if this.end.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Fired::Ended);
         }
-        // The client's watchers panic when its task was dropped. Whoever aborts it writes `ended` first, and
-        // cannot while this guard is held. A runtime that is shut down asks nobody: hence the catching.
+        // The client's watchers panic when its task was dropped. `Client::end` runs before this crate aborts that task, and
+        // waits while this borrow is held. A runtime that is shut down does not wait, so the panic is caught as well.
         let ended = this.ended.borrow();
         if *ended {
             return Poll::Ready(Fired::Ended);
@@ -121,7 +120,7 @@ impl Future for Watch {
                 _ => Fired::Changed,
             }),
             Err(_) => {
-                this.budget.live.suspect.notify_one();
+                this.budget.client.suspect.notify_one();
                 Poll::Ready(Fired::Ended)
             }
         }
@@ -130,6 +129,6 @@ impl Future for Watch {
 
 impl Drop for Budget {
     fn drop(&mut self) {
-        self.live.watched_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.client.watched_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

@@ -1,9 +1,9 @@
-//! The znodes of contenders: created, found again after a lost answer, removed.
+//! Creating and removing contenders' znodes, so that no request is carried out after it is obsolete.
 //!
-//! A request whose answer was lost can be carried out later, behind other requests of the same session. It may stand in
-//! the queue of a server that is paused, or that follows a leader server which the others have left. No look at the
-//! tree rules that out, and neither does `sync`, which a leader server that was deposed answers by itself. So each
-//! write carries the condition under which it is still meant:
+//! A request whose reply was lost can be carried out later, behind other requests of the same session. It may be in the
+//! queue of a server that is paused, or that follows a leader server which the other servers have left. No read rules
+//! that out, and neither does `sync`, because a deposed leader server answers it by itself. So each write carries the
+//! condition under which it is still wanted:
 //!
 //! ```text
 //!   create     create G · create the znode · (master: set the counter, version v) · delete G
@@ -12,26 +12,26 @@
 //!              master: check the counter, version v + 1 · delete
 //! ```
 //!
-//! *G*, the tombstone, has a name that no other attempt uses. It exists only after an answer was lost, and goes with the
-//! session. The *counter* is a persistent znode beside a master's path. Each new master raises its version in the
-//! same transaction that creates the znode, so that what an older master has sent fails as a whole.
+//! *G*, the tombstone, is an ephemeral znode with a name that no other attempt uses. It exists only after a reply was lost,
+//! until the session ends. The *counter* is a persistent znode beside a master's path. Each new master raises its version
+//! in the transaction that creates the znode, so that transactions of older masters fail.
 
 use std::sync::Arc;
 
 use futures_util::future::join;
 use zookeeper_client as zk;
 
+use super::client::{Client, classify};
 use super::counter::Counter;
-use super::live::{Live, classify};
-use super::transaction::{Aborted, Write};
-use super::watching::Glance;
+use super::transaction::{TransactionError, Write};
+use super::watching::Peek;
 use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::Lease;
 use crate::path::split;
-use crate::types::Node;
+use crate::znode::Node;
 
-/// How a contender's znode is to be created.
+/// The create of a contender's znode.
 pub(crate) struct Creation<'a> {
     /// The znode's path, or in sequential mode what the digits are appended to.
     pub(crate) path: &'a str,
@@ -43,35 +43,35 @@ pub(crate) struct Creation<'a> {
     pub(crate) acl: &'a [zk::Acl],
 }
 
-/// What was asked right behind a create, for the next requests of the contender.
+/// What was read together with a create, because the contender asks for it next. Saves a round trip.
 #[derive(Default)]
-pub(crate) struct Preview {
-    /// The znode that was to be created, or in its place the master's.
-    pub(crate) glance: Option<Option<Glance>>,
-    /// Sequential mode: the directory.
+pub(crate) struct Prefetched {
+    /// The contender's znode, or in its place the master's. `Some(None)`: it does not exist.
+    pub(crate) peek: Option<Option<Peek>>,
+    /// Sequential mode: the children of the directory.
     pub(crate) children: Option<Vec<String>>,
 }
 
 /// Why a znode was not created, or may not have been.
 pub(crate) enum NotCreated {
-    /// There is no permission to create the tombstone where it was to be, or to delete it.
+    /// There is no permission to create or delete the tombstone at this path.
     TombstoneRefused(Failure),
     Failed(Failure),
 }
 
-impl Live {
-    /// Creates a contender's znode, and returns the lease that this grants. After [`Failure::Unknown`] there may be one,
-    /// now or later: [`Live::settle`] and [`Live::claim_own`] tell.
+impl Client {
+    /// Creates a contender's znode, and returns the lease that this grants. After [`Failure::Unknown`] there may be a znode,
+    /// now or later: [`Client::settle`] rules out the latter, and [`Client::claim_orphans`] finds it.
     pub(crate) async fn create(
         self: &Arc<Self>,
         creation: Creation<'_>,
-        preview: &mut Preview,
+        prefetched: &mut Prefetched,
     ) -> Result<(Node, Lease), NotCreated> {
         let tombstone = creation.tombstone;
         self.claims.begin(tombstone, creation.path);
         let outcome = match creation.counter {
-            None => self.create_sequential(&creation, preview).await,
-            Some(counter) => self.create_master(&creation, counter, preview).await,
+            None => self.create_sequential(&creation, prefetched).await,
+            Some(counter) => self.create_master(&creation, counter, prefetched).await,
         };
         if !matches!(outcome, Err(NotCreated::Failed(Failure::Unknown(_)))) {
             self.claims.settled(tombstone);
@@ -82,7 +82,7 @@ impl Live {
     async fn create_sequential(
         self: &Arc<Self>,
         creation: &Creation<'_>,
-        preview: &mut Preview,
+        prefetched: &mut Prefetched,
     ) -> Result<(Node, Lease), NotCreated> {
         let sent = clock::now();
         let writes = creation.writes(zk::CreateMode::EphemeralSequential, None);
@@ -92,10 +92,10 @@ impl Live {
         let Some(zk::MultiWriteResult::Create { path, .. }) = results.into_iter().nth(1) else {
             return Err(unknown("the server returned no path of the new znode"));
         };
-        // The next two requests of a contender, sent together.
-        let (glance, children) = join(self.read_and_watch(&path), self.list(split(&path).0)).await;
-        let (node, glance) = self.created(path, None, glance).await?;
-        *preview = Preview { glance: Some(Some(glance)), children: children.ok() };
+        // The next two requests of the contender, sent together.
+        let (peek, children) = join(self.read_and_watch(&path), self.list(split(&path).0)).await;
+        let (node, peek) = self.created(path, None, peek).await?;
+        *prefetched = Prefetched { peek: Some(Some(peek)), children: children.ok() };
         Ok((node, lease))
     }
 
@@ -103,51 +103,52 @@ impl Live {
         self: &Arc<Self>,
         creation: &Creation<'_>,
         counter: &Counter,
-        preview: &mut Preview,
+        prefetched: &mut Prefetched,
     ) -> Result<(Node, Lease), NotCreated> {
-        let version = match counter.seen() {
+        let version = match counter.cached() {
             Some(version) => version,
-            None => self.count(counter).await.map_err(NotCreated::Failed)?,
+            None => self.read_counter(counter).await.map_err(NotCreated::Failed)?,
         };
         let sent = clock::now();
         let writes = creation.writes(zk::CreateMode::Ephemeral, Some((counter, version)));
-        // The next request of a contender is for a watch on this znode, also if it is another's. It is sent along
-        // right behind the create: `join` polls in this order.
+        // The contender asks next for a watch on this znode, also if it is another's. Sent right behind the create:
+        // `join` polls in this order.
         let create = self.transact(&writes, self.request_timeout());
-        let (done, glance) = join(create, self.read_and_watch(creation.path)).await;
+        let (done, peek) = join(create, self.read_and_watch(creation.path)).await;
         if let Err(aborted) = done {
-            counter.saw(None);
-            // A contender that waits from now on knows the counter when its turn comes. If not, it reads it then.
-            let _ = self.count(counter).await;
-            preview.glance = glance.ok();
+            counter.set_cached(None);
+            // Read now, so that the contender can create its znode in one round trip when its turn comes.
+            let _ = self.read_counter(counter).await;
+            prefetched.peek = peek.ok();
             return Err(creation.error(aborted));
         }
         let version = version.wrapping_add(1);
-        counter.saw(Some(version));
+        counter.set_cached(Some(version));
         let lease = self.lease(sent);
         let counted = Some((counter, version));
-        let (node, glance) = self.created(creation.path.to_owned(), counted, glance).await?;
-        preview.glance = Some(Some(glance));
+        let (node, peek) = self.created(creation.path.to_owned(), counted, peek).await?;
+        prefetched.peek = Some(Some(peek));
         Ok((node, lease))
     }
 
-    /// The znode was created, and then looked at.
+    /// Claims the znode, after it was created and read.
     async fn created(
         &self,
         path: String,
         counted: Option<(&Counter, i32)>,
-        glance: Result<Option<Glance>, Failure>,
-    ) -> Result<(Node, Glance), NotCreated> {
-        let glance = match glance {
-            Ok(Some(glance)) if glance.0.is_of(self.session()) => glance,
+        peek: Result<Option<Peek>, Failure>,
+    ) -> Result<(Node, Peek), NotCreated> {
+        let peek = match peek {
+            Ok(Some(peek)) if peek.0.is_of(self.session()) => peek,
             Ok(_) => {
                 let reason = "the znode was deleted as soon as it was created";
                 return Err(NotCreated::Failed(Failure::Rejected(reason.into())));
             }
-            // A contender that gets no events about its znode can neither wait nor lead.
+            // Without READ permission there are no events, and then the contender can neither wait nor lead.
             Err(Failure::Refused(error)) => {
                 let done = match counted {
-                    Some((counter, version)) => match self.delete_counted(&path, counter, version).await {
+                    Some((counter, version)) => match self.delete_with_counter(&path, counter, version).await
+                    {
                         Ok(true) => Ok(()),
                         Ok(false) => Err(Failure::Unknown(format!("{} was changed", counter.path))),
                         Err(failure) => Err(failure),
@@ -161,17 +162,17 @@ impl Live {
             }
             Err(failure) => return Err(unknown(&failure.reason())),
         };
-        let token = glance.0.token;
+        let token = peek.0.token;
         if !self.claims.claim(token) {
-            // One of the same identity on this session was looking for its own, and took ours.
+            // Another contender of the same session and identity has taken it for its orphan.
             return Err(unknown("another contender of this session took the znode"));
         }
         let incarnation = counted.map(|(_, version)| version);
-        Ok((Node { path, token, incarnation }, glance))
+        Ok((Node { path, token, incarnation }, peek))
     }
 
-    /// Makes sure that the create with this tombstone can be carried out no more, and that what is read on this client
-    /// afterwards shows it if it was.
+    /// Makes sure that the create with this tombstone can no longer be carried out, and that later reads on this client show
+    /// its znode if it was.
     pub(crate) async fn settle(
         &self,
         tombstone: &str,
@@ -182,7 +183,7 @@ impl Live {
         let create =
             || self.run("create", tombstone, async |client| client.create(tombstone, b"", &options).await);
         let created = match create().await {
-            // The create needs this parent, too, and it may come back.
+            // The contender's create would fail as well now, but the parent may be created again.
             Err(Failure::NoNode) => {
                 self.create_parents(split(tombstone).0, container, acl).await?;
                 create().await
@@ -190,33 +191,36 @@ impl Live {
             other => other,
         };
         match created {
-            // Nobody else uses the name: an earlier attempt to settle it.
+            // No other attempt uses the name, so an earlier call has created it.
             Ok(_) | Err(Failure::NodeExists) => Ok(()),
-            // Nor could the create be carried out.
+            // The contender's create has no permission either.
             Err(Failure::Refused(Error::NotAuthorized { .. })) => self.flush().await,
             Err(failure) => Err(failure),
         }
     }
 
-    /// The create with this tombstone is settled, and its znode was looked for.
+    /// The create with this tombstone is settled, and its znode was searched for.
     pub(crate) fn settled(&self, tombstone: &str) {
         self.claims.settled(tombstone);
     }
 
-    /// A transaction that changes nothing. When it was answered, what is read on this client shows everything that was
-    /// committed before. (A `sync` does not do that: a deposed leader server answers it by itself.)
+    /// Commits a transaction that changes nothing. Later reads on this client show everything that was committed before it.
+    /// (After a `sync` they may not, because a deposed leader server answers it by itself.)
     pub(crate) async fn flush(&self) -> Result<(), Failure> {
         let check = Write::Check { path: "/".into(), version: None };
         match self.transact(&[check], self.request_timeout()).await {
-            // Transactions that fail are committed as such.
-            Ok(_) | Err(Aborted::Operation { source: zk::Error::NoNode | zk::Error::NoAuth, .. }) => Ok(()),
-            Err(Aborted::Operation { source, .. }) => Err(classify(source, "check", "/")),
-            Err(Aborted::Request(failure)) => Err(failure),
+            // ZooKeeper commits failed transactions as well.
+            Ok(_)
+            | Err(TransactionError::Operation { source: zk::Error::NoNode | zk::Error::NoAuth, .. }) => {
+                Ok(())
+            }
+            Err(TransactionError::Operation { source, .. }) => Err(classify(source, "check", "/")),
+            Err(TransactionError::Request(failure)) => Err(failure),
         }
     }
 
-    /// Deletes a znode of ours; in master mode with the counter of its path. In sequential mode `verify` looks first
-    /// whether it still is ours: the name may have been given to somebody else's after the directory was created again.
+    /// Deletes a contender's znode. Master mode: if the counter has not changed. Sequential mode: with `verify`, only after a
+    /// check that it is still this znode, because another may have its name after the directory was created again.
     pub(crate) async fn remove(
         &self,
         node: &Node,
@@ -225,18 +229,19 @@ impl Live {
     ) -> Result<(), Failure> {
         match counter {
             Some(counter) => self.remove_master(node, counter).await?,
-            None if verify && !self.may_stand(node).await? => {}
+            None if verify && !self.may_exist(node).await? => {}
             None => self.delete(&node.path).await?,
         }
         self.claims.release(node);
         Ok(())
     }
 
-    /// Whether a sequential znode may still stand.
-    async fn may_stand(&self, node: &Node) -> Result<bool, Failure> {
+    /// Whether this sequential znode may still exist.
+    async fn may_exist(&self, node: &Node) -> Result<bool, Failure> {
         let (flushed, origin) = join(self.flush(), self.stat(&node.path)).await;
         flushed?;
-        // Since 3.9 a stat needs permission. If there is none, the znode is rather another's: ours was read before.
+        // Since ZooKeeper 3.9, a stat needs READ permission. Without it, the znode is probably another's, because this one
+        // was read before.
         Ok(origin?.is_some_and(|it| it.is_still(node)))
     }
 
@@ -249,6 +254,7 @@ impl Live {
 }
 
 impl Creation<'_> {
+    /// The transaction.
     fn writes(&self, mode: zk::CreateMode, counter: Option<(&Counter, i32)>) -> Vec<Write> {
         let create = |path: &str, data: &[u8], mode| Write::Create {
             path: path.to_owned(),
@@ -267,26 +273,28 @@ impl Creation<'_> {
     }
 
     /// What follows from the failure of the transaction with these writes.
-    fn error(&self, aborted: Aborted) -> NotCreated {
+    fn error(&self, aborted: TransactionError) -> NotCreated {
         use zk::Error::{BadVersion, NoAuth, NoNode, NodeExists};
         let counter = self.counter.map(|counter| counter.path.as_str());
         let failure = match (aborted, counter) {
-            (Aborted::Request(failure), _) => failure,
-            (Aborted::Operation { index: 0, source: NodeExists }, _) => {
+            (TransactionError::Request(failure), _) => failure,
+            (TransactionError::Operation { index: 0, source: NodeExists }, _) => {
                 Failure::Rejected(format!("{} exists", self.tombstone))
             }
-            (Aborted::Operation { index: 0, source: NoAuth }, _) => {
+            (TransactionError::Operation { index: 0, source: NoAuth }, _) => {
                 return NotCreated::TombstoneRefused(classify(NoAuth, "create", self.tombstone));
             }
-            (Aborted::Operation { index: 0, source }, _) => classify(source, "create", self.tombstone),
-            (Aborted::Operation { index: 1, source }, _) => classify(source, "create", self.path),
-            // Another was faster.
-            (Aborted::Operation { index: 2, source: BadVersion }, Some(_)) => Failure::NodeExists,
-            (Aborted::Operation { index: 2, source: NoNode }, Some(path)) => {
+            (TransactionError::Operation { index: 0, source }, _) => {
+                classify(source, "create", self.tombstone)
+            }
+            (TransactionError::Operation { index: 1, source }, _) => classify(source, "create", self.path),
+            // Another contender was faster.
+            (TransactionError::Operation { index: 2, source: BadVersion }, Some(_)) => Failure::NodeExists,
+            (TransactionError::Operation { index: 2, source: NoNode }, Some(path)) => {
                 Failure::Rejected(format!("{path} was deleted"))
             }
-            (Aborted::Operation { index: 2, source }, Some(path)) => classify(source, "write", path),
-            (Aborted::Operation { source, .. }, _) => {
+            (TransactionError::Operation { index: 2, source }, Some(path)) => classify(source, "write", path),
+            (TransactionError::Operation { source, .. }, _) => {
                 return NotCreated::TombstoneRefused(classify(source, "delete", self.tombstone));
             }
         };

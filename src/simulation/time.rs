@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use crate::types::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// An instant on the true time axis, which nobody in the simulation can see: counted from the run's start.
 pub(super) type Instant = Duration;

@@ -11,7 +11,8 @@ use super::claims::Claims;
 use crate::error::Failure;
 use crate::lease::{DEFAULT_MARGIN, Evidence, Lease, Terms};
 use crate::simulation::mistakes::Mistake;
-use crate::types::{SessionId, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::SessionId;
 use zookeeper_embedded::replica::{Body, Code, Request};
 
 /// A request's number.

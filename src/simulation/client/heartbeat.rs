@@ -9,7 +9,7 @@ use super::fake_client::FakeClient;
 use super::wire::Proof;
 use crate::error::Failure;
 use crate::simulation::mistakes::Mistake;
-use crate::types::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// How many beats may wait for their answers at a time.
 const MOST_UNDER_WAY: usize = 8;

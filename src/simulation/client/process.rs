@@ -11,7 +11,7 @@ use super::requests::Contest;
 use super::session::{Notice, Session};
 use super::znodes::Counter;
 use crate::lease::DEFAULT_MARGIN;
-use crate::machine::{Plan, naming};
+use crate::machine::{ElectionSpec, naming};
 use crate::simulation::event::Event;
 use crate::simulation::invariants::reports::{ContenderId, ContenderView, ProcessView};
 use crate::simulation::mistakes::Mistake;
@@ -121,7 +121,7 @@ impl Process {
             let identity = if settings.same_identity { "same".into() } else { format!("{}", self.number) };
             let path = path_of(election, mode);
             let counter = (mode == Mode::Master).then(|| Counter::new(naming::counter(&path)));
-            let plan = Plan { mode, path, prefix: "guid_".into() };
+            let plan = ElectionSpec { mode, path, prefix: "guid_".into() };
             let contest = Contest { plan, identity, number: rng.u64(..), counter };
             Contender::new(id, election, contest, rng.u64(..))
         };

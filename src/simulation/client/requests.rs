@@ -9,14 +9,15 @@ use super::wire::Glance;
 use super::znodes::{Counter, Created, Creation};
 use crate::error::Failure;
 use crate::lease::Lease;
-use crate::machine::{Plan, Reply, Request, Seen, Ticket, naming, sight};
+use crate::machine::{ElectionSpec, Reply, Request, Seen, Ticket, naming, stat_check};
 use crate::path::{join, split};
 use crate::simulation::mistakes::Mistake;
-use crate::types::{FencingToken, Mode, Node};
+use crate::types::{FencingToken, Mode};
+use crate::znode::Node;
 
 /// What a contender is configured with.
 pub(super) struct Contest {
-    pub(super) plan: Plan,
+    pub(super) plan: ElectionSpec,
     pub(super) identity: String,
     /// Tells the contender from all others.
     pub(super) number: u64,
@@ -56,7 +57,7 @@ pub(super) async fn send(
     ticket: Ticket,
     request: Request,
 ) -> Outcome {
-    let Plan { mode, path, .. } = &contest.plan;
+    let ElectionSpec { mode, path, .. } = &contest.plan;
     let dir = match mode {
         Mode::Sequential => path.as_str(),
         Mode::Master => split(path).0,
@@ -102,7 +103,7 @@ async fn create(
     client: &FakeClient,
     ticket: Ticket,
 ) -> (Result<(Node, Lease), Failure>, Preview) {
-    let Plan { mode, path, prefix } = &contest.plan;
+    let ElectionSpec { mode, path, prefix } = &contest.plan;
     let node = match mode {
         Mode::Sequential => join(path, prefix),
         Mode::Master => path.clone(),
@@ -132,7 +133,7 @@ async fn find_own(contest: &Contest, client: &FakeClient, create: Ticket) -> Res
 }
 
 async fn look_for_own(contest: &Contest, client: &FakeClient) -> Result<Vec<Node>, Failure> {
-    let Plan { path, prefix, .. } = &contest.plan;
+    let ElectionSpec { path, prefix, .. } = &contest.plan;
     match &contest.counter {
         Some(counter) => {
             let version = client.count(counter).await?;
@@ -175,7 +176,7 @@ async fn watch_ahead(contest: &Contest, client: &FakeClient, path: &str) -> Resu
 
 /// What a look at the own znode has shown.
 fn own(client: &FakeClient, node: &Node, glance: Option<Glance>) -> (Seen, Option<WatchId>) {
-    let (seen, watch) = sight::own(node, glance);
+    let (seen, watch) = stat_check::own(node, glance);
     (seen, watch.filter(|_| !client.makes(Mistake::NoOwnWatch)))
 }
 
@@ -184,9 +185,9 @@ fn ahead(client: &FakeClient, path: &str, glance: Option<Glance>) -> Result<Ahea
     if let Some(glance) = &glance
         && let Some(node) = client.claim_forgotten(path, glance)?
     {
-        return Ok(Ahead { seen: Seen::Forgotten(node), watch: None, token: None });
+        return Ok(Ahead { seen: Seen::Orphan(node), watch: None, token: None });
     }
     let token = glance.as_ref().map(|(origin, _)| origin.token);
-    let (seen, watch) = sight::ahead(glance);
+    let (seen, watch) = stat_check::ahead(glance);
     Ok(Ahead { seen, watch, token })
 }

@@ -4,7 +4,9 @@ use super::fake_client::{FakeClient, WatchId};
 use crate::error::Failure;
 use crate::lease::Lease;
 use crate::simulation::mistakes::Mistake;
-use crate::types::{FencingToken, Origin, SessionId, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::{FencingToken, SessionId};
+use crate::znode::Origin;
 use zookeeper_embedded::replica::Request as Wire;
 use zookeeper_embedded::replica::{
     Action, Body, Code, CreateAnswer, Outcome as Part, Stat, Write, anyone, create,

@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::lease::Lease;
 use crate::path::split;
 use crate::simulation::mistakes::Mistake;
-use crate::types::{Node, Origin};
+use crate::znode::{Node, Origin};
 use zookeeper_embedded::replica::{Code, Outcome as Part, Write, create};
 
 /// How often a removal is bound anew.

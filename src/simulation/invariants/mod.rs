@@ -19,7 +19,8 @@ use self::requests::Requests;
 use self::tokens::Tokens;
 use self::wakeups::Wakeups;
 use super::time::Instant;
-use crate::types::{FencingToken, Node, SessionId};
+use crate::types::{FencingToken, SessionId};
+use crate::znode::Node;
 
 /// Watches over a run, and remembers the first violation.
 #[derive(Debug, Default)]

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use super::reports::Deletion;
 use crate::simulation::settings::OPERATOR;
 use crate::simulation::time::Instant;
-use crate::types::{FencingToken, Node, SessionId};
+use crate::types::{FencingToken, SessionId};
+use crate::znode::Node;
 
 #[derive(Debug, Default)]
 pub(super) struct OwnZnodes {

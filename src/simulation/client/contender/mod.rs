@@ -18,7 +18,9 @@ use crate::simulation::invariants::reports::{ContenderId, ContenderView, LeaderC
 use crate::simulation::mistakes::Mistake;
 use crate::simulation::time::Clock;
 use crate::simulation::world::{World, trace};
-use crate::types::{FencingToken, Node, Standing, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::{FencingToken, Standing};
+use crate::znode::Node;
 
 type Ask = Pin<Box<dyn Future<Output = Outcome>>>;
 

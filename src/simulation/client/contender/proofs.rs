@@ -3,7 +3,7 @@
 use super::super::wire::Proof;
 use super::{Contender, Env};
 use crate::lease::Lease;
-use crate::machine::{Event, Proofs};
+use crate::machine::{Event, ProofDemand};
 use crate::simulation::mistakes::Mistake;
 
 impl Contender {
@@ -20,7 +20,7 @@ impl Contender {
     pub(super) fn keep_proving(&mut self, env: &mut Env<'_>) {
         let now = env.client.now();
         match (self.machine.proving(now), self.proving) {
-            (Some(Proofs { node, at_once }), None) => {
+            (Some(ProofDemand { node, at_once }), None) => {
                 self.proving = Some(env.heartbeat.prove(&node.path, at_once, now));
                 if env.client.makes(Mistake::NoFirstProof) {
                     let lease = Lease::until(now + env.world.settings.timeout / 2);

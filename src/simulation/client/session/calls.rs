@@ -3,7 +3,7 @@
 use super::{Call, Session, Transport};
 use crate::simulation::network::Up;
 use crate::simulation::world::World;
-use crate::types::Timestamp;
+use crate::timestamp::Timestamp;
 use zookeeper_embedded::replica::Request;
 
 impl Session {

@@ -21,7 +21,8 @@ use crate::simulation::mistakes::Mistake;
 use crate::simulation::network::{Down, Up};
 use crate::simulation::settings::{SERVERS, Settings};
 use crate::simulation::world::{World, trace};
-use crate::types::{SessionId, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::SessionId;
 use zookeeper_embedded::replica::{Body, ConnectionId, EventKind, Request, SetWatches};
 
 /// What the contenders of the process hear.

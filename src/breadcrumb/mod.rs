@@ -1,14 +1,14 @@
-//! The breadcrumb: which leader was the last, and has not resigned.
+//! The breadcrumb: a persistent znode that names the last leader, until it resigns.
+
+mod step;
 
 use std::fmt;
 
 use async_trait::async_trait;
 
-pub(crate) use self::trail::{Trail, erase};
+pub(crate) use self::step::{BreadcrumbStep, erase};
 use crate::error::BoxError;
 use crate::types::FencingToken;
-
-mod trail;
 
 /// The leadership that was the last one before, and did not end by [`resign`](crate::Leadership::resign): what
 /// [`ElectionBuilder::breadcrumb`](crate::ElectionBuilder::breadcrumb) leaves in ZooKeeper.
@@ -23,7 +23,7 @@ mod trail;
 ///
 /// In an identity, a backslash, a line feed and a carriage return are written `\\`, `\n` and `\r`. Readers pass over
 /// lines that they do not know. After a resignation the znode is empty. It is not deleted, so that its version grows with
-/// each leader, on which guarded writes rely: do not delete it while somebody leads.
+/// each leader, on which guarded writes rely: do not delete it during a leadership.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Breadcrumb {
@@ -42,7 +42,7 @@ pub trait Fence: Send + Sync {
     /// Called by a contender that has won, before [`campaign`](crate::Election::campaign) returns, if the leader before
     /// it has not resigned. `Ok` says that the old leader acts no more.
     ///
-    /// An error or a panic gives the lead away: [`Error::FencingFailed`](crate::Error::FencingFailed). The next leader calls its own
+    /// After an error or a panic, the contender gives up the leadership: [`Error::FencingFailed`](crate::Error::FencingFailed). The next leader calls its own
     /// hook for the same breadcrumb; so one that has failed, or was dropped because the lease ended meanwhile, is
     /// called again, and fencing twice must do no harm. The old leader may be this very process, in an earlier leadership.
     /// While the hook runs this contender is the leader to all others.

@@ -1,23 +1,19 @@
-//! Writes to ZooKeeper that commit only under a leadership.
+//! Guarded writes: ZooKeeper transactions that commit only while a leadership's znode exists.
+
+mod error;
 
 use std::fmt;
 
 use futures_util::future::poll_immediate;
 use zookeeper_client::{Acl, CreateMode, MultiWriteResult};
 
-pub use self::error::GuardedError;
+pub use self::error::{GuardedError, MAX_GUARDED_BYTES};
 use crate::error::{Failure, Lost};
 use crate::leadership::Leadership;
 use crate::machine::naming;
 use crate::path;
-use crate::session::{Aborted, Write};
+use crate::session::{TransactionError, Write};
 use crate::telemetry;
-
-mod error;
-
-/// The most bytes that a [`GuardedWrite`] has as a request: ZooKeeper's default for `jute.maxbuffer`, less what the
-/// servers add among themselves. They cut the connection of whoever sends more.
-pub const MAX_GUARDED_BYTES: usize = 0xf_ffff - 1024;
 
 /// A transaction that ZooKeeper commits only while the znode of a leadership exists: made by
 /// [`Leadership::guarded`].
@@ -26,18 +22,18 @@ pub const MAX_GUARDED_BYTES: usize = 0xf_ffff - 1024;
 /// [`commit`](Self::commit). Paths are below the session's chroot.
 ///
 /// # What is guaranteed
-/// The check of the leading znode is a part of the transaction, and transactions of one ensemble come one after the
-/// other. So nothing is written when another contender has begun to lead before: its turn comes when this znode is
-/// gone. That holds without clocks, for a process that was paused for any length of time between asking and writing
-/// too, and needs no fencing token. What is written elsewhere than in the same ensemble does need one.
+/// The transaction contains a check of the leading znode, and an ensemble orders all transactions. So nothing is written
+/// after another contender has begun to lead, because that happens only when this znode is gone. This holds without
+/// clocks, also for a process that was paused between the call and the write, and needs no fencing token. Writes to
+/// anything but the same ensemble do need one.
 ///
 /// # What is not
-/// ZooKeeper checks that *a* znode with this name exists. In master mode all masters' znodes have the same name, so
-/// that the version of the path's counter is checked with it, which grows with each master. (A program that creates the
-/// master's znode without this crate does not raise it.) In sequential mode a name is given out once in the life of the
-/// directory. After somebody has deleted the directory, names begin anew, and an old leader can write under such a name
-/// until it hears of that. With [`ElectionBuilder::breadcrumb`](crate::ElectionBuilder::breadcrumb) that case is closed
-/// as well: the version of the breadcrumb is checked with the znode, and grows with each leader.
+/// ZooKeeper checks that *a* znode with this name exists, and names can repeat. In master mode they are all the same. So
+/// the transaction also checks the version of the path's counter, which each master raises. (A program that creates the
+/// master's znode without this crate does not raise it.) In sequential mode, names repeat only after the directory was
+/// deleted. Then an old leader can write while another contender has the same name, until it learns of the deletion. With
+/// [`ElectionBuilder::breadcrumb`](crate::ElectionBuilder::breadcrumb) that is ruled out as well: the transaction also
+/// checks the version of the breadcrumb, which each leader raises.
 ///
 /// The transaction needs READ permission on the leading znode, and in master mode on the counter, as contending does.
 ///
@@ -52,7 +48,7 @@ pub const MAX_GUARDED_BYTES: usize = 0xf_ffff - 1024;
 ///     .await;
 /// match written {
 ///     Ok(results) => println!("written: {results:?}"),
-///     Err(GuardedError::NotLeading { reason }) => println!("somebody else leads, or will: {reason}"),
+///     Err(GuardedError::NotLeading { reason }) => println!("another contender leads, or will: {reason}"),
 ///     // A second create of the same znode fails if the first one was carried out, or will be.
 ///     Err(GuardedError::Unknown { .. }) => println!("send it again"),
 ///     Err(error) => return Err(error.into()),
@@ -64,12 +60,6 @@ pub const MAX_GUARDED_BYTES: usize = 0xf_ffff - 1024;
 pub struct GuardedWrite<'a> {
     leadership: &'a Leadership,
     writes: Vec<Write>,
-}
-
-/// The breadcrumb of a leadership, as it was written.
-pub(crate) struct Mark {
-    pub(crate) path: String,
-    pub(crate) version: i32,
 }
 
 impl Leadership {
@@ -108,7 +98,7 @@ impl GuardedWrite<'_> {
         self.and(Write::Delete { path: path.into(), version: version.into() })
     }
 
-    /// Demands that a znode has this version, or with `None` that it exists.
+    /// Requires that a znode has this version, or with `None` that it exists.
     pub fn check(self, path: impl Into<String>, version: impl Into<Option<i32>>) -> Self {
         self.and(Write::Check { path: path.into(), version: version.into() })
     }
@@ -125,7 +115,7 @@ impl GuardedWrite<'_> {
     /// [`GuardedError`]: of all of them, only after [`GuardedError::Unknown`] something may have been written.
     ///
     /// # Cancel safety
-    /// Dropping the future does not take back what is on its way: treat it as [`GuardedError::Unknown`].
+    /// Dropping the future does not recall a request that was sent: treat it as [`GuardedError::Unknown`].
     ///
     /// # Connection loss
     /// Without a connection it waits for one, as long as the leadership lasts. When the connection breaks before the
@@ -144,22 +134,22 @@ impl GuardedWrite<'_> {
         self.send().await
     }
 
-    /// [`commit`](Self::commit) without a look at the paths.
+    /// [`commit`](Self::commit) without the check of the paths.
     pub(crate) async fn send(mut self) -> Result<Vec<MultiWriteResult>, GuardedError> {
         let leadership = self.leadership;
         let guards = guards(leadership);
         let count = guards.len();
         self.writes.splice(0..0, guards);
-        let bytes = leadership.footing().request_bytes(&self.writes);
+        let bytes = leadership.pinned_session().request_bytes(&self.writes);
         if bytes > MAX_GUARDED_BYTES {
             return Err(GuardedError::TooLarge { bytes });
         }
-        // `hold` looks at the lease right before the request is sent, which the first poll does, and keeps the znode
-        // until then.
+        // The first poll sends the request. `hold` checks the lease right before it, and keeps the znode until then. The answer
+        // is awaited outside of `hold`, because a sent request has an outcome even after the lease has ended.
         let sending = leadership.hold(async {
-            let live = leadership.footing().live().await?;
+            let client = leadership.pinned_session().client().await?;
             let writes = &self.writes;
-            let mut answer = Box::pin(async move { live.transact(writes, live.request_timeout()).await });
+            let mut answer = Box::pin(async move { client.transact(writes, client.request_timeout()).await });
             telemetry::guarded_write(leadership.token());
             let at_once = poll_immediate(&mut answer).await;
             Some((answer, at_once))
@@ -176,16 +166,16 @@ impl GuardedWrite<'_> {
         }
     }
 
-    fn error(&self, aborted: Aborted, guards: usize) -> GuardedError {
+    fn error(&self, aborted: TransactionError, guards: usize) -> GuardedError {
         use zookeeper_client::Error::{BadVersion, NoNode};
         match aborted {
-            Aborted::Operation { index: 0, source: NoNode } => {
+            TransactionError::Operation { index: 0, source: NoNode } => {
                 GuardedError::NotLeading { reason: Lost::NodeDeleted }
             }
-            Aborted::Operation { index, source: NoNode | BadVersion } if index < guards => {
+            TransactionError::Operation { index, source: NoNode | BadVersion } if index < guards => {
                 GuardedError::Superseded { path: self.writes[index].path().to_owned() }
             }
-            Aborted::Operation { index, source } => {
+            TransactionError::Operation { index, source } => {
                 let write = &self.writes[index];
                 match index.checked_sub(guards) {
                     Some(index) => GuardedError::Failed {
@@ -199,8 +189,8 @@ impl GuardedWrite<'_> {
                     }
                 }
             }
-            Aborted::Request(Failure::Unknown(reason)) => GuardedError::Unknown { reason },
-            Aborted::Request(failure) => GuardedError::Rejected { reason: failure.reason() },
+            TransactionError::Request(Failure::Unknown(reason)) => GuardedError::Unknown { reason },
+            TransactionError::Request(failure) => GuardedError::Rejected { reason: failure.reason() },
         }
     }
 }
@@ -215,20 +205,21 @@ impl fmt::Debug for GuardedWrite<'_> {
     }
 }
 
-/// What a transaction of this leadership rests on: the own znode, and what only the election writes.
+/// The checks that guard a transaction of this leadership: the own znode exists, and the counter and the breadcrumb have
+/// not changed since.
 fn guards(leadership: &Leadership) -> Vec<Write> {
     let check = |path: String, version| Write::Check { path, version };
     let own = check(leadership.node().to_owned(), None);
     let counter = leadership.incarnation().map(|it| check(naming::counter(leadership.node()), Some(it)));
-    let mark = leadership.mark().map(|mark| check(mark.path.clone(), Some(mark.version)));
-    [own].into_iter().chain(counter).chain(mark).collect()
+    let breadcrumb = leadership.written_breadcrumb().map(|it| check(it.path.clone(), Some(it.version)));
+    [own].into_iter().chain(counter).chain(breadcrumb).collect()
 }
 
-/// Checks an operation as far as it can be without the ensemble.
+/// Checks an operation before anything is sent.
 fn check(write: &Write, guards: &[Write]) -> Result<(), GuardedError> {
     let (path, changes) = (write.path(), !matches!(write, Write::Check { .. }));
     let reason = match write {
-        // The server appends the number before it looks.
+        // The server appends the number before it checks the path.
         Write::Create {
             mode: CreateMode::PersistentSequential | CreateMode::EphemeralSequential, ..
         } => path::check(&format!("{path}0")),

@@ -1,7 +1,9 @@
-//! An election, as one contender sees it: campaign, run, withdraw, and look at the others.
+//! An election, as one contender sees it: campaign, run, withdraw, and queries about the others.
 
+mod builder;
+
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,35 +14,33 @@ use tokio::time::Instant;
 
 pub use self::builder::{ElectionBuilder, Parents};
 use crate::backoff::Backoff;
-use crate::breadcrumb::Trail;
-use crate::driver::{self, Command, Commands, Contest};
+use crate::breadcrumb::BreadcrumbStep;
+use crate::config::ContenderConfig;
+use crate::driver::{self, Command, Commands, Removed};
 use crate::error::{BoxError, Error, Lost, panic_message};
 use crate::leadership::Leadership;
 use crate::observer::LeaderWatch;
-use crate::roster;
-use crate::session::{Link, Shared};
+use crate::queries;
+use crate::session::{ConnectionState, Shared};
 use crate::telemetry;
 use crate::types::{Contender, Standing};
 
-mod builder;
-
-/// How long a task that fails lets others lead.
-const REST: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
+/// The pause after a failed task, in which others can lead.
+const RETRY_PAUSE: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
 
 /// One contender of an election, or one who only looks: made by [`Session::election`](crate::Session::election).
 ///
 /// Dropping it ends its campaign and removes its znode in the background; a [`Leadership`] that was won lives on
 /// by itself.
 pub struct Election {
-    contest: Arc<Contest>,
-    trail: Option<Trail>,
+    config: Arc<ContenderConfig>,
+    breadcrumb_step: Option<BreadcrumbStep>,
     shared: Arc<Shared>,
-    /// To the contender's task, which the first campaign starts.
+    /// To the contender's task. The first campaign starts it.
     commands: OnceLock<Commands>,
     standing: watch::Sender<Standing>,
-    /// Whether no znode of this contender is left, for certain.
-    removed: Arc<AtomicBool>,
-    /// How often the application has withdrawn: ends `run` wherever it is.
+    removed: Removed,
+    /// The number of calls of `withdraw`. A change ends `run`.
     withdrawals: watch::Sender<u64>,
 }
 
@@ -54,23 +54,29 @@ pub trait LeaderTask: Send {
     async fn lead(&mut self, leadership: &Leadership) -> Result<(), BoxError>;
 }
 
+/// Why a [`LeaderTask`] did not complete its work.
+enum TaskFailure {
+    Error(BoxError),
+    Panic(Box<dyn Any + Send>),
+}
+
 impl Election {
-    fn new(contest: Contest, trail: Option<Trail>, shared: Arc<Shared>) -> Self {
+    fn new(config: ContenderConfig, breadcrumb_step: Option<BreadcrumbStep>, shared: Arc<Shared>) -> Self {
         Self {
-            contest: Arc::new(contest),
-            trail,
+            config: Arc::new(config),
+            breadcrumb_step,
             shared,
             commands: OnceLock::new(),
             standing: watch::Sender::new(Standing::Idle),
-            removed: Arc::new(AtomicBool::new(true)),
+            removed: Removed::new(),
             withdrawals: watch::Sender::new(0),
         }
     }
 
     /// Takes a place in the election, and waits until it is our turn to lead.
     ///
-    /// The place is kept through disconnections. When it is lost (the session expired, somebody deleted the
-    /// znode), the contender joins again at the tail. When the directory vanishes it is created again.
+    /// The place is kept through disconnections. When it is lost (the session expired, the znode was
+    /// deleted), the contender joins again at the tail. When the directory vanishes it is created again.
     ///
     /// After a leadership has ended, campaign again for another; the znode of the last one is removed first.
     ///
@@ -93,24 +99,26 @@ impl Election {
     /// any more, and then looks for its znode.
     pub async fn campaign(&self) -> Result<Leadership, Error> {
         loop {
-            let leadership = self.win().await?;
-            let Some(trail) = &self.trail else { return Ok(leadership) };
-            match trail.begin(&leadership).await {
-                Ok(begun) => return begun.map(|()| leadership),
+            let leadership = self.campaign_without_breadcrumb().await?;
+            let Some(step) = &self.breadcrumb_step else { return Ok(leadership) };
+            match leadership.hold(step.run(&leadership)).await {
+                Ok(Ok(())) => return Ok(leadership),
+                Ok(Err(error)) => return Err(error),
                 Err(Lost::Resigned) => return Err(Error::Withdrawn),
-                // What else ends it sends those who wait to the tail, and so does it here.
+                // Campaign again, as a contender does that loses its place while it waits.
                 Err(_) => {}
             }
         }
     }
 
-    async fn win(&self) -> Result<Leadership, Error> {
+    /// Campaigns. Does not look at the breadcrumb.
+    async fn campaign_without_breadcrumb(&self) -> Result<Leadership, Error> {
         let (reply, elected) = oneshot::channel();
         let commands = self.commands()?;
         if commands.send(Command::Campaign(reply)).is_err() {
-            return Err(self.ended());
+            return Err(self.why_ended());
         }
-        elected.await.unwrap_or_else(|_| Err(self.ended()))
+        elected.await.unwrap_or_else(|_| Err(self.why_ended()))
     }
 
     /// Campaigns, lets `task` lead, and campaigns again when the leadership was lost; until the task returns
@@ -136,42 +144,44 @@ impl Election {
         tokio::select! {
             biased;
             Ok(()) = withdrawn.changed() => Err(Error::Withdrawn),
-            ended = self.lead_again_and_again(task) => ended,
+            ended = self.lead_until_done(task) => ended,
         }
     }
 
-    async fn lead_again_and_again(&self, task: &mut (impl LeaderTask + ?Sized)) -> Result<(), Error> {
+    async fn lead_until_done(&self, task: &mut (impl LeaderTask + ?Sized)) -> Result<(), Error> {
         let mut failures = 0u32;
         loop {
             let leadership = match self.campaign().await {
                 Err(error @ Error::FencingFailed { .. }) => {
-                    let rest = REST.pause(failures, fastrand::f64());
-                    telemetry::task_failed(&error, rest);
+                    let pause = RETRY_PAUSE.pause(failures, fastrand::f64());
+                    telemetry::task_failed(&error, pause);
                     failures += 1;
-                    tokio::time::sleep(rest).await;
+                    tokio::time::sleep(pause).await;
                     continue;
                 }
                 ended => ended?,
             };
             let began = Instant::now();
             let work = AssertUnwindSafe(task.lead(&leadership)).catch_unwind();
-            let failed = match leadership.hold(work).await {
-                Ok(Ok(Ok(()))) => return leadership.resign().await,
-                Ok(Ok(Err(error))) => Ok(error),
-                Ok(Err(panic)) => Err(panic),
-                Err(_) => continue,
+            let Ok(outcome) = leadership.hold(work).await else {
+                // The leadership was lost.
+                continue;
+            };
+            let failure = match TaskFailure::check(outcome) {
+                Ok(()) => return leadership.resign().await,
+                Err(failure) => failure,
             };
             drop(leadership);
-            if began.elapsed() > REST.longest {
+            if began.elapsed() > RETRY_PAUSE.longest {
                 failures = 0;
             }
-            let rest = REST.pause(failures, fastrand::f64());
+            let pause = RETRY_PAUSE.pause(failures, fastrand::f64());
             failures += 1;
-            match failed {
-                Ok(error) => telemetry::task_failed(&*error, rest),
-                Err(panic) => telemetry::task_panicked(panic_message(&*panic), rest),
+            match failure {
+                TaskFailure::Error(error) => telemetry::task_failed(&*error, pause),
+                TaskFailure::Panic(panic) => telemetry::task_panicked(panic_message(&*panic), pause),
             }
-            tokio::time::sleep(rest).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -192,7 +202,7 @@ impl Election {
         let (reply, removed) = oneshot::channel();
         let Some(commands) = self.commands.get() else { return Ok(()) };
         let _ = commands.send(Command::Withdraw(reply));
-        removed.await.unwrap_or_else(|_| driver::removed(&self.removed))
+        removed.await.unwrap_or_else(|_| self.removed.outcome())
     }
 
     /// Who leads at present, as the server knows that this session is connected to; `None` if nobody does or
@@ -205,7 +215,7 @@ impl Election {
     /// # Cancel safety
     /// Reads only.
     pub async fn leader(&self) -> Result<Option<Contender>, Error> {
-        let read = |live| async move { roster::leader(&self.contest, &live).await };
+        let read = |client| async move { queries::leader(&self.config, &client).await };
         self.shared.read(read).await
     }
 
@@ -219,13 +229,13 @@ impl Election {
     /// # Cancel safety
     /// Reads only.
     pub async fn contenders(&self) -> Result<Vec<Contender>, Error> {
-        let read = |live| async move { roster::contenders(&self.contest, &live).await };
+        let read = |client| async move { queries::contenders(&self.config, &client).await };
         self.shared.read(read).await
     }
 
     /// Watches who leads, without taking part.
     pub fn observe(&self) -> LeaderWatch {
-        LeaderWatch::new(self.contest.clone(), self.shared.clone())
+        LeaderWatch::new(self.config.clone(), self.shared.clone())
     }
 
     /// Where this contender stands at the moment.
@@ -241,31 +251,37 @@ impl Election {
 
     /// What this contender publishes about itself.
     pub fn identity(&self) -> &str {
-        &self.contest.identity
+        &self.config.identity
     }
 
     /// The path of the election.
     pub fn path(&self) -> &str {
-        &self.contest.plan.path
+        &self.config.spec.path
     }
 
     fn commands(&self) -> Result<&Commands, Error> {
         if let Some(commands) = self.commands.get() {
             return Ok(commands);
         }
-        let guard = self.shared.guard().ok_or(Error::SessionClosed)?;
+        let barrier = self.shared.barrier().ok_or(Error::SessionClosed)?;
         Ok(self.commands.get_or_init(|| {
             let (standing, removed) = (self.standing.clone(), self.removed.clone());
-            driver::start(self.contest.clone(), self.shared.clone(), guard, standing, removed)
+            driver::start(self.config.clone(), self.shared.clone(), barrier, standing, removed)
         }))
     }
 
-    /// Why the contender's task is gone.
-    fn ended(&self) -> Error {
-        match &*self.shared.link().borrow() {
-            Link::Lost => Error::SessionLost,
+    /// Why the contender's task has ended.
+    fn why_ended(&self) -> Error {
+        match &*self.shared.connection().borrow() {
+            ConnectionState::Lost => Error::SessionLost,
             _ => Error::SessionClosed,
         }
+    }
+}
+
+impl TaskFailure {
+    fn check(outcome: std::thread::Result<Result<(), BoxError>>) -> Result<(), Self> {
+        outcome.map_err(Self::Panic)?.map_err(Self::Error)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Requests on one ZooKeeper client, each with a timeout and an error that says what follows from it.
+//! Requests on one ZooKeeper client. Each has a timeout, yields evidence for leases, and fails with a [`Failure`] that says
+//! what follows from it.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
@@ -9,40 +10,33 @@ use tokio::sync::{Notify, watch};
 use zookeeper_client as zk;
 
 use super::claims::Claims;
-use super::transaction::{Aborted, Write};
 use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::{Evidence, Lease, Terms};
 use crate::path::split;
-use crate::types::{FencingToken, Origin, SessionId, Timestamp};
+use crate::timestamp::Timestamp;
+use crate::types::{FencingToken, SessionId};
+use crate::znode::Origin;
 
-/// A ZooKeeper client for as long as it is of use.
-pub(crate) struct Live {
-    client: Mutex<Option<zk::Client>>,
+/// A ZooKeeper client, until it is replaced or closed.
+pub(crate) struct Client {
+    inner: Mutex<Option<zk::Client>>,
     session: SessionId,
     pub(super) chroot: String,
     request_timeout: Duration,
+    /// The client was replaced or closed.
     pub(super) ended: watch::Sender<bool>,
     pub(super) watched_bytes: AtomicUsize,
     pub(super) claims: Arc<Claims>,
     /// Shared by all clients of one session.
     evidence: Arc<Mutex<Evidence>>,
-    /// The states that the client has been in since its evidence was looked at.
+    /// Tells whether the client has changed its state since the evidence was used last.
     states: Mutex<zk::StateWatcher>,
-    /// Notified when the client answers as if its task were gone.
+    /// Notified when a request fails as if the client's task had ended.
     pub(super) suspect: Notify,
 }
 
-/// A transaction of the session that has committed.
-#[derive(Clone, Debug)]
-pub(crate) struct Proof {
-    /// Not later than it was sent.
-    pub(crate) sent: Timestamp,
-    /// What it grants to znodes of the session that stood before.
-    pub(crate) lease: Lease,
-}
-
-impl Live {
+impl Client {
     pub(super) fn new(
         client: zk::Client,
         request_timeout: Duration,
@@ -53,7 +47,7 @@ impl Live {
             session: SessionId::from_raw(client.session_id().0),
             chroot: client.path().to_owned(),
             states: Mutex::new(client.state_watcher()),
-            client: Mutex::new(Some(client)),
+            inner: Mutex::new(Some(client)),
             request_timeout,
             ended: watch::Sender::new(false),
             watched_bytes: AtomicUsize::new(0),
@@ -67,7 +61,7 @@ impl Live {
         self.session
     }
 
-    /// How many bytes of a path in a request are the chroot's.
+    /// The length of the chroot that the client puts before each path.
     pub(crate) fn chroot_bytes(&self) -> usize {
         if self.chroot == "/" { 0 } else { self.chroot.len() }
     }
@@ -80,55 +74,35 @@ impl Live {
         &self.evidence
     }
 
-    /// What leases on this session are measured with.
+    /// The session timeout and what follows from it.
     pub(crate) fn terms(&self) -> Terms {
         self.evidence.lock().unwrap().terms()
     }
 
-    /// Ends all requests and watches, and returns the client. Dropped, it closes its session.
+    /// Ends all requests and watches, and returns the client. Dropping the client closes its session.
     pub(super) fn end(&self) -> Option<zk::Client> {
-        // Waits for watches that are being polled at the moment: see `Watch::poll`.
+        // Waits for a watch that is being polled: see `Watch::poll`.
         self.ended.send_replace(true);
-        self.client.lock().unwrap().take()
+        self.inner.lock().unwrap().take()
     }
 
-    pub(super) fn client(&self) -> Option<zk::Client> {
-        self.client.lock().unwrap().clone()
+    pub(super) fn inner(&self) -> Option<zk::Client> {
+        self.inner.lock().unwrap().clone()
     }
 
-    /// Proves by a transaction that changes nothing that the ensemble keeps the session. The znode should be one of
-    /// ours.
-    pub(super) async fn prove(&self, path: &str) -> Result<Proof, Failure> {
-        let sent = clock::now();
-        let check = Write::Check { path: path.to_owned(), version: None };
-        match self.transact(&[check], self.terms().session_timeout()).await {
-            Ok(results) if results.len() == 1 => Ok(Proof { sent, lease: self.lease(sent) }),
-            Ok(_) => Err(Failure::Unknown("the server returned no result of the check".into())),
-            Err(Aborted::Request(failure)) => Err(failure),
-            Err(Aborted::Operation { source, .. }) => Err(classify(source, "check", path)),
-        }
-    }
-
-    /// Sends a request, for the sake of being heard of.
-    pub(super) async fn beat(&self) {
-        // Whatever the answer, it is taken note of.
-        let request = async |client: &zk::Client| client.check_stat("/").await;
-        let _ = self.run_within(self.terms().session_timeout(), "read", "/", request).await;
-    }
-
-    /// The lease that a transaction grants which was sent then, or later, and has just committed.
+    /// The lease that a transaction grants which was sent at `sent` or later and has just committed.
     pub(super) fn lease(&self, sent: Timestamp) -> Lease {
         self.note_moves();
         self.evidence.lock().unwrap().lease(sent)
     }
 
-    /// The lease that was granted last, and for how long it is good by what is known of the session timeout now.
+    /// The longest lease that the evidence grants, given the session timeout as it is known now.
     pub(crate) fn longest_lease(&self) -> Lease {
         self.evidence.lock().unwrap().longest()
     }
 
-    /// Takes note of it if the client has lost its connection or connected anew by itself. Its task says so before it
-    /// passes on what it has received on the new connection.
+    /// Records a reconnection of the client in the evidence. The client changes its state before it delivers anything that
+    /// it has received on the new connection.
     fn note_moves(&self) {
         if self.states.lock().unwrap().changed().now_or_never().is_some() {
             self.evidence.lock().unwrap().moved(clock::now());
@@ -149,7 +123,7 @@ impl Live {
             dir => self.run("create", dir, async |client| client.mkdir(dir, &options).await).await,
         };
         match created {
-            // Nothing but a chroot can be missing now.
+            // `mkdir` creates all parents, so only the chroot can be missing.
             Err(Failure::NoNode) if self.chroot != "/" => {
                 Err(Failure::Refused(Error::ChrootMissing { chroot: self.chroot.clone() }))
             }
@@ -169,7 +143,7 @@ impl Live {
         Ok(stat.as_ref().map(Origin::from))
     }
 
-    /// Reads a znode, `None` if there is none.
+    /// The data and stat of a znode, `None` if it does not exist.
     pub(crate) async fn read(&self, path: &str) -> Result<Option<(Vec<u8>, Origin)>, Failure> {
         match self.run("read", path, async |client| client.get_data(path).await).await {
             Ok((data, stat)) => Ok(Some((data, Origin::from(&stat)))),
@@ -187,7 +161,7 @@ impl Live {
         self.run_within(self.request_timeout, operation, path, request).await
     }
 
-    /// Sends a request, waits for the answer for so long, and takes note of it as evidence for leases.
+    /// Sends a request, waits for the answer for at most `limit`, and records it as evidence for leases.
     pub(super) async fn run_within<T>(
         &self,
         limit: Duration,
@@ -195,11 +169,11 @@ impl Live {
         path: &str,
         request: impl AsyncFnOnce(&zk::Client) -> Result<T, zk::Error>,
     ) -> Result<T, Failure> {
-        // What is sent from now on is not taken for a request on the connection before.
+        // Record a reconnection first, so that this request counts for the new connection.
         self.note_moves();
         let sent = clock::now();
         let over = || Failure::Unknown("the session is over".into());
-        let client = self.client().ok_or_else(over)?;
+        let client = self.inner().ok_or_else(over)?;
         let mut ended = self.ended.subscribe();
         let outcome = tokio::select! {
             biased;
@@ -233,13 +207,14 @@ impl From<&zk::Stat> for Origin {
     }
 }
 
-/// Whether an error was surely the answer of a server that takes part in the ensemble.
+/// Whether this error is certainly the answer of a server that takes part in the ensemble.
 fn is_answer(error: &zk::Error) -> bool {
     use zk::Error::{BadVersion, NoAuth, NoNode, NodeExists, NotEmpty};
     matches!(error, NoNode | NodeExists | NoAuth | BadVersion | NotEmpty)
 }
 
-pub(super) fn classify(error: zk::Error, operation: &'static str, path: &str) -> Failure {
+/// What follows from an error of the client.
+pub(crate) fn classify(error: zk::Error, operation: &'static str, path: &str) -> Failure {
     let path = path.to_owned();
     match error {
         zk::Error::NoNode => Failure::NoNode,
@@ -260,11 +235,11 @@ pub(super) fn classify(error: zk::Error, operation: &'static str, path: &str) ->
         | zk::Error::MarshallingError => {
             Failure::Refused(Error::ZooKeeper { operation, path, source: Arc::new(error) })
         }
-        // Errors of the API, as ZooKeeper calls those from -100 on, but for the timeout of a request.
+        // ZooKeeper's API errors have codes from -100 downwards. -122 is the timeout of a request.
         zk::Error::UnexpectedErrorCode(code) if code <= -100 && code != -122 => {
             Failure::Refused(Error::ZooKeeper { operation, path, source: Arc::new(error) })
         }
-        // Connection loss has many names, and an error not listed here proves nothing.
+        // Connection loss has many error codes, and an error that is not listed above proves nothing.
         error => Failure::Unknown(error.to_string()),
     }
 }

@@ -1,4 +1,5 @@
-//! Leaving a breadcrumb behind, and looking at the one that is there.
+//! The step between winning and leading: read the breadcrumb, fence the leader that it names, write this leader's own.
+//! And its counterpart on resignation, which empties the breadcrumb.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -10,40 +11,38 @@ use zookeeper_client::{Acl, CreateMode, Error as ClientError, MultiWriteResult};
 
 use super::{Breadcrumb, Fence};
 use crate::backoff::Backoff;
-use crate::error::{Error, Failure, Lost};
-use crate::guarded::{GuardedError, Mark};
-use crate::leadership::Leadership;
+use crate::error::{Error, Failure};
+use crate::guarded::GuardedError;
+use crate::leadership::{Leadership, WrittenBreadcrumb};
 use crate::path::split;
-use crate::session::failure_of;
+use crate::session::classify;
 use crate::telemetry;
 
-/// Between two attempts to read or write it.
+/// The pause between two attempts to read or write it.
 const PAUSE: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(1) };
 
-/// A breadcrumb that stays makes the next leader fence in vain; a resignation that hangs makes it wait.
+/// A breadcrumb that is not emptied makes the next leader fence for nothing, but a resignation that takes long makes it
+/// wait.
 const ATTEMPTS_TO_ERASE: u32 = 5;
 
-/// Where the leaders of an election leave their breadcrumb, and what is done about that of another.
-pub(crate) struct Trail {
+/// Reads, fences and writes the breadcrumb of an election.
+pub(crate) struct BreadcrumbStep {
     pub(crate) path: String,
     pub(crate) identity: String,
     pub(crate) acl: Vec<Acl>,
     pub(crate) fence: Option<Arc<dyn Fence>>,
 }
 
-impl Trail {
-    /// Deals with the breadcrumb of the leader before, and writes our own; as long as the leadership lasts.
-    pub(crate) async fn begin(&self, leadership: &Leadership) -> Result<Result<(), Error>, Lost> {
-        leadership.hold(self.begin_unheld(leadership)).await
-    }
-
-    async fn begin_unheld(&self, leadership: &Leadership) -> Result<(), Error> {
+impl BreadcrumbStep {
+    /// Deals with the previous leader's breadcrumb, and writes this leader's own. Repeats what fails until it succeeds or is
+    /// refused, so it has to run under [`Leadership::hold`].
+    pub(crate) async fn run(&self, leadership: &Leadership) -> Result<(), Error> {
         let mut fenced = None;
         let mut attempts = 0;
         loop {
             match self.attempt(leadership, &mut fenced).await {
                 Ok(version) => {
-                    leadership.set_mark(Mark { path: self.path.clone(), version });
+                    leadership.set_written_breadcrumb(WrittenBreadcrumb { path: self.path.clone(), version });
                     return Ok(());
                 }
                 Err(Failure::Refused(error)) => return Err(error),
@@ -54,8 +53,8 @@ impl Trail {
         }
     }
 
-    /// Returns the version of our own breadcrumb once it is there. `fenced` is the leadership that no hook has to be
-    /// called for any more.
+    /// One attempt. Returns the version of this leader's own breadcrumb. `fenced` is the breadcrumb whose leader an earlier
+    /// attempt has fenced.
     async fn attempt(
         &self,
         leadership: &Leadership,
@@ -68,18 +67,19 @@ impl Trail {
         };
         let path = self.path.as_str();
         let over = || Failure::Rejected("the session is over".into());
-        let live = leadership.footing().live().await.ok_or_else(over)?;
-        // What an earlier attempt has sent shows after this, or fails when this attempt's version is written.
-        live.flush().await?;
-        let found = live.read(path).await?;
+        let client = leadership.pinned_session().client().await.ok_or_else(over)?;
+        // After this, the read shows what an earlier attempt has written. What it may still write later fails, because this
+        // attempt raises the version.
+        client.flush().await?;
+        let found = client.read(path).await?;
         let text = own.to_string();
-        let writing = leadership.guarded();
-        let writing = match found {
-            None => writing.create(path, text, CreateMode::Persistent, &self.acl),
+        let transaction = leadership.guarded();
+        let transaction = match found {
+            None => transaction.create(path, text, CreateMode::Persistent, &self.acl),
             Some((data, origin)) => {
                 if let Some(old) = self.parse(&data)? {
                     if old == own {
-                        // The answer to an earlier attempt was lost.
+                        // An earlier attempt has written it, and its reply was lost.
                         return Ok(origin.version);
                     }
                     if fenced.as_ref() != Some(&old) {
@@ -87,22 +87,22 @@ impl Trail {
                         *fenced = Some(old);
                     }
                 }
-                writing.set_data(path, text, origin.version)
+                transaction.set_data(path, text, origin.version)
             }
         };
-        match writing.send().await {
+        match transaction.send().await {
             Ok(results) => match results.first() {
                 Some(MultiWriteResult::SetData { stat }) => Ok(stat.version),
                 _ => Ok(0),
             },
             Err(GuardedError::Failed { source: ClientError::NoNode, .. }) => {
-                live.create_parents(split(path).0, false, &self.acl).await?;
+                client.create_parents(split(path).0, false, &self.acl).await?;
                 Err(Failure::Rejected("the parents of the breadcrumb were missing".into()))
             }
             Err(GuardedError::Failed {
                 source: ClientError::BadVersion | ClientError::NodeExists, ..
-            }) => Err(Failure::Rejected("the breadcrumb was changed meanwhile".into())),
-            Err(GuardedError::Failed { source, .. }) => Err(failure_of(("write", path), source)),
+            }) => Err(Failure::Rejected("the breadcrumb was changed concurrently".into())),
+            Err(GuardedError::Failed { source, .. }) => Err(classify(source, "write", path)),
             Err(error) => Err(Failure::Unknown(error.to_string())),
         }
     }
@@ -122,11 +122,11 @@ impl Trail {
     }
 }
 
-/// Empties the breadcrumb of a leadership whose work has ended, if it has one; as long as the leadership lasts.
+/// Empties the breadcrumb of a leadership, if it has written one. Gives up when the leadership ends.
 pub(crate) async fn erase(leadership: &Leadership) {
-    let Some(Mark { path, version }) = leadership.mark() else { return };
+    let Some(WrittenBreadcrumb { path, version }) = leadership.written_breadcrumb() else { return };
     let mut attempts = 0;
-    // `Superseded` after an attempt with an unknown outcome: that one was committed.
+    // `Superseded` after an attempt with an unknown outcome means that this attempt was committed.
     while let Err(error) = leadership.guarded().set_data(path, "", *version).send().await {
         if attempts == ATTEMPTS_TO_ERASE || !matches!(error, GuardedError::Unknown { .. }) {
             if attempts == 0 || !matches!(error, GuardedError::Superseded { .. }) {

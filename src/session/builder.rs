@@ -1,0 +1,210 @@
+//! Options of a session, and the first connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use zookeeper_client as zk;
+
+use super::Session;
+use super::connect::{Connect, ConnectError, OpenedClient, ServerList, open, pause};
+use super::connection_state::ConnectionState;
+use crate::error::Error;
+use crate::lease;
+use crate::telemetry;
+
+const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+
+impl Session {
+    /// Connects to the servers of `connect_string`: `host:port` of each, separated by commas, then optionally
+    /// the path of a chroot: `zk1:2181,zk2:2181,zk3:2181/app`. Without a port, 2181.
+    ///
+    /// Waits until there is a session, for as long as it takes: [`SessionBuilder::connect_timeout`] sets a
+    /// limit. Prefer host names to addresses.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConnectString`], [`Error::InvalidOptions`], [`Error::ChrootMissing`],
+    /// [`Error::AuthenticationFailed`], [`Error::NotZooKeeper`] if something else answers at every address.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave an unused session on the ensemble until it expires there.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn connect(connect_string: &str) -> Result<Self, Error> {
+        Self::builder().connect(connect_string).await
+    }
+
+    /// A session with options.
+    pub fn builder() -> SessionBuilder {
+        SessionBuilder::default()
+    }
+}
+
+/// Options of a [`Session`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `connect` is called"]
+pub struct SessionBuilder {
+    connector: zk::Connector,
+    session_timeout: Duration,
+    connect_timeout: Option<Duration>,
+    request_timeout: Option<Duration>,
+    lease_margin: f64,
+    tls: bool,
+}
+
+impl Default for SessionBuilder {
+    fn default() -> Self {
+        Self {
+            connector: zk::Client::connector(),
+            session_timeout: DEFAULT_SESSION_TIMEOUT,
+            connect_timeout: None,
+            request_timeout: None,
+            lease_margin: lease::DEFAULT_MARGIN,
+            tls: false,
+        }
+    }
+}
+
+impl SessionBuilder {
+    /// How long the ensemble keeps the session, and with it the znodes, of a process that it does not hear
+    /// of. After a crash of the leader the next one leads when this much has passed since the last sign of
+    /// life, which is at most a fifth of it before the crash, rounded up to the next tick of the servers.
+    ///
+    /// Default 6 s. The ensemble moves it into its own bounds, by default 2 to 20 ticks of its servers (4 s to
+    /// 40 s at the default tick of 2 s). Must lie between 1 ms and 2147483647 ms.
+    pub fn session_timeout(mut self, timeout: Duration) -> Self {
+        self.session_timeout = timeout;
+        self
+    }
+
+    /// How long [`connect`](Self::connect) tries. Default: for ever.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// How long to wait for the answer to a request before its outcome counts as unknown, and it is found out
+    /// what became of it. Default: the session timeout as negotiated. A much shorter one makes contenders ask
+    /// again where waiting would have done.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = Some(timeout);
+        self
+    }
+
+    /// By how much of the session timeout a lease ends before the ensemble can expire the session. It has to cover
+    /// what the derivation of the lease cannot see: clocks that run at different rates, and a leader
+    /// server whose pings to the other servers are late. A larger margin covers more of that, a smaller one lets
+    /// leaderships outlast longer interruptions.
+    ///
+    /// Default one sixth. Must lie between 0.05 and 0.4.
+    pub fn lease_margin(mut self, part_of_session_timeout: f64) -> Self {
+        self.lease_margin = part_of_session_timeout;
+        self
+    }
+
+    /// Credentials, for example `auth("digest", b"user:password")`. Can be called several times.
+    pub fn auth(mut self, scheme: &str, secret: &[u8]) -> Self {
+        self.connector = self.connector.with_auth(scheme, secret);
+        self
+    }
+
+    /// Encrypts the connections to all servers of the connect string that are not marked `tcp://`.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, options: zk::TlsOptions) -> Self {
+        self.connector = self.connector.with_tls(options);
+        self.tls = true;
+        self
+    }
+
+    /// Authenticates with SASL.
+    #[cfg(any(feature = "sasl-gssapi", feature = "sasl-digest-md5"))]
+    pub fn sasl(mut self, options: impl Into<zk::SaslOptions>) -> Self {
+        self.connector = self.connector.with_sasl(options);
+        self
+    }
+
+    /// Connects, see [`Session::connect`].
+    ///
+    /// # Errors
+    /// As [`Session::connect`], and [`Error::InvalidSessionTimeout`], [`Error::InvalidRequestTimeout`],
+    /// [`Error::InvalidLeaseMargin`], [`Error::ConnectTimeout`].
+    pub async fn connect(self, connect_string: &str) -> Result<Session, Error> {
+        let timeout = self.session_timeout;
+        if timeout < Duration::from_millis(1) || timeout.as_millis() > i32::MAX as u128 {
+            return Err(Error::InvalidSessionTimeout { given: timeout });
+        }
+        let connector = self.connector.clone().with_session_timeout(timeout);
+        let servers = ServerList::new(connect_string, connector, self.tls)?;
+        self.connect_with(servers).await
+    }
+
+    /// Connects by the application's own means. Of the options, only the timeouts for connecting and for
+    /// requests and the margin of leases apply: the rest is up to `connect`.
+    ///
+    /// # Errors
+    /// As [`Session::connect`], and [`Error::InvalidRequestTimeout`], [`Error::InvalidLeaseMargin`],
+    /// [`Error::ConnectTimeout`].
+    pub async fn connect_with(self, connect: impl Connect) -> Result<Session, Error> {
+        if self.request_timeout == Some(Duration::ZERO) {
+            return Err(Error::InvalidRequestTimeout);
+        }
+        if !lease::MARGINS.contains(&self.lease_margin) {
+            return Err(Error::InvalidLeaseMargin { given: self.lease_margin });
+        }
+        let connect: Arc<dyn Connect> = Arc::new(connect);
+        let started = Instant::now();
+        let mut attempts = telemetry::Attempts::default();
+        let first = first_session(&*connect, &mut attempts, self.session_timeout);
+        let opened = match self.connect_timeout {
+            None => first.await?,
+            Some(limit) => match timeout(limit, first).await {
+                Ok(opened) => opened?,
+                Err(_) => {
+                    let reason = attempts.reason().to_owned();
+                    return Err(Error::ConnectTimeout { waited: started.elapsed(), reason });
+                }
+            },
+        };
+        let session = Session::start(Some(connect), opened, self.request_timeout, self.lease_margin);
+        // The session task announces its first connection at once.
+        let _ = session
+            .shared
+            .connection()
+            .wait_for(|connection| !matches!(connection, ConnectionState::Connecting))
+            .await;
+        Ok(session)
+    }
+}
+
+async fn first_session(
+    connect: &dyn Connect,
+    log: &mut telemetry::Attempts,
+    session_timeout: Duration,
+) -> Result<OpenedClient, Error> {
+    for attempts in 0.. {
+        match open(connect, None, session_timeout).await {
+            Ok(opened) => {
+                check_chroot(&opened.client).await?;
+                return Ok(opened);
+            }
+            Err(ConnectError::Fatal(error)) => return Err(error),
+            Err(error) => log.failed(error.to_string()),
+        }
+        sleep(pause(attempts)).await;
+    }
+    unreachable!("attempts do not run out")
+}
+
+/// A server accepts a chroot that does not exist, and then knows no path below it.
+async fn check_chroot(client: &zk::Client) -> Result<(), Error> {
+    let chroot = client.path();
+    if chroot == "/" {
+        return Ok(());
+    }
+    match timeout(client.session_timeout(), client.check_stat("/")).await {
+        Ok(Ok(None)) => Err(Error::ChrootMissing { chroot: chroot.to_owned() }),
+        // The chroot exists, or the server did not answer: a campaign will find out.
+        _ => Ok(()),
+    }
+}
