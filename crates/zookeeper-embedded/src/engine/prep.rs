@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::access;
 use crate::engine::path;
-use crate::engine::tree::{Node, Owner, Tree};
+use crate::engine::tree::{Lifetime, Node, Tree};
 use crate::protocol::acl::{self, Acl, Id, RequestedAcl};
 use crate::protocol::code::Code;
 use crate::protocol::request::{Action, CreateAnswer, Data, Write, create};
@@ -14,7 +14,7 @@ use crate::session_id::SessionId;
 /// The change of the tree by a write that has passed all checks.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    Create { path: String, data: Data, acl: Arc<[Acl]>, owner: Owner, answer: CreateAnswer },
+    Create { path: String, data: Data, acl: Arc<[Acl]>, lifetime: Lifetime, answer: CreateAnswer },
     Delete { path: String },
     SetData { path: String, data: Data, version: i32 },
     SetAcl { path: String, acl: Arc<[Acl]>, version: i32 },
@@ -38,7 +38,7 @@ pub(super) struct Prep<'a> {
 #[derive(Clone, Debug)]
 struct ChangeRecord {
     acl: Arc<[Acl]>,
-    owner: Owner,
+    lifetime: Lifetime,
     version: i32,
     acl_version: i32,
     creations: i32,
@@ -107,21 +107,27 @@ impl<'a> Prep<'a> {
         if self.record(&path).is_ok() {
             return Err(Code::NODE_EXISTS);
         }
-        if matches!(parent.owner, Owner::Session(_)) {
+        if matches!(parent.lifetime, Lifetime::Session(_)) {
             return Err(Code::NO_CHILDREN_FOR_EPHEMERALS);
         }
-        let owner = match answer {
-            CreateAnswer::PathAndStatOfContainer => Owner::Container,
-            _ if mode.ephemeral => Owner::Session(self.session),
-            _ => Owner::Nobody,
+        let lifetime = match answer {
+            CreateAnswer::PathAndStatOfContainer => Lifetime::Container,
+            _ if mode.ephemeral => Lifetime::Session(self.session),
+            _ => Lifetime::Persistent,
         };
         let creations = parent.creations.wrapping_add(1);
         let children = parent.children + 1;
         self.changed.insert(parent_at, Some(ChangeRecord { creations, children, ..parent }));
-        let record =
-            ChangeRecord { acl: acl.clone(), owner, version: 0, acl_version: 0, creations: 0, children: 0 };
+        let record = ChangeRecord {
+            acl: acl.clone(),
+            lifetime,
+            version: 0,
+            acl_version: 0,
+            creations: 0,
+            children: 0,
+        };
         self.changed.insert(path.clone(), Some(record));
-        Ok(Change::Create { path, data, acl, owner, answer })
+        Ok(Change::Create { path, data, acl, lifetime, answer })
     }
 
     fn delete(&mut self, path: String, version: i32) -> Result<Change, Code> {
@@ -157,7 +163,7 @@ impl ChangeRecord {
         let stat = node.stat();
         Self {
             acl: node.acl().clone(),
-            owner: node.owner(),
+            lifetime: node.lifetime(),
             version: stat.version,
             acl_version: stat.aversion,
             creations: node.creations(),

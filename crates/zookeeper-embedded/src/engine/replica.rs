@@ -73,8 +73,8 @@ impl Replica {
         transaction: &Transaction,
         told: &mut Vec<Told>,
     ) -> Result<Body, Code> {
-        // No client: the simulation's ACLs grant everything to every client.
-        let nobody = ConnectionId::new(0);
+        // Not registered, so without identities: the simulation's ACLs grant everything to every client.
+        let no_client = ConnectionId::new(0);
         let mut out = Vec::new();
         let result = match transaction {
             Transaction::Open(session, timeout) => {
@@ -97,10 +97,10 @@ impl Replica {
                 Err(Code::RUNTIME_INCONSISTENCY)
             }
             Transaction::Write(session, write) => {
-                self.engine.write(at, nobody, *session, write.clone(), &mut out)
+                self.engine.write(at, no_client, *session, write.clone(), &mut out)
             }
             Transaction::Multi(session, writes) => {
-                self.engine.multi(at, nobody, *session, writes.clone(), &mut out)
+                self.engine.multi(at, no_client, *session, writes.clone(), &mut out)
             }
         };
         told.extend(events(out));

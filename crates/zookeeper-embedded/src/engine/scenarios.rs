@@ -207,7 +207,7 @@ fn an_empty_container_is_deleted_at_the_next_check() {
     scene.create(client, "/box", create::CONTAINER);
     scene.create(client, "/box/a", create::PERSISTENT);
     let watcher = scene.connect(None).unwrap();
-    let gone = |out: &[Output]| {
+    let is_deleted = |out: &[Output]| {
         out.iter().any(|it| matches!(&it.message, Message::Event(event) if event.kind == EventKind::Deleted))
     };
     for second in 0..130 {
@@ -221,6 +221,6 @@ fn an_empty_container_is_deleted_at_the_next_check() {
             scene.request(watcher, Request::Ping);
             out.extend(scene.wait(100));
         }
-        assert_eq!(gone(&out), second == 119, "after {second} s");
+        assert_eq!(is_deleted(&out), second == 119, "after {second} s");
     }
 }

@@ -19,9 +19,9 @@ pub(crate) struct Stamp {
 
 /// The kind of znode, by its lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Owner {
+pub(crate) enum Lifetime {
     /// Stays until it is deleted.
-    Nobody,
+    Persistent,
     /// Is deleted by the server some time after its last child was deleted.
     Container,
     /// Is deleted when this session ends.
@@ -33,7 +33,7 @@ pub(crate) enum Owner {
 pub(crate) struct Node {
     data: Data,
     acl: Arc<[Acl]>,
-    owner: Owner,
+    lifetime: Lifetime,
     children: BTreeSet<Box<str>>,
     /// How many children were ever created: the number of the next sequential child.
     creations: i32,
@@ -64,7 +64,8 @@ impl Tree {
             ("/zookeeper/config", &[], acl::READ, -1),
             ("/zookeeper/quota", &[], acl::ALL, 0),
         ] {
-            let mut node = Node::new(Some(Arc::default()), Acl::world(permissions), Owner::Nobody, START);
+            let mut node =
+                Node::new(Some(Arc::default()), Acl::world(permissions), Lifetime::Persistent, START);
             node.children = children.iter().map(|name| Box::from(*name)).collect();
             node.acl_version = acl_version;
             nodes.insert(path.into(), node);
@@ -78,21 +79,28 @@ impl Tree {
     }
 
     /// Creates a znode.
-    pub(crate) fn create(&mut self, path: &str, data: Data, acl: Arc<[Acl]>, owner: Owner, stamp: Stamp) {
+    pub(crate) fn create(
+        &mut self,
+        path: &str,
+        data: Data,
+        acl: Arc<[Acl]>,
+        lifetime: Lifetime,
+        stamp: Stamp,
+    ) {
         let (parent, name) = path::split(path);
         if let Some(parent) = self.nodes.get_mut(parent) {
             parent.children.insert(name.into());
             parent.creations = parent.creations.wrapping_add(1);
             parent.children_changed = stamp.zxid;
         }
-        match owner {
-            Owner::Nobody => {}
-            Owner::Container => drop(self.containers.insert(path.into())),
-            Owner::Session(session) => {
+        match lifetime {
+            Lifetime::Persistent => {}
+            Lifetime::Container => drop(self.containers.insert(path.into())),
+            Lifetime::Session(session) => {
                 self.ephemerals.entry(session).or_default().insert((stamp.zxid, path.into()));
             }
         }
-        self.nodes.insert(path.into(), Node::new(data, acl, owner, stamp));
+        self.nodes.insert(path.into(), Node::new(data, acl, lifetime, stamp));
     }
 
     /// Deletes a znode, and returns its ACL.
@@ -103,10 +111,10 @@ impl Tree {
             parent.children_changed = stamp.zxid;
         }
         let node = self.nodes.remove(path)?;
-        match node.owner {
-            Owner::Nobody => {}
-            Owner::Container => drop(self.containers.remove(path)),
-            Owner::Session(session) => {
+        match node.lifetime {
+            Lifetime::Persistent => {}
+            Lifetime::Container => drop(self.containers.remove(path)),
+            Lifetime::Session(session) => {
                 if let Some(nodes) = self.ephemerals.get_mut(&session) {
                     nodes.remove(&(node.created.zxid, path.into()));
                     if nodes.is_empty() {
@@ -176,11 +184,11 @@ impl Tree {
 }
 
 impl Node {
-    fn new(data: Data, acl: Arc<[Acl]>, owner: Owner, stamp: Stamp) -> Self {
+    fn new(data: Data, acl: Arc<[Acl]>, lifetime: Lifetime, stamp: Stamp) -> Self {
         Self {
             data,
             acl,
-            owner,
+            lifetime,
             children: BTreeSet::new(),
             creations: 0,
             created: stamp,
@@ -217,8 +225,8 @@ impl Node {
     }
 
     /// The kind of znode.
-    pub(crate) const fn owner(&self) -> Owner {
-        self.owner
+    pub(crate) const fn lifetime(&self) -> Lifetime {
+        self.lifetime
     }
 
     /// The metadata. `cversion` counts each creation and each deletion of a child.
@@ -232,9 +240,9 @@ impl Node {
             version: self.version,
             cversion: self.creations.wrapping_mul(2).wrapping_sub(children),
             aversion: self.acl_version,
-            ephemeral_owner: match self.owner {
-                Owner::Session(session) => session.raw(),
-                Owner::Nobody | Owner::Container => 0,
+            ephemeral_owner: match self.lifetime {
+                Lifetime::Session(session) => session.raw(),
+                Lifetime::Persistent | Lifetime::Container => 0,
             },
             data_length: self.data.as_ref().map_or(0, |data| count(data.len())),
             num_children: children,
@@ -254,17 +262,17 @@ mod tests {
 
     const AT: fn(i64) -> Stamp = |zxid| Stamp { zxid, time: 1000 + zxid };
 
-    fn create(tree: &mut Tree, path: &str, owner: Owner, zxid: i64) {
-        tree.create(path, None, Acl::world(acl::ALL), owner, AT(zxid));
+    fn create(tree: &mut Tree, path: &str, lifetime: Lifetime, zxid: i64) {
+        tree.create(path, None, Acl::world(acl::ALL), lifetime, AT(zxid));
     }
 
     #[test]
     fn a_stat_reflects_all_changes_of_a_znode() {
         let mut tree = Tree::new();
-        create(&mut tree, "/a", Owner::Nobody, 1);
+        create(&mut tree, "/a", Lifetime::Persistent, 1);
         tree.set_data("/a", Some(Arc::from(*b"abc")), 1, AT(2));
-        create(&mut tree, "/a/b", Owner::Nobody, 3);
-        create(&mut tree, "/a/c", Owner::Nobody, 4);
+        create(&mut tree, "/a/b", Lifetime::Persistent, 3);
+        create(&mut tree, "/a/c", Lifetime::Persistent, 4);
         tree.delete("/a/b", AT(5));
         let stat = tree.node("/a").unwrap().stat();
         let expected = Stat {
@@ -291,9 +299,9 @@ mod tests {
     #[test]
     fn ephemeral_znodes_are_listed_in_the_order_of_their_creation() {
         let mut tree = Tree::new();
-        let owner = Owner::Session(SessionId::from_raw(7));
+        let lifetime = Lifetime::Session(SessionId::from_raw(7));
         for (zxid, path) in ["/c", "/a", "/b"].into_iter().enumerate() {
-            create(&mut tree, path, owner, zxid as i64);
+            create(&mut tree, path, lifetime, zxid as i64);
         }
         tree.delete("/a", AT(9));
         assert_eq!(tree.ephemerals(SessionId::from_raw(7)).collect::<Vec<_>>(), ["/c", "/b"]);
@@ -303,9 +311,9 @@ mod tests {
     #[test]
     fn a_container_is_empty_only_after_it_had_a_child() {
         let mut tree = Tree::new();
-        create(&mut tree, "/box", Owner::Container, 1);
+        create(&mut tree, "/box", Lifetime::Container, 1);
         assert!(tree.empty_containers().is_empty());
-        create(&mut tree, "/box/a", Owner::Nobody, 2);
+        create(&mut tree, "/box/a", Lifetime::Persistent, 2);
         assert!(tree.empty_containers().is_empty());
         tree.delete("/box/a", AT(3));
         assert_eq!(tree.empty_containers(), ["/box"]);
@@ -316,7 +324,7 @@ mod tests {
     fn descendants_are_counted() {
         let mut tree = Tree::new();
         for path in ["/a", "/a/b", "/a/b/c", "/ab"] {
-            create(&mut tree, path, Owner::Nobody, 1);
+            create(&mut tree, path, Lifetime::Persistent, 1);
         }
         assert_eq!(tree.count_below("/a"), 2);
         assert_eq!(tree.count_below("/"), 7);

@@ -67,8 +67,8 @@ impl Engine {
 
     fn apply(&mut self, change: Change, stamp: Stamp, out: &mut Vec<Output>) -> Outcome {
         match change {
-            Change::Create { path, data, acl, owner, answer } => {
-                self.tree.create(&path, data, acl, owner, stamp);
+            Change::Create { path, data, acl, lifetime, answer } => {
+                self.tree.create(&path, data, acl, lifetime, stamp);
                 let stat = self.tree.node(&path).map(|node| node.stat()).unwrap_or_default();
                 let (watches, sink) = self.events_to_readers(&path, out);
                 watches.created(&path, sink);
