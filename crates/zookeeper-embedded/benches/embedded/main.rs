@@ -1,23 +1,21 @@
-//! What the embedded server takes, against a real ZooKeeper server on the same machine.
+//! Start time, throughput and memory of the embedded server and of a real ZooKeeper server on the same machine.
 //!
 //! ```text
-//! cargo bench --bench embedded
+//! cargo bench -p zookeeper-embedded --bench embedded
 //! ```
 //!
-//! It starts standalone ZooKeeper servers on loopback (what they need: see `tests/run`), takes about a minute, and
-//! prints
+//! It starts standalone ZooKeeper servers on loopback, which need Java and ZooKeeper, takes about a minute, and prints
 //!
 //! - *start* (`start.rs`): the time from before the bind, or from before the process, until a client that asks `ruok`
 //!   has the answer.
-//! - *requests* (`rates.rs`): how many creates and reads a second one session gets through, one at a time and with
-//!   many under way. The embedded server is measured in this process, next to its client, as tests use it, and in a
-//!   process of its own. The real server is measured twice: with `forceSync=no`, so that neither waits for a disk,
-//!   and as it is by default, when each create waits for one.
-//! - *memory* (`memory.rs`): how much the server's process grows (VmRSS) by sessions and znodes, with all clients in
+//! - *requests* (`rates.rs`): creates and reads per second of one session, one at a time and pipelined. The embedded
+//!   server is measured in this process, as tests use it, and in a process of its own. The real server is measured with
+//!   `forceSync=no`, so that neither server waits for a disk, and with its defaults, where each create waits for one.
+//! - *memory* (`memory.rs`): the growth of the server's process (VmRSS) per session and znode, with all clients in
 //!   another process.
 //!
-//! The real server runs with the options of the tests (`tests/support/install.rs`): a small heap, and the quick one of
-//! Java's two compilers. Absolute figures are those of client and server on one machine. Compare ratios.
+//! The real server runs with the options of the tests (`crates/testkit/src/install.rs`): a small heap, and only the
+//! faster of Java's two compilers. Client and server share one machine, so compare ratios and not absolute figures.
 
 use std::time::Instant;
 use std::{env, fs};

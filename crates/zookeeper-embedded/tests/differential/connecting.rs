@@ -55,7 +55,7 @@ async fn sessions_are_refused(address: &str) -> Vec<String> {
     for request in &refused {
         log.extend(Guest::connect(address, request).await.until_closed().await);
     }
-    // The session has outlived all this, but nobody has its old connection any more.
+    // The session is still alive, but its old connection is closed.
     log.extend(guest.until_closed().await);
     guest = Guest::connect(address, &again).await;
     guest.call(&Operation::Bare { code: OpCode::CLOSE }).await;

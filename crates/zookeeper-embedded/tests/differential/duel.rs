@@ -141,7 +141,7 @@ impl Duel {
         }
     }
 
-    /// Notes what is done, for a report.
+    /// Records the operation for the report of a difference.
     fn describe(&mut self, client: usize, step: &Step) {
         let mut note = |text: String| {
             self.history.push_back(format!("{:>7} client {client}: {text}", self.done));

@@ -10,7 +10,7 @@ use testkit::OpCode;
 
 /// Makes requests, from a seed and from what earlier ones did.
 ///
-/// They go to one subtree for a while and then to a new one, so that nodes that nobody may touch do not pile up.
+/// They go to one subtree for a while and then to a new one, so that znodes without permissions do not pile up.
 #[derive(Debug)]
 pub struct Generator {
     pub rng: Rng,

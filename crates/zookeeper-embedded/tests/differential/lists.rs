@@ -20,7 +20,7 @@ pub fn odd_paths(top: &str) -> Vec<String> {
         .collect();
     let names =
         ["", "/a", ".", "..", "...", ".a", "./a", "a/", "a/.", "a/..", "a/../b", "a//b", "a/b/", "a b"];
-    // The ends of the ranges of characters that are not allowed, and what is next to them.
+    // The first and last characters of the forbidden ranges, and their neighbours.
     let characters = ["\0", "a\0", "\u{1}", "\u{1f}", "\u{20}", "\u{7e}", "\u{7f}", "\u{9f}", "\u{a0}", "é"]
         .iter()
         .chain(&[
@@ -31,7 +31,7 @@ pub fn odd_paths(top: &str) -> Vec<String> {
     paths
 }
 
-/// Schemes and what is sent to authenticate by them. A failure closes the connection.
+/// Authentication schemes and credentials. A failure closes the connection.
 pub const CREDENTIALS: &[(&str, Data)] = &[
     ("digest", Some("alice:secret")),
     ("digest", Some("alice:secret")),
@@ -52,7 +52,7 @@ pub const CREDENTIALS: &[(&str, Data)] = &[
 /// Makes an access control list.
 pub type MakeAcl = fn() -> Acl;
 
-/// The access control list that keeps nobody out.
+/// The access control list that grants everything to every client.
 pub const OPEN: MakeAcl = || list(&[(ALL, "world", "anyone")]);
 
 /// Access control lists, and how often each is used.
@@ -79,7 +79,7 @@ pub const ACLS: &[(u32, MakeAcl)] = &[
     // Digests that are valid in form.
     (5, || list(&[(ALL, "digest", ":hash"), (ALL, "world", "anyone")])),
     (5, || list(&[(ALL, "digest", "user:hash:"), (ALL, "world", "anyone")])),
-    // What is not accepted.
+    // Invalid ones.
     (10, || None),
     (10, || list(&[])),
     (5, || list(&[(ALL, "digest", "")])),

@@ -1,8 +1,8 @@
-//! The embedded server against a real one: the same random requests must have the same answers and events.
+//! The embedded server and a real one give the same answers and events to the same random requests.
 //!
-//! Several clients send hand-made requests, right ones and wrong ones, to both servers in the same order. Replies and
-//! watch events must be the same on each connection, in the same order and with the same zxids. What differs in the
-//! nature of things is left out: times, and the ids and passwords of sessions, which are numbered instead.
+//! Several clients send valid and invalid requests to both servers in the same order. Replies and watch events must be
+//! the same on each connection, in the same order and with the same zxids. Times are not compared. Session ids and
+//! passwords are replaced by numbers.
 //!
 //! - `DIFFERENTIAL_OPS`: how many operations in total, by default 100,000; each 20,000 have fresh servers.
 //! - `DIFFERENTIAL_SEED`: the first seed, by default 1; each further pair of servers has the next one.
@@ -31,7 +31,7 @@ use coverage::Coverage;
 use duel::Duel;
 use servers::Servers;
 
-/// So many operations take less than a minute: every minute ZooKeeper deletes containers that became empty.
+/// Few enough to take less than a minute, because ZooKeeper deletes empty containers once a minute.
 const OPERATIONS_A_SEED: usize = 20_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -132,11 +132,10 @@ impl Operation {
         writer.0
     }
 
-    /// Whether it must neither be sent while others are under way nor others while it is.
+    /// Whether no other request may be pending while this one is.
     ///
-    /// ZooKeeper checks requests ahead of carrying them out, against what is under way. Authentication overtakes
-    /// requests. And in these cases the check of a later request sees something else while this one is under way
-    /// than after it.
+    /// ZooKeeper checks a request before it applies the earlier ones, against their pending changes. In these cases the
+    /// check of a later request sees another state while this one is pending. Authentication overtakes requests.
     pub fn is_solitary(&self) -> bool {
         match self {
             Self::Auth { .. } => true,

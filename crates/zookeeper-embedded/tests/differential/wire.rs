@@ -46,7 +46,7 @@ impl Writer {
         values.iter().for_each(|value| self.string(value));
     }
 
-    /// The length of what follows.
+    /// The length of a vector.
     pub fn length(&mut self, length: usize) {
         self.int(i32::try_from(length).expect("a short record"));
     }
@@ -204,7 +204,7 @@ impl Connection {
         }
     }
 
-    /// Sends bytes. That the server has closed the connection shows in what is received.
+    /// Sends bytes. If the server has closed the connection, a later receive fails.
     pub async fn send(&mut self, bytes: &[u8]) {
         let sent = timeout(PATIENCE, self.0.get_mut().write_all(bytes)).await;
         let _ = sent.expect("a server that reads");

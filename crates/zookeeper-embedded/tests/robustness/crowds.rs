@@ -72,7 +72,7 @@ async fn settled(server: &Server) -> i64 {
     }
 }
 
-/// Raises this process's limit of open files as far as needed.
+/// Raises this process's limit of open files.
 fn may_open_files() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_some_and(|current| current < FILES) {

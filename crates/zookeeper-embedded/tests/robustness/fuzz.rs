@@ -1,4 +1,4 @@
-//! Connections that nobody would make on purpose, from a seed.
+//! Random connections, mostly broken ones, from a seed.
 
 use fastrand::Rng;
 

@@ -9,7 +9,7 @@ use zookeeper_embedded::{Server, SessionId};
 
 use crate::wire::{LIMIT, books};
 
-/// Takes turns with nobody: what it sees of the server is what every client is to see.
+/// A well-behaved client. The server must serve it whatever other clients do.
 pub(crate) struct Good {
     client: Client,
     address: SocketAddr,

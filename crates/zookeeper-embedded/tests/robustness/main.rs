@@ -1,10 +1,10 @@
-//! What the embedded server does with clients that are broken, hostile, or too many: it goes on, and serves the others.
+//! The embedded server goes on serving its clients while others are broken, hostile, or too many.
 //!
 //! ```text
-//! ROBUSTNESS_SEED=7 cargo test --test embedded_robustness fuzz    # one batch of connections again
+//! ROBUSTNESS_SEED=7 cargo test -p zookeeper-embedded --test robustness fuzz    # one batch of connections again
 //! ```
 
-// The one test at a time that looks at this process's memory or uses up its file descriptors.
+// Held by a test that measures this process's memory or exhausts its file descriptors.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 mod crowds;
@@ -40,7 +40,7 @@ async fn server() -> Server {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fuzz_whatever_connections_send_a_good_client_is_served_and_nothing_is_left_of_them() {
     let _alone = ALONE.lock().await;
-    // A task of the server that panics takes only its connection with it: nobody else would notice.
+    // Counted, because a panic in a task of the server only closes its connection.
     static PANICS: AtomicUsize = AtomicUsize::new(0);
     let hook = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

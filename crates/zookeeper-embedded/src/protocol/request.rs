@@ -1,39 +1,51 @@
-//! What clients send: the connect request, and the requests of a session.
+//! The frames that clients send: the connect request, and the requests of a session.
 
 use std::sync::Arc;
 
-use crate::acl::Asked;
-use crate::jute::{Malformed, Reader};
+use crate::protocol::acl::RequestedAcl;
+use crate::protocol::jute::{Malformed, Reader};
 use crate::session_id::SessionId;
 
-/// The data of a znode; a znode may have none, which is not the same as empty data.
-pub type Data = Option<Arc<[u8]>>;
+/// The data of a znode. `None` is not the same as empty data.
+pub(crate) type Data = Option<Arc<[u8]>>;
 
 /// The first frame of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectRequest {
     /// The greatest zxid that the client has seen.
     pub last_zxid: i64,
-    /// The session timeout that the client wants, in milliseconds.
+    /// The requested session timeout in milliseconds.
     pub timeout: i32,
-    /// The session to take up again, or 0 for a new one.
+    /// The session to resume; 0 opens a new one.
     pub session: SessionId,
-    /// The password of the session to take up again.
+    /// The password of the session to resume.
     pub password: Vec<u8>,
-    /// Whether the client knows of read-only servers, which answer with one byte more.
+    /// Whether the client knows read-only servers. It then expects one more byte in the response.
     pub knows_read_only: bool,
 }
 
+/// The frame of a request, of which the header is decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestFrame<'a> {
+    /// The number that the client gave to the request.
+    pub xid: i32,
+    /// The op code, which is the kind of request.
+    pub op_code: i32,
+    record: Reader<'a>,
+}
+
 /// A request of a session.
+///
+/// A record that cannot be decoded is a request too, because the server answers it with an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// One write.
+    /// A write as a transaction of its own.
     Write(Write),
-    /// Several writes: all of them, or none.
+    /// A transaction of several writes: either all of them succeed or none has an effect.
     Multi(Vec<Write>),
-    /// Ends the session.
+    /// Closes the session.
     CloseSession,
-    /// A change of the ensemble.
+    /// Changes the members of the ensemble.
     Reconfig,
     /// A write that cannot be decoded.
     MalformedWrite,
@@ -43,97 +55,192 @@ pub enum Request {
     MalformedAuth,
     /// A heartbeat.
     Ping,
-    /// Whether there is a znode, and its stat.
-    Exists { path: String, watch: bool },
-    /// A znode's data.
-    Data { path: String, watch: bool },
-    /// The names of a znode's children, with its stat or without.
-    Children { path: String, watch: bool, with_stat: bool },
-    /// A znode's ACL.
-    Acl { path: String },
-    /// Several reads.
+    /// Reads the stat of a znode if the znode exists.
+    Exists {
+        /// The path of the znode.
+        path: String,
+        /// Whether to set a watch on the existence and data of the znode.
+        watch: bool,
+    },
+    /// Reads the data of a znode.
+    Data {
+        /// The path of the znode.
+        path: String,
+        /// Whether to set a watch on the data.
+        watch: bool,
+    },
+    /// Lists the names of a znode's children.
+    Children {
+        /// The path of the parent.
+        path: String,
+        /// Whether to set a watch on the list of children.
+        watch: bool,
+        /// Whether the reply includes the stat of the parent.
+        with_stat: bool,
+    },
+    /// Reads the ACL of a znode.
+    Acl {
+        /// The path of the znode.
+        path: String,
+    },
+    /// Several reads in one request.
     MultiRead(Vec<Read>),
-    /// Everything that was committed before is visible after.
-    Sync { path: Option<String> },
-    /// The session's ephemeral znodes below a prefix.
-    Ephemerals { prefix: String },
-    /// The number of znodes below a path.
-    CountBelow { path: String },
-    /// Who the client has proven to be.
+    /// Makes everything visible that was committed before.
+    Sync {
+        /// The path, which the reply repeats.
+        path: Option<String>,
+    },
+    /// Lists the session's ephemeral znodes.
+    Ephemerals {
+        /// The prefix of the paths to list.
+        prefix: String,
+    },
+    /// Counts the descendants of a znode.
+    CountBelow {
+        /// The path of the znode.
+        path: String,
+    },
+    /// Lists the identities that the client has proven.
     WhoAmI,
-    /// A watch that stays.
-    AddWatch { path: String, recursive: bool },
-    /// Whether the client has a watch.
-    CheckWatches { path: String, which: WhichWatches },
-    /// The end of a watch.
-    RemoveWatches { path: String, which: WhichWatches },
-    /// The watches that a client had before it connected again.
+    /// Sets a watch that stays until it is removed.
+    AddWatch {
+        /// The path to watch.
+        path: String,
+        /// Whether the watch includes the descendants of the path.
+        recursive: bool,
+    },
+    /// Checks whether the client has a watch.
+    CheckWatches {
+        /// The watched path.
+        path: String,
+        /// The kind of watch.
+        kind: WatcherType,
+    },
+    /// Removes a watch.
+    RemoveWatches {
+        /// The watched path.
+        path: String,
+        /// The kind of watch.
+        kind: WatcherType,
+    },
+    /// Sets the watches again that a client had on its previous connection.
     SetWatches(SetWatches),
-    /// Credentials.
-    Auth { scheme: String, credentials: Option<Vec<u8>> },
+    /// Authenticates the client.
+    Auth {
+        /// The authentication scheme.
+        scheme: String,
+        /// The credentials, in the encoding of the scheme.
+        credentials: Option<Vec<u8>>,
+    },
 }
 
 /// A write, alone or as a part of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// Where; what it means that there is no path depends on the action.
+    /// The path. Whether it may be missing depends on the action.
     pub path: Option<String>,
+    /// The change at this path.
     pub action: Action,
 }
 
-/// What a [`Write`] does at its path.
+/// The change that a [`Write`] makes at its path. Version -1 stands for any version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Creates a znode.
-    Create { data: Data, acl: Vec<Asked>, flags: i32, time_to_live: i64, answer: CreateAnswer },
-    /// Deletes the znode if it has this version, or any for -1.
-    Delete { version: i32 },
-    /// Sets the data of the znode if it has this version, or any for -1.
-    SetData { data: Data, version: i32 },
-    /// Sets the ACL of the znode if its ACL has this version, or any for -1.
-    SetAcl { acl: Vec<Asked>, version: i32 },
-    /// Nothing, if the znode has this version, or any for -1.
-    Check { version: i32 },
-    /// A create in a transaction whose flags promise a time to live that its record does not have.
+    Create {
+        /// The data of the new znode.
+        data: Data,
+        /// The ACL of the new znode.
+        acl: Vec<RequestedAcl>,
+        /// One of the constants of [`create`].
+        flags: i32,
+        /// In milliseconds; -1 for none.
+        time_to_live: i64,
+        /// The form of the reply.
+        answer: CreateAnswer,
+    },
+    /// Deletes the znode.
+    Delete {
+        /// The expected version of the data.
+        version: i32,
+    },
+    /// Sets the data of the znode.
+    SetData {
+        /// The new data.
+        data: Data,
+        /// The expected version of the data.
+        version: i32,
+    },
+    /// Sets the ACL of the znode.
+    SetAcl {
+        /// The new ACL.
+        acl: Vec<RequestedAcl>,
+        /// The expected version of the ACL.
+        version: i32,
+    },
+    /// Changes nothing, and fails if the znode has another version.
+    Check {
+        /// The expected version of the data.
+        version: i32,
+    },
+    /// A create in a transaction whose flags announce a time to live that the record does not contain.
     WithoutTimeToLive,
 }
 
-/// What a create answers with; the last one also makes the znode a container.
+/// The form of the reply to a create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CreateAnswer {
+    /// The path.
     Path,
+    /// The path and the stat.
     PathAndStat,
+    /// The path and the stat; the znode is a container.
     PathAndStatOfContainer,
 }
 
-/// A read as a part of a [`Request::MultiRead`].
+/// A read in a [`Request::MultiRead`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
+    /// Reads the data of the znode at this path.
     Data(String),
+    /// Lists the children of the znode at this path.
     Children(String),
 }
 
-/// Which watches on a path are meant.
+/// The kind of watch to check or remove (ZooKeeper's `WatcherType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhichWatches {
+pub enum WatcherType {
+    /// A watch on the list of children.
     Children,
+    /// A watch on existence and data.
     Data,
+    /// Any watch.
     Any,
 }
 
-/// The watches of a client, by their kinds, and what it has seen.
+/// The watches of a client by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetWatches {
+    /// The greatest zxid that the client has seen. Later changes are reported at once.
     pub seen: i64,
+    /// Paths with a watch on the data of an existing znode.
     pub data: Vec<String>,
+    /// Paths with a watch on a missing znode.
     pub exists: Vec<String>,
+    /// Paths with a watch on the list of children.
     pub children: Vec<String>,
+    /// Paths with a persistent watch.
     pub persistent: Vec<String>,
+    /// Paths with a persistent recursive watch.
     pub recursive: Vec<String>,
 }
 
 impl ConnectRequest {
     /// Decodes the frame.
+    ///
+    /// # Errors
+    ///
+    /// If the frame is too short, or contains an invalid length.
     pub fn decode(frame: &[u8]) -> Result<Self, Malformed> {
         let mut record = Reader::new(frame);
         let _protocol_version = record.int()?;
@@ -147,11 +254,26 @@ impl ConnectRequest {
     }
 }
 
-impl Request {
-    /// Decodes the record of a request with this op code; `None` if there is no such op code.
+impl<'a> RequestFrame<'a> {
+    /// Reads the header of the frame.
     ///
-    /// A record that cannot be decoded is a request as well, one that is answered with an error.
-    pub fn decode(op_code: i32, mut record: Reader<'_>) -> Option<Self> {
+    /// # Errors
+    ///
+    /// If the frame is shorter than a header.
+    pub fn read(frame: &'a [u8]) -> Result<Self, Malformed> {
+        let mut record = Reader::new(frame);
+        Ok(Self { xid: record.int()?, op_code: record.int()?, record })
+    }
+
+    /// Decodes the request; `None` for an unknown op code.
+    pub fn request(&self) -> Option<Request> {
+        Request::decode(self.op_code, self.record)
+    }
+}
+
+impl Request {
+    /// Decodes the record of a request; `None` for an unknown op code.
+    fn decode(op_code: i32, mut record: Reader<'_>) -> Option<Self> {
         let decoded = match op_code {
             op::CREATE
             | op::CREATE2
@@ -205,10 +327,10 @@ impl Request {
                     Some(Self::AddWatch { path, recursive })
                 }
                 op::CHECK_WATCHES => {
-                    Some(Self::CheckWatches { path: record.string()?, which: which_watches(&mut record)? })
+                    Some(Self::CheckWatches { path: record.string()?, kind: watcher_type(&mut record)? })
                 }
                 op::REMOVE_WATCHES => {
-                    Some(Self::RemoveWatches { path: record.string()?, which: which_watches(&mut record)? })
+                    Some(Self::RemoveWatches { path: record.string()?, kind: watcher_type(&mut record)? })
                 }
                 op::SET_WATCHES | op::SET_WATCHES2 => {
                     let mut watches = SetWatches { seen: record.long()?, ..SetWatches::default() };
@@ -253,7 +375,7 @@ impl Write {
     }
 }
 
-/// The parts of a transaction, which are all of one kind.
+/// The parts of a multi request, which are either all writes or all reads.
 enum Multi {
     Writes(Vec<Write>),
     Reads(Vec<Read>),
@@ -276,7 +398,7 @@ fn decode_multi(mut record: Reader<'_>) -> Result<Multi, Malformed> {
             }
             op::CREATE | op::CREATE2 | op::CREATE_CONTAINER | op::CREATE_TTL => {
                 let mut write = Write::decode(op_code, &mut record)?;
-                // In a transaction the flags alone tell what is created, and what is answered.
+                // In a transaction the flags alone decide what is created and what the reply contains.
                 match &mut write.action {
                     Action::Create { flags: create::TTL | create::TTL_SEQUENTIAL, .. }
                         if op_code != op::CREATE_TTL =>
@@ -317,10 +439,10 @@ fn data(record: &mut Reader<'_>) -> Result<Data, Malformed> {
     Ok(record.buffer()?.map(Arc::from))
 }
 
-fn acl(record: &mut Reader<'_>) -> Result<Vec<Asked>, Malformed> {
+fn acl(record: &mut Reader<'_>) -> Result<Vec<RequestedAcl>, Malformed> {
     let entry = |record: &mut Reader<'_>| {
         let permissions = record.int()?;
-        Ok(Asked { permissions, scheme: record.optional_string()?, id: record.optional_string()? })
+        Ok(RequestedAcl { permissions, scheme: record.optional_string()?, id: record.optional_string()? })
     };
     Ok(record.vector(entry)?.unwrap_or_default())
 }
@@ -329,55 +451,91 @@ fn paths(record: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
     record.vector(Reader::string)?.ok_or(Malformed)
 }
 
-fn which_watches(record: &mut Reader<'_>) -> Result<WhichWatches, Malformed> {
+fn watcher_type(record: &mut Reader<'_>) -> Result<WatcherType, Malformed> {
     Ok(match record.int()? {
-        1 => WhichWatches::Children,
-        2 => WhichWatches::Data,
-        3 => WhichWatches::Any,
+        1 => WatcherType::Children,
+        2 => WatcherType::Data,
+        3 => WatcherType::Any,
         _ => return Err(Malformed),
     })
 }
 
 /// The flags of a create.
 pub mod create {
+    /// A persistent znode.
     pub const PERSISTENT: i32 = 0;
+    /// An ephemeral znode.
     pub const EPHEMERAL: i32 = 1;
+    /// A persistent znode with a number behind its name.
     pub const PERSISTENT_SEQUENTIAL: i32 = 2;
+    /// An ephemeral znode with a number behind its name.
     pub const EPHEMERAL_SEQUENTIAL: i32 = 3;
+    /// A container.
     pub const CONTAINER: i32 = 4;
+    /// A persistent znode with a time to live.
     pub const TTL: i32 = 5;
+    /// A persistent znode with a time to live and a number behind its name.
     pub const TTL_SEQUENTIAL: i32 = 6;
 }
 
 /// The op codes of requests, and of the results in a transaction's reply.
-pub mod op {
-    pub const ERROR: i32 = -1;
-    pub const CREATE: i32 = 1;
-    pub const DELETE: i32 = 2;
-    pub const EXISTS: i32 = 3;
-    pub const GET_DATA: i32 = 4;
-    pub const SET_DATA: i32 = 5;
-    pub const GET_ACL: i32 = 6;
-    pub const SET_ACL: i32 = 7;
-    pub const GET_CHILDREN: i32 = 8;
-    pub const SYNC: i32 = 9;
-    pub const PING: i32 = 11;
-    pub const GET_CHILDREN2: i32 = 12;
-    pub const CHECK: i32 = 13;
-    pub const MULTI: i32 = 14;
-    pub const CREATE2: i32 = 15;
-    pub const RECONFIG: i32 = 16;
-    pub const CHECK_WATCHES: i32 = 17;
-    pub const REMOVE_WATCHES: i32 = 18;
-    pub const CREATE_CONTAINER: i32 = 19;
-    pub const CREATE_TTL: i32 = 21;
-    pub const MULTI_READ: i32 = 22;
-    pub const AUTH: i32 = 100;
-    pub const SET_WATCHES: i32 = 101;
-    pub const GET_EPHEMERALS: i32 = 103;
-    pub const GET_ALL_CHILDREN_NUMBER: i32 = 104;
-    pub const SET_WATCHES2: i32 = 105;
-    pub const ADD_WATCH: i32 = 106;
-    pub const WHO_AM_I: i32 = 107;
-    pub const CLOSE_SESSION: i32 = -11;
+pub(crate) mod op {
+    /// A failed part of a transaction, in replies.
+    pub(crate) const ERROR: i32 = -1;
+    /// Creates a znode.
+    pub(crate) const CREATE: i32 = 1;
+    /// Deletes a znode.
+    pub(crate) const DELETE: i32 = 2;
+    /// Reads the stat of a znode.
+    pub(crate) const EXISTS: i32 = 3;
+    /// Reads data.
+    pub(crate) const GET_DATA: i32 = 4;
+    /// Sets data.
+    pub(crate) const SET_DATA: i32 = 5;
+    /// Reads an ACL.
+    pub(crate) const GET_ACL: i32 = 6;
+    /// Sets an ACL.
+    pub(crate) const SET_ACL: i32 = 7;
+    /// Lists children.
+    pub(crate) const GET_CHILDREN: i32 = 8;
+    /// Waits for committed changes.
+    pub(crate) const SYNC: i32 = 9;
+    /// A heartbeat.
+    pub(crate) const PING: i32 = 11;
+    /// Lists children, with the stat of the parent.
+    pub(crate) const GET_CHILDREN2: i32 = 12;
+    /// Checks a version.
+    pub(crate) const CHECK: i32 = 13;
+    /// A transaction.
+    pub(crate) const MULTI: i32 = 14;
+    /// Creates a znode; the reply has its stat.
+    pub(crate) const CREATE2: i32 = 15;
+    /// Changes the ensemble.
+    pub(crate) const RECONFIG: i32 = 16;
+    /// Checks for a watch.
+    pub(crate) const CHECK_WATCHES: i32 = 17;
+    /// Removes a watch.
+    pub(crate) const REMOVE_WATCHES: i32 = 18;
+    /// Creates a container.
+    pub(crate) const CREATE_CONTAINER: i32 = 19;
+    /// Creates a znode with a time to live.
+    pub(crate) const CREATE_TTL: i32 = 21;
+    /// Several reads.
+    pub(crate) const MULTI_READ: i32 = 22;
+    /// Authenticates the client.
+    pub(crate) const AUTH: i32 = 100;
+    /// Sets watches again after a reconnect.
+    pub(crate) const SET_WATCHES: i32 = 101;
+    /// Lists ephemeral znodes.
+    pub(crate) const GET_EPHEMERALS: i32 = 103;
+    /// Counts descendants.
+    pub(crate) const GET_ALL_CHILDREN_NUMBER: i32 = 104;
+    /// Sets watches again, persistent ones included.
+    pub(crate) const SET_WATCHES2: i32 = 105;
+    /// Sets a persistent watch.
+    pub(crate) const ADD_WATCH: i32 = 106;
+    /// Lists identities.
+    pub(crate) const WHO_AM_I: i32 = 107;
+    /// Closes the session.
+    pub(crate) const CLOSE_SESSION: i32 = -11;
 }

@@ -1,16 +1,18 @@
-//! Scenarios on the engine alone: virtual time, no sockets, the same outputs for the same inputs.
+//! Scenarios on the engine alone, with virtual time and without sockets.
 
 use std::time::Duration;
 
-use crate::acl::{ALL, Asked};
-use crate::engine::{ConnectionId, Engine, Message, Output};
-use crate::reply::{Body, EventKind, Reply};
-use crate::request::{Action, ConnectRequest, CreateAnswer, Request, Write, create};
+use crate::engine::Engine;
+use crate::engine::connection_id::ConnectionId;
+use crate::engine::output::{Message, Output};
+use crate::protocol::acl::anyone;
+use crate::protocol::reply::{Body, EventKind, Reply};
+use crate::protocol::request::{Action, ConnectRequest, CreateAnswer, Request, Write, create};
 use crate::session_id::SessionId;
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// An engine, its time, and the clients that are connected.
+/// An engine with its clock and counters.
 struct Scene {
     engine: Engine,
     now: Duration,
@@ -18,7 +20,7 @@ struct Scene {
     xid: i32,
 }
 
-/// A client, by its connection and its session.
+/// A connected client.
 #[derive(Clone, Copy)]
 struct Client {
     connection: ConnectionId,
@@ -36,7 +38,7 @@ impl Scene {
         }
     }
 
-    /// Connects, with the session of an earlier client or with a new one, and a timeout of 300 ms.
+    /// Connects with a session timeout of 300 ms; resumes the session of `before`, or opens a new one.
     fn connect(&mut self, before: Option<Client>) -> Option<Client> {
         self.connections += 1;
         let connection = ConnectionId::new(self.connections);
@@ -66,7 +68,6 @@ impl Scene {
     }
 
     fn create(&mut self, client: Client, path: &str, flags: i32) -> Vec<Output> {
-        let anyone = Asked { permissions: ALL, scheme: Some("world".into()), id: Some("anyone".into()) };
         let answer = match flags {
             create::CONTAINER => CreateAnswer::PathAndStatOfContainer,
             _ => CreateAnswer::Path,
@@ -74,7 +75,7 @@ impl Scene {
         self.write(
             client,
             path,
-            Action::Create { data: None, acl: vec![anyone], flags, time_to_live: -1, answer },
+            Action::Create { data: None, acl: vec![anyone()], flags, time_to_live: -1, answer },
         )
     }
 
@@ -82,7 +83,7 @@ impl Scene {
         self.request(client, Request::Write(Write { path: Some(path.into()), action }))
     }
 
-    /// Time passes.
+    /// Advances the clock, and returns the outputs of the tick.
     fn wait(&mut self, milliseconds: u64) -> Vec<Output> {
         self.now += Duration::from_millis(milliseconds);
         let mut out = Vec::new();
@@ -91,9 +92,9 @@ impl Scene {
     }
 }
 
-/// What is put out, in short.
-fn told(out: &[Output]) -> Vec<String> {
-    let tell = |Output { to, message }: &Output| match message {
+/// A short text for each output.
+fn summary(out: &[Output]) -> Vec<String> {
+    let line = |Output { to, message }: &Output| match message {
         Message::Connected(_) => format!("{to} connected"),
         Message::Reply(Reply { result: Ok(Body::Path(path)), zxid, .. }) => {
             format!("{to} created {path} {zxid}")
@@ -103,42 +104,43 @@ fn told(out: &[Output]) -> Vec<String> {
         Message::Close => format!("{to} closed"),
         Message::Cut => format!("{to} cut"),
     };
-    out.iter().map(tell).collect()
+    out.iter().map(line).collect()
 }
 
-/// Three contenders in a queue, of which each watches the one before; then the first is not heard of any more.
-fn an_election() -> Vec<String> {
+/// Three clients create ephemeral sequential znodes, and each watches the znode before its own. Then the first client
+/// stops sending heartbeats.
+fn a_queue() -> Vec<String> {
     let mut scene = Scene::new();
     let mut log = Vec::new();
     let clients: Vec<Client> = (0..3).filter_map(|_| scene.connect(None)).collect();
-    log.extend(told(&scene.create(clients[0], "/app", create::PERSISTENT)));
+    log.extend(summary(&scene.create(clients[0], "/app", create::PERSISTENT)));
     for client in &clients {
-        log.extend(told(&scene.create(*client, "/app/guid_", create::EPHEMERAL_SEQUENTIAL)));
+        log.extend(summary(&scene.create(*client, "/app/n_", create::EPHEMERAL_SEQUENTIAL)));
     }
     for (i, client) in clients.iter().enumerate().skip(1) {
-        let path = format!("/app/guid_000000000{}", i - 1);
-        log.extend(told(&scene.request(*client, Request::Exists { path, watch: true })));
+        let path = format!("/app/n_000000000{}", i - 1);
+        log.extend(summary(&scene.request(*client, Request::Exists { path, watch: true })));
     }
     for _ in 0..4 {
         for client in &clients[1..] {
             scene.request(*client, Request::Ping);
         }
-        log.extend(told(&scene.wait(100)));
+        log.extend(summary(&scene.wait(100)));
     }
     log
 }
 
 #[test]
-fn an_expired_contender_is_followed_by_the_next_and_wakes_nobody_else() {
-    let log = an_election();
+fn an_expired_session_sends_an_event_only_to_the_client_that_watches_its_znode() {
+    let log = a_queue();
     let expected = [
         "1 created /app 4",
-        "1 created /app/guid_0000000000 5",
-        "2 created /app/guid_0000000001 6",
-        "3 created /app/guid_0000000002 7",
+        "1 created /app/n_0000000000 5",
+        "2 created /app/n_0000000001 6",
+        "3 created /app/n_0000000002 7",
         "2 true 7",
         "3 true 7",
-        "2 Deleted /app/guid_0000000000",
+        "2 Deleted /app/n_0000000000",
         "1 cut",
     ];
     assert_eq!(log, expected);
@@ -146,13 +148,13 @@ fn an_expired_contender_is_followed_by_the_next_and_wakes_nobody_else() {
 
 #[test]
 fn the_same_inputs_have_the_same_outputs() {
-    assert_eq!(an_election(), an_election());
+    assert_eq!(a_queue(), a_queue());
     let (one, other) = (Scene::new().connect(None), Scene::new().connect(None));
     assert_eq!(one.map(|it| (it.session, it.password)), other.map(|it| (it.session, it.password)));
 }
 
 #[test]
-fn a_session_that_is_taken_up_again_lives_on_and_its_old_connection_ends() {
+fn a_resumed_session_stays_alive_and_its_previous_connection_is_closed() {
     let mut scene = Scene::new();
     let first = scene.connect(None).unwrap();
     scene.create(first, "/mine", create::EPHEMERAL);
@@ -160,18 +162,18 @@ fn a_session_that_is_taken_up_again_lives_on_and_its_old_connection_ends() {
     let again = scene.connect(Some(first)).unwrap();
     assert_eq!(again.session, first.session);
     assert!(!scene.engine.is_open(first.connection));
-    // Counted anew from the moment of the connection.
-    assert_eq!(told(&scene.wait(250)), [""; 0]);
+    // The timeout restarts when the session is resumed.
+    assert_eq!(summary(&scene.wait(250)), [""; 0]);
     assert!(matches!(
         scene.request(again, Request::Exists { path: "/mine".into(), watch: false })[0].message,
         Message::Reply(Reply { result: Ok(_), .. })
     ));
-    assert_eq!(told(&scene.wait(500)), ["2 cut"]);
+    assert_eq!(summary(&scene.wait(500)), ["2 cut"]);
     assert!(scene.connect(Some(first)).is_none());
 }
 
 #[test]
-fn a_session_that_ends_leaves_in_the_order_in_which_it_came() {
+fn ephemeral_znodes_are_deleted_in_the_order_of_their_creation() {
     let mut scene = Scene::new();
     let (leaving, watcher) = (scene.connect(None).unwrap(), scene.connect(None).unwrap());
     for path in ["/c", "/a", "/b"] {
@@ -179,11 +181,11 @@ fn a_session_that_ends_leaves_in_the_order_in_which_it_came() {
         scene.request(watcher, Request::Exists { path: path.into(), watch: true });
     }
     let out = scene.request(leaving, Request::CloseSession);
-    assert_eq!(told(&out), ["2 Deleted /c", "2 Deleted /a", "2 Deleted /b", "1 true 6", "1 closed"]);
+    assert_eq!(summary(&out), ["2 Deleted /c", "2 Deleted /a", "2 Deleted /b", "1 true 6", "1 closed"]);
 }
 
 #[test]
-fn whoever_has_a_session_is_not_given_another_one() {
+fn a_second_connect_request_on_a_connection_is_ignored() {
     let mut scene = Scene::new();
     let client = scene.connect(None).unwrap();
     let request = ConnectRequest {
@@ -195,17 +197,17 @@ fn whoever_has_a_session_is_not_given_another_one() {
     };
     let mut out = Vec::new();
     scene.engine.connect(scene.now, client.connection, &request, &mut out);
-    assert_eq!((told(&out), scene.engine.sessions.alive().count()), (vec![], 1));
+    assert_eq!((summary(&out), scene.engine.sessions.alive().count()), (vec![], 1));
 }
 
 #[test]
-fn a_container_goes_some_time_after_its_last_child() {
+fn an_empty_container_is_deleted_at_the_next_check() {
     let mut scene = Scene::new();
     let client = scene.connect(None).unwrap();
     scene.create(client, "/box", create::CONTAINER);
     scene.create(client, "/box/a", create::PERSISTENT);
     let watcher = scene.connect(None).unwrap();
-    let gone = |out: &[Output]| {
+    let is_deleted = |out: &[Output]| {
         out.iter().any(|it| matches!(&it.message, Message::Event(event) if event.kind == EventKind::Deleted))
     };
     for second in 0..130 {
@@ -219,6 +221,6 @@ fn a_container_goes_some_time_after_its_last_child() {
             scene.request(watcher, Request::Ping);
             out.extend(scene.wait(100));
         }
-        assert_eq!(gone(&out), second == 119, "after {second} s");
+        assert_eq!(is_deleted(&out), second == 119, "after {second} s");
     }
 }

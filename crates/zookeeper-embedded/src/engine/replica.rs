@@ -1,63 +1,80 @@
-//! A replica of an ensemble's data: the tree and the watches of an [`Engine`], to which committed transactions are
-//! applied. Which sessions there are is part of the data here; when they expire is the ensemble's business, and so
-//! is everything that has to do with time, links and clients. For the simulation of ensembles.
+//! A server's replica of an ensemble's data, for the simulation of ensembles: the tree and the watches of an
+//! [`Engine`], to which committed transactions are applied.
+//!
+//! The open sessions are part of the data. The caller decides when they expire, and manages time, connections and
+//! clients.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use crate::acl::Asked;
-pub use crate::code::Code;
-pub use crate::engine::ConnectionId;
-pub use crate::reply::{Body, Event, EventKind, Outcome, Stat};
-pub use crate::request::{Action, CreateAnswer, Request, SetWatches, Write, create};
+pub use crate::engine::connection_id::ConnectionId;
+pub use crate::protocol::acl::anyone;
+pub use crate::protocol::code::Code;
+pub use crate::protocol::reply::{Body, Event, EventKind, Outcome, Stat};
+pub use crate::protocol::request::{Action, CreateAnswer, Request, SetWatches, Write, create};
 
-use crate::acl;
-use crate::engine::{Engine, Message, Output};
+use crate::engine::Engine;
+use crate::engine::output::{Message, Output};
+use crate::engine::watches::Watches;
 use crate::session_id::SessionId;
 
-/// An event of a watch, and the connection that left it.
+/// A watch event, and the connection that it is sent to.
 pub type Told = (ConnectionId, Event);
 
-/// What an ensemble agrees on.
+/// A change of an ensemble's data, as the members agree on it.
 #[derive(Clone, Debug)]
 pub enum Transaction {
-    /// With the session timeout that was negotiated.
+    /// Opens a session with this negotiated timeout.
     Open(SessionId, Duration),
+    /// Closes a session, and deletes its ephemeral znodes.
     Close(SessionId),
+    /// A write of a session.
     Write(SessionId, Write),
+    /// Several writes of a session: either all of them succeed or none has an effect.
     Multi(SessionId, Vec<Write>),
 }
 
-/// What a server knows of the ensemble's data. Replicas that have applied the same transactions in the same order
-/// have the same data.
+/// A replica of an ensemble's data. Replicas that have applied the same transactions in the same order are equal.
 #[derive(Clone, Debug)]
 pub struct Replica {
     engine: Engine,
-    /// The sessions that are alive, with the session timeouts of their creation.
+    /// The open sessions, with the timeouts that they were opened with.
     alive: BTreeMap<i64, Duration>,
 }
 
+impl Default for Replica {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Replica {
-    /// The data of a new ensemble.
+    /// The replica of a new ensemble.
     pub fn new() -> Self {
         let engine = Engine::new(Duration::from_secs(1), 0, SessionId::from_raw(1), 0);
         Self { engine, alive: BTreeMap::new() }
     }
 
-    /// The last transaction that was applied.
+    /// The last applied transaction.
     pub fn zxid(&self) -> i64 {
         self.engine.zxid()
     }
 
-    /// Applies a transaction; whatever its result, it takes a zxid. Puts out the events of this replica's connections.
+    /// Applies a transaction, and appends the events of this replica's watches to `told`.
+    ///
+    /// A failed transaction takes a zxid too.
+    ///
+    /// # Errors
+    ///
+    /// The error code of a failed write; `RUNTIME_INCONSISTENCY` if the session is not open.
     pub fn apply(
         &mut self,
         at: Duration,
         transaction: &Transaction,
         told: &mut Vec<Told>,
     ) -> Result<Body, Code> {
-        // Of no client in particular: the ACLs are open.
-        let nobody = ConnectionId::new(0);
+        // Not registered, so without identities: the simulation's ACLs grant everything to every client.
+        let no_client = ConnectionId::new(0);
         let mut out = Vec::new();
         let result = match transaction {
             Transaction::Open(session, timeout) => {
@@ -80,17 +97,21 @@ impl Replica {
                 Err(Code::RUNTIME_INCONSISTENCY)
             }
             Transaction::Write(session, write) => {
-                self.engine.write(at, nobody, *session, write.clone(), &mut out)
+                self.engine.write(at, no_client, *session, write.clone(), &mut out)
             }
             Transaction::Multi(session, writes) => {
-                self.engine.multi(at, nobody, *session, writes.clone(), &mut out)
+                self.engine.multi(at, no_client, *session, writes.clone(), &mut out)
             }
         };
         told.extend(events(out));
         result
     }
 
-    /// Answers a request that is no write.
+    /// Handles a request that is not a write, and appends the events of watches that it fires to `told`.
+    ///
+    /// # Errors
+    ///
+    /// The error code of a failed read.
     pub fn read(
         &mut self,
         connection: ConnectionId,
@@ -103,42 +124,37 @@ impl Replica {
         result
     }
 
-    /// A connection is gone, and its watches with it.
+    /// Forgets a connection and its watches.
     pub fn closed(&mut self, connection: ConnectionId) {
         self.engine.closed(connection);
     }
 
-    /// Whether a session has been opened and not closed, as far as this replica knows.
+    /// Whether a session is open in this replica.
     pub fn is_alive(&self, session: SessionId) -> bool {
         self.alive.contains_key(&session.raw())
     }
 
-    /// The sessions that are alive, with the session timeouts of their creation.
+    /// The open sessions, with the timeouts that they were opened with.
     pub fn alive(&self) -> impl Iterator<Item = (SessionId, Duration)> {
         self.alive.iter().map(|(id, timeout)| (SessionId::from_raw(*id), *timeout))
     }
 
-    /// The znode at a path, if there is one.
+    /// The stat of the znode at a path, if the znode exists.
     pub fn stat(&self, path: &str) -> Option<Stat> {
         self.engine.tree.node(path).map(|node| node.stat())
     }
 
-    /// The names of a znode's children; none if it does not exist.
+    /// The names of a znode's children; empty if the znode does not exist.
     pub fn children(&self, path: &str) -> Vec<String> {
         self.engine.tree.node(path).map(|node| node.children()).unwrap_or_default()
     }
 
-    /// The same data, for another server, or for one that has lost all of its clients.
+    /// A copy of the data without watches, for another server, or for one whose clients are all disconnected.
     pub fn without_clients(&self) -> Self {
         let mut replica = self.clone();
-        replica.engine.watches = crate::watches::Watches::default();
+        replica.engine.watches = Watches::default();
         replica
     }
-}
-
-/// An entry of an ACL that lets everybody do everything.
-pub fn anyone() -> Asked {
-    Asked { permissions: acl::ALL, scheme: Some("world".into()), id: Some("anyone".into()) }
 }
 
 fn events(out: Vec<Output>) -> impl Iterator<Item = Told> {

@@ -1,4 +1,4 @@
-//! What waits to be sent over one connection.
+//! The frames that wait to be sent on one connection.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -9,56 +9,58 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::state::Shared;
+use crate::server::pause::Pause;
 
-/// As long as this many bytes wait for the client, no more of its requests are read.
+/// While more bytes than this wait for the client, no further requests are read.
 const PAUSE_READING: usize = 1 << 20;
-/// A client that lets this many bytes wait does not read: it is disconnected.
+/// A client for which more bytes than this wait is disconnected.
 const DISCONNECT: usize = 64 << 20;
-/// A chunk with this many bytes is not added to.
-const CHUNK: usize = 64 << 10;
-/// How long a client may take to receive what was put in before its connection is closed.
-const GRACE: Duration = Duration::from_secs(2);
+/// No frame is added to a chunk of this size.
+const CHUNK_SIZE: usize = 64 << 10;
+/// How long a client may take to receive the last frames before its connection is closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The queue between whoever has something to send and the connection's own task.
+/// The queue between the tasks that send frames and the connection's own task.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     queue: Mutex<Queue>,
-    /// The sender has to look again.
+    /// The queue has changed, except by sending.
     changed: Notify,
-    emptied: Notify,
+    /// A chunk was sent.
+    sent: Notify,
+    /// The queue's `end` has changed.
     ending: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     chunks: VecDeque<Chunk>,
-    /// Bytes in all chunks, and in the one that is being sent.
+    /// The bytes in all chunks, including the one that is being sent.
     bytes: usize,
-    /// When the last of what was added may leave.
+    /// When the last chunk may be sent, if it is delayed.
     due: Option<Instant>,
-    /// Nothing more is added, and the connection ends at this time, whatever the client has received.
+    /// The latest time for the end of the connection. Once it is set, no frame is added.
     end: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Chunk {
-    /// Not to leave before; `None` for at once.
+    /// The earliest time to send it; `None` for at once.
     due: Option<Instant>,
     bytes: Vec<u8>,
-    /// Nothing follows: close the connection.
+    /// Whether the connection is closed after it.
     last: bool,
 }
 
 impl Outbox {
-    /// Adds a frame, which leaves after `delay` and after everything that was added before.
+    /// Adds a frame, to be sent after `delay` and after all earlier frames.
     pub(super) fn push(&self, delay: Duration, encode: impl FnOnce(&mut Vec<u8>)) {
         let mut queue = self.lock();
         if queue.end.is_some() {
             return;
         }
         let mut chunk = match queue.chunks.pop_back() {
-            Some(chunk) if delay.is_zero() && chunk.due.is_none() && chunk.bytes.len() < CHUNK => chunk,
+            Some(chunk) if delay.is_zero() && chunk.due.is_none() && chunk.bytes.len() < CHUNK_SIZE => chunk,
             other => {
                 queue.chunks.extend(other);
                 queue.chunk(delay)
@@ -76,7 +78,7 @@ impl Outbox {
         self.changed.notify_one();
     }
 
-    /// Closes the connection when everything before has left, or could have left.
+    /// Closes the connection after all earlier frames are sent, or [`CLOSE_TIMEOUT`] after they could have been.
     pub(super) fn close(&self, delay: Duration) {
         let mut queue = self.lock();
         if queue.end.is_some() {
@@ -85,21 +87,21 @@ impl Outbox {
         let chunk = queue.chunk(delay);
         queue.chunks.push_back(Chunk { last: true, ..chunk });
         let now = Instant::now();
-        queue.end = Some(queue.due.map_or(now, |due| due.max(now)) + GRACE);
+        queue.end = Some(queue.due.map_or(now, |due| due.max(now)) + CLOSE_TIMEOUT);
         drop(queue);
         self.changed.notify_one();
         self.ending.notify_one();
     }
 
-    /// Closes the connection now, and drops what has not left.
+    /// Closes the connection now, and drops the frames that are not sent yet.
     pub(super) fn cut(&self) {
         self.lock().cut();
         self.changed.notify_one();
         self.ending.notify_one();
     }
 
-    /// Ends all delays: everything may leave now.
-    pub(super) fn hurry(&self) {
+    /// Ends the delays of all frames that wait.
+    pub(super) fn end_delays(&self) {
         let mut queue = self.lock();
         queue.due = None;
         queue.chunks.iter_mut().for_each(|chunk| chunk.due = None);
@@ -107,28 +109,27 @@ impl Outbox {
         self.changed.notify_one();
     }
 
-    /// Waits until not too much waits to be sent. What is delayed is not the client's fault.
+    /// Waits until few enough bytes wait to be sent. Delayed frames do not count, because the client is not slow.
     pub(super) async fn not_full(&self) {
         let full = |queue: &Queue| queue.bytes > PAUSE_READING && queue.due.is_none();
         while full(&self.lock()) {
-            self.emptied.notified().await;
+            self.sent.notified().await;
         }
     }
 
-    /// Sends what is added, in order, until the connection is to be closed or breaks.
-    ///
-    /// Nothing is begun while the server stands still.
-    pub(super) async fn drain(&self, socket: impl AsyncWrite + Unpin, shared: &Shared) {
+    /// Sends the frames in their order until the connection is closed or breaks. Sends nothing new while the server is
+    /// stopped.
+    pub(super) async fn drain(&self, socket: impl AsyncWrite + Unpin, pause: &Pause) {
         tokio::select! {
             biased;
-            () = self.send(socket, shared) => {}
-            () = self.ended() => shared.running().await,
+            () = self.send(socket, pause) => {}
+            () = self.ended() => pause.ended().await,
         }
     }
 
-    async fn send(&self, mut socket: impl AsyncWrite + Unpin, shared: &Shared) {
+    async fn send(&self, mut socket: impl AsyncWrite + Unpin, pause: &Pause) {
         loop {
-            shared.running().await;
+            pause.ended().await;
             match self.next() {
                 Next::Nothing => self.changed.notified().await,
                 Next::NotBefore(due) => tokio::select! {
@@ -149,19 +150,19 @@ impl Outbox {
                         queue.due = None;
                     }
                     drop(queue);
-                    self.emptied.notify_one();
+                    self.sent.notify_one();
                 }
             }
         }
     }
 
-    /// Waits until the connection has to end, though the client may not have received all.
+    /// Waits until the latest time for the end of the connection.
     async fn ended(&self) {
         loop {
             let end = self.lock().end;
             match end {
                 Some(end) if end <= Instant::now() => return,
-                // A cut may come before the end that was meant at first.
+                // A cut can move the end forward.
                 Some(end) => tokio::select! {
                     () = sleep_until(end) => return,
                     () = self.ending.notified() => {}
@@ -188,7 +189,7 @@ impl Outbox {
     }
 }
 
-/// What is to be sent next.
+/// The next step of the sending task.
 enum Next {
     Nothing,
     NotBefore(Instant),

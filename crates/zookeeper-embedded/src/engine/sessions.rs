@@ -1,42 +1,42 @@
-//! Sessions: who they are, and when they expire.
+//! The open sessions, and when they expire.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::engine::ConnectionId;
+use crate::engine::connection_id::ConnectionId;
 use crate::session_id::SessionId;
 
 /// A session.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     password: [u8; 16],
-    /// The connection that it is used over at present.
+    /// The connection that uses the session now.
     pub(crate) connection: Option<ConnectionId>,
-    /// The timeout that it was opened with.
+    /// The timeout that the session was opened with.
     timeout: Duration,
-    /// The number of the tick at whose end it expires.
+    /// The number of the tick at whose end the session expires.
     expires: u64,
 }
 
-/// All sessions that are alive. Instants are counted from the server's start.
+/// All open sessions. Instants are durations since the server's start.
 #[derive(Clone, Debug)]
 pub(crate) struct Sessions {
     tick: Duration,
     next: i64,
-    /// In the order in which they were opened.
+    /// By id, which is the order in which they were opened.
     alive: BTreeMap<i64, Session>,
-    /// By the ticks in which they expire.
+    /// By the tick in which they expire.
     expiring: BTreeSet<(u64, i64)>,
 }
 
 impl Sessions {
-    /// No sessions yet; the first one gets the id `first`, or 1 for 0, which stands for none.
+    /// No sessions. The first one that is opened gets the id `first`; 1 instead of 0, which stands for no session.
     pub(crate) const fn new(tick: Duration, first: SessionId) -> Self {
         let next = if first.raw() == 0 { 1 } else { first.raw() };
         Self { tick, next, alive: BTreeMap::new(), expiring: BTreeSet::new() }
     }
 
-    /// The timeout that a client gets which asks for this many milliseconds: between 2 and 20 ticks.
+    /// The timeout for a requested one in milliseconds: between 2 and 20 ticks.
     pub(crate) fn negotiate(&self, milliseconds: i32) -> Duration {
         let asked = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));
         asked.clamp(2 * self.tick, 20 * self.tick)
@@ -58,12 +58,12 @@ impl Sessions {
         SessionId::from_raw(id)
     }
 
-    /// A session that is alive.
+    /// The session with this id if it is open.
     pub(crate) fn find(&mut self, id: SessionId) -> Option<&mut Session> {
         self.alive.get_mut(&id.raw())
     }
 
-    /// A session has been heard of.
+    /// Restarts the timeout of a session.
     pub(crate) fn touch(&mut self, id: SessionId, now: Duration, timeout: Duration) {
         let expires = self.tick_of(now + timeout);
         if let Some(session) = self.alive.get_mut(&id.raw())
@@ -75,33 +75,34 @@ impl Sessions {
         }
     }
 
-    /// All sessions have the time again that they were opened with, as when a server has read them from its disk.
-    pub(crate) fn begin_anew(&mut self, now: Duration) {
+    /// Restarts the timeouts of all sessions, with the values that they were opened with, as a server does that has read
+    /// the sessions from its disk.
+    pub(crate) fn restart_timeouts(&mut self, now: Duration) {
         let timeouts: Vec<_> = self.alive.iter().map(|(id, session)| (*id, session.timeout)).collect();
         for (id, timeout) in timeouts {
             self.touch(SessionId::from_raw(id), now, timeout);
         }
     }
 
-    /// Ends a session, and tells whether it was alive.
+    /// Removes a session; `None` if it is not open.
     pub(crate) fn end(&mut self, id: SessionId) -> Option<Session> {
         let session = self.alive.remove(&id.raw())?;
         self.expiring.remove(&(session.expires, id.raw()));
         Some(session)
     }
 
-    /// A session that has to be ended by now.
+    /// A session whose timeout has passed.
     pub(crate) fn expired(&self, now: Duration) -> Option<SessionId> {
         let (expires, id) = self.expiring.first()?;
         (self.end_of(*expires) <= now).then_some(SessionId::from_raw(*id))
     }
 
-    /// The sessions that are alive, in the order in which they were opened.
+    /// The open sessions, in the order in which they were opened.
     pub(crate) fn alive(&self) -> impl ExactSizeIterator<Item = SessionId> {
         self.alive.keys().map(|id| SessionId::from_raw(*id))
     }
 
-    /// The sessions, by the instants at which they expire if they are not heard of.
+    /// The sessions in the order of the instants at which they expire without a further heartbeat.
     pub(crate) fn by_expiry(&self) -> impl Iterator<Item = (Duration, SessionId)> {
         self.expiring.iter().map(|(expires, id)| (self.end_of(*expires), SessionId::from_raw(*id)))
     }
@@ -110,7 +111,7 @@ impl Sessions {
         u64::try_from(instant.as_nanos() / self.tick.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Sessions expire at the end of the tick in which their timeout ends, never before.
+    /// The end of a tick. A session expires at the end of the tick in which its timeout ends, never before.
     fn end_of(&self, tick: u64) -> Duration {
         let tick_length = u64::try_from(self.tick.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(tick_length.saturating_mul(tick + 1))
@@ -118,12 +119,12 @@ impl Sessions {
 }
 
 impl Session {
-    /// Whether this is the password that the client was given.
+    /// Whether this is the password of the session.
     pub(crate) fn accepts(&self, password: &[u8]) -> bool {
         self.password == password
     }
 
-    /// The password.
+    /// The password with which a client resumes the session.
     pub(crate) const fn password(&self) -> [u8; 16] {
         self.password
     }
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_lies_between_2_and_20_ticks() {
+    fn a_timeout_is_between_2_and_20_ticks() {
         let sessions = Sessions::new(TICK, SessionId::from_raw(1));
         for (asked, given) in
             [(i32::MIN, 200), (0, 200), (199, 200), (300, 300), (2001, 2000), (i32::MAX, 2000)]
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(
             sessions.expired(at(499)),
             None,
-            "a timeout that ends with a tick gets the next one as well"
+            "a timeout that ends exactly with a tick is extended by the next tick"
         );
         assert_eq!(sessions.expired(at(500)), Some(session));
         assert!(sessions.end(session).is_some());
@@ -173,17 +174,17 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_begin_anew_with_what_each_session_was_opened_with() {
+    fn timeouts_restart_with_the_values_of_the_open_request() {
         let mut sessions = Sessions::new(TICK, SessionId::from_raw(1));
         let slow = open(&mut sessions, 0, 1000);
         let quick = open(&mut sessions, 0, 200);
         sessions.touch(slow, at(0), at(500));
-        sessions.begin_anew(at(5000));
+        sessions.restart_timeouts(at(5000));
         assert_eq!(sessions.by_expiry().collect::<Vec<_>>(), [(at(5300), quick), (at(6100), slow)]);
     }
 
     #[test]
-    fn a_server_may_run_for_years_with_the_shortest_tick() {
+    fn sessions_expire_after_years_of_the_shortest_tick() {
         let mut sessions = Sessions::new(Duration::from_millis(1), SessionId::from_raw(1));
         let year = 365 * 24 * 3600 * 1000;
         let session = open(&mut sessions, 10 * year, 20);

@@ -1,20 +1,23 @@
-//! Requests that change nothing in the tree: reading, and leaving or removing watches.
+//! Requests that do not change the tree: reads, and setting or removing watches.
 
-use crate::acl;
-use crate::code::Code;
-use crate::engine::{ConnectionId, Engine, Output, tell};
-use crate::reply::{Body, EventKind, Outcome};
-use crate::request::{Read, Request, SetWatches};
+use crate::engine::Engine;
+use crate::engine::access;
+use crate::engine::connection_id::ConnectionId;
+use crate::engine::output::{Output, event_sink};
+use crate::engine::tree::{self, Node};
+use crate::engine::watches::WatchMode;
+use crate::protocol::acl;
+use crate::protocol::code::Code;
+use crate::protocol::reply::{Body, EventKind, Outcome};
+use crate::protocol::request::{Read, Request, SetWatches};
 use crate::session_id::SessionId;
-use crate::tree::{self, Node};
-use crate::watches::Lasting;
 
-/// About how many bytes several reads at once may return, far beyond what clients accept: without a limit, a request
-/// of 1 MB could ask for gigabytes.
-const LONGEST: usize = 16 << 20;
+/// The most bytes, approximately, that a multi read returns; clients accept far less. Limited because a request of 1 MB
+/// could otherwise ask for gigabytes.
+const MAX_MULTI_READ: usize = 16 << 20;
 
 impl Engine {
-    /// Answers a request that is no write.
+    /// Handles a request that is not a write.
     pub(super) fn read(
         &mut self,
         connection: ConnectionId,
@@ -27,8 +30,7 @@ impl Engine {
                 if path.contains('\0') {
                     return Err(Code::BAD_ARGUMENTS);
                 }
-                // No permission is needed (from 3.8.4 on ZooKeeper wants one), and a znode that is missing can be
-                // watched.
+                // As in ZooKeeper 3.8.0, no permission is needed (3.8.4 requires READ). A missing znode can be watched.
                 if watch {
                     self.watches.watch_data(&path, connection);
                 }
@@ -54,11 +56,11 @@ impl Engine {
                 let node = self.tree.node(&path).ok_or(Code::NO_NODE)?;
                 self.permit(connection, node.acl(), acl::READ | acl::ADMIN)?;
                 let whole = self.permit(connection, node.acl(), acl::ADMIN).is_ok();
-                let acl = if whole { node.acl().clone() } else { acl::masked(node.acl()) };
+                let acl = if whole { node.acl().clone() } else { access::masked(node.acl()) };
                 Ok(Body::Acl(acl, node.stat()))
             }
             Request::MultiRead(reads) => {
-                let mut left = LONGEST;
+                let mut left = MAX_MULTI_READ;
                 let mut outcomes = Vec::new();
                 for read in reads {
                     let outcome = self.read_one(connection, read);
@@ -80,19 +82,19 @@ impl Engine {
             }
             Request::WhoAmI => {
                 let ids = self.ids(connection).iter();
-                Ok(Body::Identities(ids.map(|id| (id.scheme.clone(), id.user().to_owned())).collect()))
+                Ok(Body::Identities(ids.map(|id| (id.scheme.clone(), access::user(id).to_owned())).collect()))
             }
             Request::AddWatch { path, recursive } => {
-                let lasting = if recursive { Lasting::Recursive } else { Lasting::Persistent };
-                self.watches.watch_for_ever(&path, connection, lasting);
+                let mode = if recursive { WatchMode::Recursive } else { WatchMode::Persistent };
+                self.watches.watch_persistently(&path, connection, mode);
                 Ok(Body::Done)
             }
-            Request::CheckWatches { path, which } => {
-                let there = self.watches.contains(&path, connection, which);
-                if there { Ok(Body::Empty) } else { Err(Code::NO_WATCHER) }
+            Request::CheckWatches { path, kind } => {
+                let is_set = self.watches.contains(&path, connection, kind);
+                if is_set { Ok(Body::Empty) } else { Err(Code::NO_WATCHER) }
             }
-            Request::RemoveWatches { path, which } => {
-                let removed = self.watches.remove(&path, connection, which);
+            Request::RemoveWatches { path, kind } => {
+                let removed = self.watches.remove(&path, connection, kind);
                 if removed { Ok(Body::Empty) } else { Err(Code::NO_WATCHER) }
             }
             Request::SetWatches(watches) => {
@@ -113,41 +115,42 @@ impl Engine {
         })
     }
 
-    /// A znode that the client may read.
+    /// The znode at a path if the client has READ permission.
     fn readable(&self, connection: ConnectionId, path: &str) -> Result<&Node, Code> {
         let node = self.tree.node(path).ok_or(Code::NO_NODE)?;
         self.permit(connection, node.acl(), acl::READ)?;
         Ok(node)
     }
 
-    /// Leaves the watches again that a client had on its last connection; those whose event was missed fire now.
+    /// Sets the watches again that a client had on its previous connection. A watch whose event the client missed fires
+    /// now.
     fn set_watches(&mut self, connection: ConnectionId, watches: &SetWatches, out: &mut Vec<Output>) {
-        let mut tell = tell(out);
+        let mut send = event_sink(out);
         for path in &watches.data {
             match self.tree.node(path).map(Node::stat) {
-                None => tell(connection, EventKind::Deleted, path),
-                Some(stat) if stat.mzxid > watches.seen => tell(connection, EventKind::DataChanged, path),
+                None => send(connection, EventKind::Deleted, path),
+                Some(stat) if stat.mzxid > watches.seen => send(connection, EventKind::DataChanged, path),
                 Some(_) => self.watches.watch_data(path, connection),
             }
         }
         for path in &watches.exists {
             match self.tree.node(path) {
-                Some(_) => tell(connection, EventKind::Created, path),
+                Some(_) => send(connection, EventKind::Created, path),
                 None => self.watches.watch_data(path, connection),
             }
         }
         for path in &watches.children {
             match self.tree.node(path).map(Node::stat) {
-                None => tell(connection, EventKind::Deleted, path),
-                Some(stat) if stat.pzxid > watches.seen => tell(connection, EventKind::ChildrenChanged, path),
+                None => send(connection, EventKind::Deleted, path),
+                Some(stat) if stat.pzxid > watches.seen => send(connection, EventKind::ChildrenChanged, path),
                 Some(_) => self.watches.watch_children(path, connection),
             }
         }
-        for (paths, lasting) in
-            [(&watches.persistent, Lasting::Persistent), (&watches.recursive, Lasting::Recursive)]
+        for (paths, mode) in
+            [(&watches.persistent, WatchMode::Persistent), (&watches.recursive, WatchMode::Recursive)]
         {
             for path in paths {
-                self.watches.watch_for_ever(path, connection, lasting);
+                self.watches.watch_persistently(path, connection, mode);
             }
         }
     }

@@ -1,21 +1,24 @@
-//! Requests that change the tree: looking whether all of a transaction is possible, doing it, and telling the watchers.
+//! Requests that change the tree: check all writes of a transaction, apply them, and send events to watchers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::acl::{self, Acl};
-use crate::code::Code;
-use crate::draft::{Change, Draft};
-use crate::engine::{ConnectionId, Engine, Output, tell};
-use crate::path;
-use crate::reply::{Body, EventKind, Outcome};
-use crate::request::{CreateAnswer, Write};
+use crate::engine::Engine;
+use crate::engine::access;
+use crate::engine::connection_id::ConnectionId;
+use crate::engine::output::{Output, event_sink};
+use crate::engine::path;
+use crate::engine::prep::{Change, Prep};
+use crate::engine::tree::Stamp;
+use crate::engine::watches::{EventSink, Watches};
+use crate::protocol::acl::{self, Acl};
+use crate::protocol::code::Code;
+use crate::protocol::reply::{Body, EventKind, Outcome};
+use crate::protocol::request::{CreateAnswer, Write};
 use crate::session_id::SessionId;
-use crate::tree::Stamp;
-use crate::watches::{Tell, Watches};
 
 impl Engine {
-    /// One write, as a transaction of its own.
+    /// Handles one write as a transaction of its own.
     pub(super) fn write(
         &mut self,
         now: Duration,
@@ -25,7 +28,7 @@ impl Engine {
         out: &mut Vec<Output>,
     ) -> Result<Body, Code> {
         let stamp = self.next_stamp(now);
-        let change = Draft::new(&self.tree, session, self.ids(connection)).add(write)?;
+        let change = Prep::new(&self.tree, session, self.ids(connection)).add(write)?;
         Ok(match self.apply(change, stamp, out) {
             Outcome::Created(path) => Body::Path(path),
             Outcome::CreatedWithStat(path, stat) => Body::PathAndStat(path, stat),
@@ -34,7 +37,7 @@ impl Engine {
         })
     }
 
-    /// Several writes as one transaction.
+    /// Handles several writes as one transaction.
     pub(super) fn multi(
         &mut self,
         now: Duration,
@@ -45,10 +48,10 @@ impl Engine {
     ) -> Result<Body, Code> {
         let stamp = self.next_stamp(now);
         let count = writes.len();
-        let mut draft = Draft::new(&self.tree, session, self.ids(connection));
+        let mut prep = Prep::new(&self.tree, session, self.ids(connection));
         let mut changes = Vec::new();
         for write in writes {
-            match draft.add(write) {
+            match prep.add(write) {
                 Ok(change) => changes.push(change),
                 Err(Code::MARSHALLING_ERROR) => return Err(Code::MARSHALLING_ERROR),
                 Err(code) => {
@@ -64,11 +67,11 @@ impl Engine {
 
     fn apply(&mut self, change: Change, stamp: Stamp, out: &mut Vec<Output>) -> Outcome {
         match change {
-            Change::Create { path, data, acl, owner, answer } => {
-                self.tree.create(&path, data, acl, owner, stamp);
+            Change::Create { path, data, acl, lifetime, answer } => {
+                self.tree.create(&path, data, acl, lifetime, stamp);
                 let stat = self.tree.node(&path).map(|node| node.stat()).unwrap_or_default();
-                let (watches, tell) = self.tell_readers(&path, out);
-                watches.created(&path, tell);
+                let (watches, sink) = self.events_to_readers(&path, out);
+                watches.created(&path, sink);
                 match answer {
                     CreateAnswer::Path => Outcome::Created(path),
                     CreateAnswer::PathAndStat | CreateAnswer::PathAndStatOfContainer => {
@@ -82,52 +85,57 @@ impl Engine {
             }
             Change::SetData { path, data, version } => {
                 self.tree.set_data(&path, data, version, stamp);
-                let (watches, tell) = self.tell_readers(&path, out);
-                watches.data_set(&path, tell);
-                self.set(&path)
+                let (watches, sink) = self.events_to_readers(&path, out);
+                watches.data_set(&path, sink);
+                self.stat_after_set(&path)
             }
             Change::SetAcl { path, acl, version } => {
                 self.tree.set_acl(&path, acl, version);
-                self.set(&path)
+                self.stat_after_set(&path)
             }
             Change::Check => Outcome::Checked,
         }
     }
 
-    fn set(&self, path: &str) -> Outcome {
+    fn stat_after_set(&self, path: &str) -> Outcome {
         Outcome::Set(self.tree.node(path).map(|node| node.stat()).unwrap_or_default())
     }
 
-    /// Deletes a znode and tells those who watch it.
+    /// Deletes a znode, and sends events to its watchers.
     pub(super) fn delete(&mut self, path: &str, stamp: Stamp, out: &mut Vec<Output>) {
         let acl = self.tree.delete(path, stamp);
-        let (watches, tell) = self.tell_readers_of(path, acl, out);
-        watches.deleted(path, tell);
+        let (watches, sink) = self.events_to_readers_by(path, acl, out);
+        watches.deleted(path, sink);
     }
 
-    /// The watches, and what puts out an event of this znode or its parent to a connection that may read it.
-    fn tell_readers<'a>(&'a mut self, path: &str, out: &'a mut Vec<Output>) -> (&'a mut Watches, impl Tell) {
+    /// The watches, and a sink for events of this znode and its parent that drops events to clients without READ
+    /// permission, as servers do since the fix of CVE-2024-23944.
+    fn events_to_readers<'a>(
+        &'a mut self,
+        path: &str,
+        out: &'a mut Vec<Output>,
+    ) -> (&'a mut Watches, impl EventSink) {
         let acl = self.tree.node(path).map(|node| node.acl().clone());
-        self.tell_readers_of(path, acl, out)
+        self.events_to_readers_by(path, acl, out)
     }
 
-    /// The same for a znode that has, or had, this ACL. (CVE-2024-23944: a watch told whoever left it.)
-    fn tell_readers_of<'a>(
+    /// The same for a znode that has, or had before its deletion, this ACL.
+    fn events_to_readers_by<'a>(
         &'a mut self,
         path: &str,
         acl: Option<Arc<[Acl]>>,
         out: &'a mut Vec<Output>,
-    ) -> (&'a mut Watches, impl Tell) {
+    ) -> (&'a mut Watches, impl EventSink) {
         let Self { tree, watches, connections, .. } = self;
         let parent = tree.node(path::split(path).0).map(|parent| parent.acl().clone());
-        let mut tell = tell(out);
-        let tell_readers = move |to, kind, path: &str| {
+        let mut send = event_sink(out);
+        let sink = move |to, kind, path: &str| {
             let acl = if kind == EventKind::ChildrenChanged { &parent } else { &acl };
             let ids = connections.get(&to).map_or(&[][..], |connection| &connection.ids);
-            if acl::check(acl.as_deref().unwrap_or_default(), acl::READ, ids).is_ok() {
-                tell(to, kind, path);
+            if access::check(acl.as_deref().unwrap_or_default(), acl::READ, ids).is_ok() {
+                send(to, kind, path);
             }
         };
-        (watches, tell_readers)
+        (watches, sink)
     }
 }

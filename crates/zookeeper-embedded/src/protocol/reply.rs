@@ -1,129 +1,149 @@
-//! What a server sends: the connect response, replies, and events of watches.
+//! The frames that a server sends: the connect response, replies, and watch events.
 
 use std::sync::Arc;
 
-use crate::acl::Acl;
-use crate::code::Code;
-use crate::jute::{Write as _, frame};
-use crate::request::{Data, op};
+use crate::protocol::acl::Acl;
+use crate::protocol::code::Code;
+use crate::protocol::jute::{JuteWriter as _, frame};
+use crate::protocol::request::{Data, op};
 use crate::session_id::SessionId;
 
-/// The `xid` of what is no reply to a request.
+/// The `xid` of watch events, which reply to no request.
 const EVENT: i32 = -1;
 
-/// The answer to a [`ConnectRequest`](super::request::ConnectRequest).
+/// The response to a [`ConnectRequest`](super::request::ConnectRequest).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectResponse {
-    /// The negotiated timeout in milliseconds; 0 when the session does not exist any more.
-    pub timeout: i32,
-    /// The session; 0 when the one that was asked for does not exist any more.
-    pub session: SessionId,
-    /// What the client proves with that the session is its own.
-    pub password: [u8; 16],
-    /// Whether to tell that this server is not read-only.
-    pub knows_read_only: bool,
+pub(crate) struct ConnectResponse {
+    /// The negotiated session timeout in milliseconds; 0 if the requested session has ended.
+    pub(crate) timeout: i32,
+    /// The session; 0 if the requested session has ended.
+    pub(crate) session: SessionId,
+    /// The password with which the client can resume the session.
+    pub(crate) password: [u8; 16],
+    /// Whether to append that this server is not read-only.
+    pub(crate) knows_read_only: bool,
 }
 
-/// The answer to a request.
+/// The reply to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// The request's own number.
-    pub xid: i32,
-    /// The last transaction that the server has carried out.
-    pub zxid: i64,
-    /// What was asked for, or why not.
-    pub result: Result<Body, Code>,
+pub(crate) struct Reply {
+    /// The number of the request.
+    pub(crate) xid: i32,
+    /// The last committed transaction.
+    pub(crate) zxid: i64,
+    /// The result, or the error code.
+    pub(crate) result: Result<Body, Code>,
 }
 
-/// What a reply carries.
+/// The result in a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
+    /// No content.
     Empty,
     /// The path of a created znode.
     Path(String),
-    /// The path of a sync, as it was asked for.
+    /// The path of a sync request.
     Synced(Option<String>),
+    /// The path and stat of a created znode.
     PathAndStat(String, Stat),
+    /// A stat.
     Stat(Stat),
+    /// Data, with the stat.
     Data(Data, Stat),
+    /// Names of children.
     Children(Vec<String>),
+    /// Names of children, with the stat of the parent.
     ChildrenAndStat(Vec<String>, Stat),
+    /// An ACL, with the stat.
     Acl(Arc<[Acl]>, Stat),
-    /// The results of a transaction, or of several reads.
+    /// The results of a transaction or of several reads.
     Multi(Vec<Outcome>),
-    /// Schemes, and whom the client has proven to be in each.
+    /// Pairs of a scheme and a user name.
     Identities(Vec<(String, String)>),
+    /// A number of znodes.
     Count(i32),
-    /// A code of its own behind the reply's: 0.
+    /// A second code 0 behind the one of the reply.
     Done,
 }
 
-/// The result of one part of a transaction, or of several reads.
+/// The result of one part of a transaction or of a multi read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// The path of a created znode.
     Created(String),
+    /// The path and stat of a created znode.
     CreatedWithStat(String, Stat),
+    /// The znode was deleted.
     Deleted,
-    /// Data were set; alone, outside of a transaction, or an ACL.
+    /// The stat after data, or outside of a transaction an ACL, was set.
     Set(Stat),
+    /// The version is the expected one.
     Checked,
+    /// Data, with the stat.
     Data(Data, Stat),
+    /// Names of children.
     Children(Vec<String>),
-    /// `None` for an operation that would have been carried out if no later one had failed.
+    /// The error code; `None` for an operation that only failed because a later one did.
     Failed(Option<Code>),
 }
 
-/// What a server tells about a znode besides its data.
+/// The metadata of a znode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stat {
     /// The transaction that created it.
     pub czxid: i64,
-    /// The transaction that set its data last.
+    /// The transaction that last set its data.
     pub mzxid: i64,
     /// When it was created, in milliseconds since 1970.
     pub ctime: i64,
-    /// When its data was set last, in milliseconds since 1970.
+    /// When its data was last set, in milliseconds since 1970.
     pub mtime: i64,
     /// How often its data was set.
     pub version: i32,
-    /// How often its children changed.
+    /// How often a child was created or deleted.
     pub cversion: i32,
     /// How often its ACL was set.
     pub aversion: i32,
-    /// The session that it ends with; 0 if it does not.
+    /// The session of an ephemeral znode; 0 for others.
     pub ephemeral_owner: i64,
-    /// Bytes of data.
+    /// The length of the data in bytes.
     pub data_length: i32,
-    /// Number of children.
+    /// The number of children.
     pub num_children: i32,
-    /// The transaction that changed its children last.
+    /// The transaction that last created or deleted a child.
     pub pzxid: i64,
 }
 
-/// What a watch tells.
+/// The event of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
+    /// The kind of change.
     pub kind: EventKind,
+    /// The path of the change.
     pub path: String,
 }
 
-/// What happened at the path of an [`Event`].
+/// The kind of change that an [`Event`] reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
+    /// The znode was created.
     Created = 1,
+    /// The znode was deleted.
     Deleted = 2,
+    /// The data of the znode was set.
     DataChanged = 3,
+    /// A child of the znode was created or deleted.
     ChildrenChanged = 4,
 }
 
 impl ConnectResponse {
-    /// The answer to a client whose session does not exist any more.
-    pub const fn expired(knows_read_only: bool) -> Self {
+    /// The response to a client whose session has ended.
+    pub(crate) const fn expired(knows_read_only: bool) -> Self {
         Self { timeout: 0, session: SessionId::from_raw(0), password: [0; 16], knows_read_only }
     }
 
     /// Appends the frame.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         frame(out, |out| {
             out.int(0); // protocol version
             out.int(self.timeout);
@@ -138,7 +158,7 @@ impl ConnectResponse {
 
 impl Reply {
     /// Appends the frame.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         frame(out, |out| {
             out.int(self.xid);
             out.long(self.zxid);
@@ -211,7 +231,7 @@ impl Body {
 }
 
 impl Outcome {
-    /// About how many bytes of data and names it carries.
+    /// The approximate size of data and names in bytes.
     pub fn size(&self) -> usize {
         match self {
             Self::Data(data, _) => data.as_ref().map_or(0, |data| data.len()),

@@ -1,51 +1,63 @@
-//! What a ZooKeeper server does with connections and requests, without sockets, clocks and tasks.
+//! A ZooKeeper server's handling of connections and requests. Pure: no sockets, clocks or tasks.
 //!
 //! ```text
-//!  opened(connection)          ─┐                        ┌─ Connected: the connect request's answer
+//!  opened(connection)          ─┐                        ┌─ Connected: the response to a connect request
 //!  connect(connection, request) │                        │  Reply: to a request
-//!  request(connection, request) ├─► Engine ─► Output[] ──┤  Event: of a watch, to whoever left it
-//!  tick(), expire(session)      │                        ├─ Close: end this connection
-//!  closed(connection)          ─┘                        └─ Cut: the same, and send nothing any more
+//!  request(connection, request) ├─► Engine ─► Output[] ──┤  Event: of a watch
+//!  tick(), expire(session)      │                        ├─ Close: close the connection after earlier messages
+//!  closed(connection)          ─┘                        └─ Cut: close the connection now
 //! ```
 //!
-//! Outputs are to be sent in their order. Whatever happened to the tree by a call is visible to the next call,
-//! and an event is put out before the reply to the write that caused it, as ZooKeeper promises. Instants are
-//! durations since the server's start. After [`Message::Close`] or [`Message::Cut`] the connection is unknown: what
-//! comes over it has no effect.
+//! The caller sends the outputs in their order. Each call sees the changes of all earlier calls. The event of a write
+//! comes before its reply, as ZooKeeper guarantees. Instants are durations since the server's start. After
+//! [`Message::Close`] or [`Message::Cut`] the connection is unknown, and further requests on it are ignored.
+
+mod access;
+pub(crate) mod connection_id;
+pub(crate) mod output;
+mod path;
+mod prep;
+mod reads;
+#[cfg(feature = "engine")]
+pub mod replica;
+#[cfg(test)]
+mod scenarios;
+pub(crate) mod sessions;
+pub(crate) mod tree;
+pub(crate) mod watches;
+mod writes;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::acl::{self, Acl, Id};
-use crate::code::Code;
-use crate::reply::{Body, ConnectResponse, Event, Reply};
-use crate::request::{ConnectRequest, Request};
+use crate::protocol::acl::{Acl, Id};
+use crate::protocol::code::Code;
+use crate::protocol::reply::{Body, ConnectResponse, Reply};
+use crate::protocol::request::{ConnectRequest, Request};
 use crate::session_id::SessionId;
-use crate::sessions::{Session, Sessions};
-use crate::tree::{Stamp, Tree};
-use crate::watches::{Tell, Watches};
 
-/// How often containers without children are looked for.
+use self::connection_id::ConnectionId;
+use self::output::{Message, Output};
+use self::sessions::{Session, Sessions};
+use self::tree::{Stamp, Tree};
+use self::watches::Watches;
+
+/// The interval between two deletions of empty containers.
 const CONTAINER_CHECK: Duration = Duration::from_secs(60);
-/// The `xid` of a heartbeat's answer.
+/// The `xid` of a reply to a heartbeat.
 const PING: i32 = -2;
 
-/// How many credentials a connection may prove. They are compared one by one with the entries of ACLs.
-const MOST_IDS: usize = 1024;
-
-/// A connection, by a number that no other connection has had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(u64);
+/// The most identities that a connection can prove. Limited because each is compared with each entry of an ACL.
+const MAX_IDS: usize = 1024;
 
 /// The state of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
-    pub(super) tree: Tree,
-    pub(super) sessions: Sessions,
-    pub(super) watches: Watches,
-    pub(super) connections: HashMap<ConnectionId, Connection>,
+    pub(crate) tree: Tree,
+    pub(crate) sessions: Sessions,
+    pub(crate) watches: Watches,
+    connections: HashMap<ConnectionId, Connection>,
     zxid: i64,
     /// The wall clock at the server's start, in milliseconds since 1970.
     started: i64,
@@ -55,36 +67,19 @@ pub(crate) struct Engine {
 
 /// An open connection.
 #[derive(Clone, Debug)]
-pub(super) struct Connection {
+struct Connection {
     address: IpAddr,
-    /// Who the client has proven to be; its address first.
-    pub(super) ids: Vec<Id>,
-    pub(super) session: Option<SessionId>,
+    /// The identities that the client has proven. The first is its address.
+    ids: Vec<Id>,
+    session: Option<SessionId>,
     timeout: Duration,
 }
 
-/// Something to be sent over a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Output {
-    pub(crate) to: ConnectionId,
-    pub(crate) message: Message,
-}
-
-/// What is to be sent, or done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Message {
-    Connected(ConnectResponse),
-    Reply(Reply),
-    Event(Event),
-    /// Close the connection once everything before is sent.
-    Close,
-    /// Close the connection now, whatever is still to be sent.
-    Cut,
-}
-
 impl Engine {
-    /// A server without znodes but ZooKeeper's own, that starts at this time (milliseconds since 1970) and gives its
-    /// first session this id. Passwords of sessions are made from `seed`.
+    /// A new server, which has only ZooKeeper's own znodes.
+    ///
+    /// `started` is the wall clock in milliseconds since 1970. `first_session` is the id of the first session that is
+    /// opened. The passwords of sessions are generated from `seed`.
     pub(crate) fn new(tick: Duration, started: i64, first_session: SessionId, seed: u64) -> Self {
         Self {
             tree: Tree::new(),
@@ -98,29 +93,34 @@ impl Engine {
         }
     }
 
-    /// The last transaction that was carried out.
+    /// The last committed transaction.
     pub(crate) const fn zxid(&self) -> i64 {
         self.zxid
     }
 
-    /// A client has connected from this address.
+    /// Registers a connection from this address.
     pub(crate) fn opened(&mut self, connection: ConnectionId, address: IpAddr) {
-        let ids = vec![Id::of_address(address)];
+        let ids = vec![access::address_id(address)];
         let opened = Connection { address, ids, session: None, timeout: Duration::ZERO };
         self.connections.insert(connection, opened);
     }
 
-    /// Whether a connection is known, and not closed.
+    /// Whether a connection is registered and not closed.
     pub(crate) fn is_open(&self, connection: ConnectionId) -> bool {
         self.connections.contains_key(&connection)
     }
 
-    /// The session timeout that was negotiated over a connection.
+    /// The session that is used over a connection.
+    pub(crate) fn session(&self, connection: ConnectionId) -> Option<SessionId> {
+        self.connections.get(&connection)?.session
+    }
+
+    /// The negotiated session timeout of a connection; zero before the session is opened.
     pub(crate) fn timeout(&self, connection: ConnectionId) -> Duration {
         self.connections.get(&connection).map_or(Duration::ZERO, |connection| connection.timeout)
     }
 
-    /// A connection is gone, and its watches with it. Its session lives on.
+    /// Forgets a connection and its watches. Its session stays alive.
     pub(crate) fn closed(&mut self, connection: ConnectionId) {
         self.watches.forget(connection);
         let session = self.connections.remove(&connection).and_then(|closed| closed.session);
@@ -129,7 +129,7 @@ impl Engine {
         }
     }
 
-    /// The first frame of a connection.
+    /// Handles the first frame of a connection: opens a session, or resumes one.
     pub(crate) fn connect(
         &mut self,
         now: Duration,
@@ -142,7 +142,7 @@ impl Engine {
             return;
         }
         if last_zxid > self.zxid {
-            // Whatever this client has seen, it was another server's.
+            // This client has seen transactions of another server.
             return self.close(connection, out);
         }
         let timeout = self.sessions.negotiate(timeout);
@@ -150,7 +150,7 @@ impl Engine {
             self.zxid += 1;
             let password = self.passwords.u128(..).to_be_bytes();
             (self.sessions.open(now, timeout, password, connection), password)
-        } else if let Some(password) = self.take_up(now, session, password, timeout, connection, out) {
+        } else if let Some(password) = self.resume(now, session, password, timeout, connection, out) {
             (session, password)
         } else {
             let expired = ConnectResponse::expired(knows_read_only);
@@ -166,9 +166,9 @@ impl Engine {
         out.push(Output { to: connection, message: Message::Connected(response) });
     }
 
-    /// Moves a session to another connection, if it is alive and the password is its own. The connection that it had
-    /// is closed in any case, as ZooKeeper does.
-    fn take_up(
+    /// Moves a session to another connection if it is alive and the password is correct. As in ZooKeeper, the previous
+    /// connection is closed even if the password is wrong.
+    fn resume(
         &mut self,
         now: Duration,
         session: SessionId,
@@ -187,7 +187,7 @@ impl Engine {
         Some(password)
     }
 
-    /// A request with this number; `None` for one with an op code that nobody knows.
+    /// Handles the request with this number; `None` stands for an unknown op code.
     pub(crate) fn request(
         &mut self,
         now: Duration,
@@ -235,7 +235,7 @@ impl Engine {
         }
     }
 
-    /// Ends what has to end by now: sessions that were not heard of, containers that are empty.
+    /// Expires the sessions whose timeout has passed, and deletes empty containers.
     pub(crate) fn tick(&mut self, now: Duration, out: &mut Vec<Output>) {
         while let Some(session) = self.sessions.expired(now) {
             self.expire(now, session, out);
@@ -249,26 +249,26 @@ impl Engine {
         }
     }
 
-    /// Ends a session and its connection, as when the session was not heard of.
+    /// Expires a session, and closes its connection.
     pub(crate) fn expire(&mut self, now: Duration, session: SessionId, out: &mut Vec<Output>) {
         if let Some(connection) = self.end(now, session, out).and_then(|ended| ended.connection) {
             self.cut(connection, out);
         }
     }
 
-    /// Closes a connection after what was put out for it.
+    /// Closes a connection after its earlier outputs.
     pub(crate) fn close(&mut self, connection: ConnectionId, out: &mut Vec<Output>) {
         self.closed(connection);
         out.push(Output { to: connection, message: Message::Close });
     }
 
-    /// Closes a connection at once.
+    /// Closes a connection, and drops the outputs that are not sent yet.
     pub(crate) fn cut(&mut self, connection: ConnectionId, out: &mut Vec<Output>) {
         self.closed(connection);
         out.push(Output { to: connection, message: Message::Cut });
     }
 
-    /// Ends a session and deletes its ephemeral znodes in one transaction.
+    /// Ends a session, and deletes its ephemeral znodes in one transaction.
     fn end(&mut self, now: Duration, session: SessionId, out: &mut Vec<Output>) -> Option<Session> {
         let ended = self.sessions.end(session)?;
         let stamp = self.next_stamp(now);
@@ -290,8 +290,8 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(&to) else {
             return;
         };
-        let id = Id::authenticate(scheme, credentials, connection.address);
-        let id = id.filter(|_| connection.ids.len() < MOST_IDS);
+        let id = access::authenticate(scheme, credentials, connection.address);
+        let id = id.filter(|_| connection.ids.len() < MAX_IDS);
         let result = id.clone().map(|_| Body::Empty).ok_or(Code::AUTH_FAILED);
         out.push(Output { to, message: Message::Reply(Reply { xid, zxid: 0, result }) });
         match id {
@@ -301,40 +301,19 @@ impl Engine {
         }
     }
 
-    /// Who a client has proven to be.
-    pub(super) fn ids(&self, connection: ConnectionId) -> &[Id] {
+    /// The identities that the client has proven.
+    fn ids(&self, connection: ConnectionId) -> &[Id] {
         self.connections.get(&connection).map_or(&[], |connection| &connection.ids)
     }
 
-    /// Refuses with `NoAuth` what the client may not do.
-    pub(super) fn permit(&self, connection: ConnectionId, acl: &[Acl], permissions: i32) -> Result<(), Code> {
-        acl::check(acl, permissions, self.ids(connection))
+    /// Refuses with `NoAuth` unless the ACL grants the client one of the permissions.
+    fn permit(&self, connection: ConnectionId, acl: &[Acl], permissions: i32) -> Result<(), Code> {
+        access::check(acl, permissions, self.ids(connection))
     }
 
-    /// The next transaction.
-    pub(super) fn next_stamp(&mut self, now: Duration) -> Stamp {
+    /// Assigns the next transaction id.
+    fn next_stamp(&mut self, now: Duration) -> Stamp {
         self.zxid += 1;
         Stamp { zxid: self.zxid, time: self.started + i64::try_from(now.as_millis()).unwrap_or(i64::MAX) }
-    }
-}
-
-impl ConnectionId {
-    /// The connection with this number.
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-impl fmt::Display for ConnectionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-/// Puts out events.
-pub(super) fn tell(out: &mut Vec<Output>) -> impl Tell {
-    |to, kind, path| {
-        let event = Event { kind, path: path.to_owned() };
-        out.push(Output { to, message: Message::Event(event) });
     }
 }

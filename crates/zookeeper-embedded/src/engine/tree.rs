@@ -1,15 +1,15 @@
-//! The tree of znodes, and what a committed change does to it.
+//! The tree of znodes, and its changes by committed writes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::acl::{self, Acl};
-use crate::path;
-use crate::reply::Stat;
-use crate::request::Data;
+use crate::engine::path;
+use crate::protocol::acl::{self, Acl};
+use crate::protocol::reply::Stat;
+use crate::protocol::request::Data;
 use crate::session_id::SessionId;
 
-/// Which transaction a change belongs to, and when it was made.
+/// The transaction id and the time of a change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
     pub(crate) zxid: i64,
@@ -17,14 +17,14 @@ pub(crate) struct Stamp {
     pub(crate) time: i64,
 }
 
-/// How long a znode stays.
+/// The kind of znode, by its lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// Until it is deleted.
-    Nobody,
-    /// Until it is deleted, or some time after its last child was.
+pub(crate) enum Lifetime {
+    /// Stays until it is deleted.
+    Persistent,
+    /// Is deleted by the server some time after its last child was deleted.
     Container,
-    /// No longer than this session.
+    /// Is deleted when this session ends.
     Session(SessionId),
 }
 
@@ -33,9 +33,9 @@ pub(crate) enum Owner {
 pub(crate) struct Node {
     data: Data,
     acl: Arc<[Acl]>,
-    owner: Owner,
+    lifetime: Lifetime,
     children: BTreeSet<Box<str>>,
-    /// How many children were ever created: the number that the next sequential one gets.
+    /// How many children were ever created: the number of the next sequential child.
     creations: i32,
     created: Stamp,
     data_set: Stamp,
@@ -44,17 +44,17 @@ pub(crate) struct Node {
     acl_version: i32,
 }
 
-/// All znodes. Changes are expected to be possible; whoever makes them has looked before.
+/// All znodes. The caller has checked each change before ([`prep`](super::prep)).
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     nodes: HashMap<Box<str>, Node>,
-    /// The ephemeral znodes of each session that has any, with their czxids: in the order of their creation.
+    /// The ephemeral znodes by session, in the order of their czxids.
     ephemerals: HashMap<SessionId, BTreeSet<(i64, Box<str>)>>,
     containers: BTreeSet<Box<str>>,
 }
 
 impl Tree {
-    /// The tree of a new server: the root, and ZooKeeper's own znodes.
+    /// The tree of a new server: the root and ZooKeeper's own znodes.
     pub(crate) fn new() -> Self {
         const START: Stamp = Stamp { zxid: 0, time: 0 };
         let mut nodes = HashMap::new();
@@ -64,7 +64,8 @@ impl Tree {
             ("/zookeeper/config", &[], acl::READ, -1),
             ("/zookeeper/quota", &[], acl::ALL, 0),
         ] {
-            let mut node = Node::new(Some(Arc::default()), Acl::world(permissions), Owner::Nobody, START);
+            let mut node =
+                Node::new(Some(Arc::default()), Acl::world(permissions), Lifetime::Persistent, START);
             node.children = children.iter().map(|name| Box::from(*name)).collect();
             node.acl_version = acl_version;
             nodes.insert(path.into(), node);
@@ -72,41 +73,48 @@ impl Tree {
         Self { nodes, ephemerals: HashMap::new(), containers: BTreeSet::new() }
     }
 
-    /// The znode at a path. The root is found at the empty path as well.
+    /// The znode at a path. The empty path stands for the root too.
     pub(crate) fn node(&self, path: &str) -> Option<&Node> {
         self.nodes.get(if path.is_empty() { "/" } else { path })
     }
 
     /// Creates a znode.
-    pub(crate) fn create(&mut self, path: &str, data: Data, acl: Arc<[Acl]>, owner: Owner, stamp: Stamp) {
-        let (directory, name) = path::split(path);
-        if let Some(parent) = self.nodes.get_mut(directory) {
+    pub(crate) fn create(
+        &mut self,
+        path: &str,
+        data: Data,
+        acl: Arc<[Acl]>,
+        lifetime: Lifetime,
+        stamp: Stamp,
+    ) {
+        let (parent, name) = path::split(path);
+        if let Some(parent) = self.nodes.get_mut(parent) {
             parent.children.insert(name.into());
             parent.creations = parent.creations.wrapping_add(1);
             parent.children_changed = stamp.zxid;
         }
-        match owner {
-            Owner::Nobody => {}
-            Owner::Container => drop(self.containers.insert(path.into())),
-            Owner::Session(session) => {
+        match lifetime {
+            Lifetime::Persistent => {}
+            Lifetime::Container => drop(self.containers.insert(path.into())),
+            Lifetime::Session(session) => {
                 self.ephemerals.entry(session).or_default().insert((stamp.zxid, path.into()));
             }
         }
-        self.nodes.insert(path.into(), Node::new(data, acl, owner, stamp));
+        self.nodes.insert(path.into(), Node::new(data, acl, lifetime, stamp));
     }
 
-    /// Deletes a znode, and tells the ACL that it had.
+    /// Deletes a znode, and returns its ACL.
     pub(crate) fn delete(&mut self, path: &str, stamp: Stamp) -> Option<Arc<[Acl]>> {
-        let (directory, name) = path::split(path);
-        if let Some(parent) = self.nodes.get_mut(directory) {
+        let (parent, name) = path::split(path);
+        if let Some(parent) = self.nodes.get_mut(parent) {
             parent.children.remove(name);
             parent.children_changed = stamp.zxid;
         }
         let node = self.nodes.remove(path)?;
-        match node.owner {
-            Owner::Nobody => {}
-            Owner::Container => drop(self.containers.remove(path)),
-            Owner::Session(session) => {
+        match node.lifetime {
+            Lifetime::Persistent => {}
+            Lifetime::Container => drop(self.containers.remove(path)),
+            Lifetime::Session(session) => {
                 if let Some(nodes) = self.ephemerals.get_mut(&session) {
                     nodes.remove(&(node.created.zxid, path.into()));
                     if nodes.is_empty() {
@@ -145,14 +153,14 @@ impl Tree {
         self.ephemerals.keys().copied()
     }
 
-    /// The containers that had children and have none any more.
+    /// The containers that had children but have none now.
     pub(crate) fn empty_containers(&self) -> Vec<String> {
         let empty =
             |path: &&str| self.node(path).is_some_and(|node| node.creations > 0 && node.children.is_empty());
         self.containers.iter().map(|path| &**path).filter(empty).map(str::to_owned).collect()
     }
 
-    /// How many znodes are below this path.
+    /// The number of descendants of the znode at this path.
     pub(crate) fn count_below(&self, path: &str) -> usize {
         if path == "/" {
             return self.nodes.len() - 1;
@@ -166,7 +174,7 @@ impl Tree {
         self.nodes.len()
     }
 
-    /// About how many bytes the paths and the data take.
+    /// The approximate size of paths and data in bytes.
     pub(crate) fn size(&self) -> usize {
         self.nodes
             .iter()
@@ -176,11 +184,11 @@ impl Tree {
 }
 
 impl Node {
-    fn new(data: Data, acl: Arc<[Acl]>, owner: Owner, stamp: Stamp) -> Self {
+    fn new(data: Data, acl: Arc<[Acl]>, lifetime: Lifetime, stamp: Stamp) -> Self {
         Self {
             data,
             acl,
-            owner,
+            lifetime,
             children: BTreeSet::new(),
             creations: 0,
             created: stamp,
@@ -191,37 +199,37 @@ impl Node {
         }
     }
 
-    /// Its data.
+    /// The data.
     pub(crate) fn data(&self) -> Data {
         self.data.clone()
     }
 
-    /// The names of its children, in their order.
+    /// The names of the children, sorted.
     pub(crate) fn children(&self) -> Vec<String> {
         self.children.iter().map(|name| name.to_string()).collect()
     }
 
-    /// How many children it has.
+    /// The number of children.
     pub(crate) fn child_count(&self) -> usize {
         self.children.len()
     }
 
-    /// How many children were ever created below it.
+    /// How many children were ever created.
     pub(crate) const fn creations(&self) -> i32 {
         self.creations
     }
 
-    /// Who may do what with it.
+    /// The access control list.
     pub(crate) const fn acl(&self) -> &Arc<[Acl]> {
         &self.acl
     }
 
-    /// How long it stays.
-    pub(crate) const fn owner(&self) -> Owner {
-        self.owner
+    /// The kind of znode.
+    pub(crate) const fn lifetime(&self) -> Lifetime {
+        self.lifetime
     }
 
-    /// What is told about it. The version of the children counts creations and deletions, each once.
+    /// The metadata. `cversion` counts each creation and each deletion of a child.
     pub(crate) fn stat(&self) -> Stat {
         let children = count(self.children.len());
         Stat {
@@ -232,9 +240,9 @@ impl Node {
             version: self.version,
             cversion: self.creations.wrapping_mul(2).wrapping_sub(children),
             aversion: self.acl_version,
-            ephemeral_owner: match self.owner {
-                Owner::Session(session) => session.raw(),
-                Owner::Nobody | Owner::Container => 0,
+            ephemeral_owner: match self.lifetime {
+                Lifetime::Session(session) => session.raw(),
+                Lifetime::Persistent | Lifetime::Container => 0,
             },
             data_length: self.data.as_ref().map_or(0, |data| count(data.len())),
             num_children: children,
@@ -254,17 +262,17 @@ mod tests {
 
     const AT: fn(i64) -> Stamp = |zxid| Stamp { zxid, time: 1000 + zxid };
 
-    fn create(tree: &mut Tree, path: &str, owner: Owner, zxid: i64) {
-        tree.create(path, None, Acl::world(acl::ALL), owner, AT(zxid));
+    fn create(tree: &mut Tree, path: &str, lifetime: Lifetime, zxid: i64) {
+        tree.create(path, None, Acl::world(acl::ALL), lifetime, AT(zxid));
     }
 
     #[test]
-    fn a_stat_tells_what_happened_to_a_znode() {
+    fn a_stat_reflects_all_changes_of_a_znode() {
         let mut tree = Tree::new();
-        create(&mut tree, "/a", Owner::Nobody, 1);
+        create(&mut tree, "/a", Lifetime::Persistent, 1);
         tree.set_data("/a", Some(Arc::from(*b"abc")), 1, AT(2));
-        create(&mut tree, "/a/b", Owner::Nobody, 3);
-        create(&mut tree, "/a/c", Owner::Nobody, 4);
+        create(&mut tree, "/a/b", Lifetime::Persistent, 3);
+        create(&mut tree, "/a/c", Lifetime::Persistent, 4);
         tree.delete("/a/b", AT(5));
         let stat = tree.node("/a").unwrap().stat();
         let expected = Stat {
@@ -284,16 +292,16 @@ mod tests {
         assert_eq!(
             tree.node("/").unwrap().stat().cversion,
             0,
-            "-1 at the start, for a child that nobody created"
+            "-1 at first, because the znode /zookeeper was not created by a transaction"
         );
     }
 
     #[test]
-    fn ephemerals_are_known_in_the_order_of_their_creation() {
+    fn ephemeral_znodes_are_listed_in_the_order_of_their_creation() {
         let mut tree = Tree::new();
-        let owner = Owner::Session(SessionId::from_raw(7));
+        let lifetime = Lifetime::Session(SessionId::from_raw(7));
         for (zxid, path) in ["/c", "/a", "/b"].into_iter().enumerate() {
-            create(&mut tree, path, owner, zxid as i64);
+            create(&mut tree, path, lifetime, zxid as i64);
         }
         tree.delete("/a", AT(9));
         assert_eq!(tree.ephemerals(SessionId::from_raw(7)).collect::<Vec<_>>(), ["/c", "/b"]);
@@ -301,11 +309,11 @@ mod tests {
     }
 
     #[test]
-    fn a_container_counts_as_empty_once_it_had_a_child() {
+    fn a_container_is_empty_only_after_it_had_a_child() {
         let mut tree = Tree::new();
-        create(&mut tree, "/box", Owner::Container, 1);
+        create(&mut tree, "/box", Lifetime::Container, 1);
         assert!(tree.empty_containers().is_empty());
-        create(&mut tree, "/box/a", Owner::Nobody, 2);
+        create(&mut tree, "/box/a", Lifetime::Persistent, 2);
         assert!(tree.empty_containers().is_empty());
         tree.delete("/box/a", AT(3));
         assert_eq!(tree.empty_containers(), ["/box"]);
@@ -313,10 +321,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_is_counted() {
+    fn descendants_are_counted() {
         let mut tree = Tree::new();
         for path in ["/a", "/a/b", "/a/b/c", "/ab"] {
-            create(&mut tree, path, Owner::Nobody, 1);
+            create(&mut tree, path, Lifetime::Persistent, 1);
         }
         assert_eq!(tree.count_below("/a"), 2);
         assert_eq!(tree.count_below("/"), 7);

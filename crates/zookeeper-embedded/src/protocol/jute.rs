@@ -1,20 +1,20 @@
-//! Jute, ZooKeeper's encoding: big-endian integers, and strings, buffers and vectors after their lengths.
+//! Jute, ZooKeeper's encoding: big-endian integers; strings, buffers and vectors are prefixed with their lengths.
 
-/// A record that ends early, or has a length that cannot be.
+/// A record that ends early, or contains an invalid length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub struct Malformed;
 
-/// Reads values from the front of a record. Bytes after the last value are no error, as for ZooKeeper.
+/// Reads values from the front of a record. As in ZooKeeper, bytes after the last value are ignored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// Reads from the front of these bytes.
+    /// A reader of the record `bytes`.
     pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// A boolean: one byte, of which any but 0 is true.
+    /// A boolean: one byte, 0 for false.
     pub(crate) fn bool(&mut self) -> Result<bool, Malformed> {
         Ok(self.array::<1>()? != [0])
     }
@@ -29,7 +29,7 @@ impl<'a> Reader<'a> {
         self.array().map(i64::from_be_bytes)
     }
 
-    /// A buffer, or the absence of one.
+    /// A buffer; `None` for length -1.
     pub(crate) fn buffer(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
         match self.int()? {
             -1 => Ok(None),
@@ -42,17 +42,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string, or the absence of one. What is not UTF-8 becomes U+FFFD.
+    /// A string; `None` for length -1. Bytes that are not UTF-8 become U+FFFD.
     pub(crate) fn optional_string(&mut self) -> Result<Option<String>, Malformed> {
         Ok(self.buffer()?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
     }
 
-    /// A string that has to be there.
+    /// A string that must be present.
     pub(crate) fn string(&mut self) -> Result<String, Malformed> {
         self.optional_string()?.ok_or(Malformed)
     }
 
-    /// A vector, or the absence of one. Its memory grows with what is read, not with the length that is claimed.
+    /// A vector; `None` for length -1. Memory grows with the elements that are read, not with the length that the record
+    /// claims.
     pub(crate) fn vector<T>(
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<T, Malformed>,
@@ -71,14 +72,14 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends values to a record.
-pub(crate) trait Write {
+pub(crate) trait JuteWriter {
     /// A boolean.
     fn bool(&mut self, value: bool);
     /// An integer of 32 bits.
     fn int(&mut self, value: i32);
     /// An integer of 64 bits.
     fn long(&mut self, value: i64);
-    /// A buffer, or the absence of one.
+    /// A buffer, with length -1 for `None`.
     fn buffer(&mut self, value: Option<&[u8]>);
     /// A string.
     fn string(&mut self, value: &str);
@@ -86,7 +87,7 @@ pub(crate) trait Write {
     fn vector<T>(&mut self, elements: &[T], element: impl Fn(&mut Self, &T));
 }
 
-impl Write for Vec<u8> {
+impl JuteWriter for Vec<u8> {
     fn bool(&mut self, value: bool) {
         self.push(u8::from(value));
     }
@@ -119,7 +120,7 @@ impl Write for Vec<u8> {
     }
 }
 
-/// Appends a frame: what `body` writes, after its length.
+/// Appends a frame: the length of `body`, then `body`.
 pub(crate) fn frame(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.int(0);
@@ -128,7 +129,7 @@ pub(crate) fn frame(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     out[start..start + 4].copy_from_slice(&written.to_be_bytes());
 }
 
-/// A length as it is transmitted. Nothing in memory is longer than 2 GiB: data is limited to 1 MB a znode.
+/// A length as it is transmitted. Replies stay below 2 GiB, because a znode has at most 1 MB of data.
 fn length(length: usize) -> i32 {
     i32::try_from(length).unwrap_or(i32::MAX)
 }
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn values_are_read_as_they_were_written() {
         let mut record = Vec::new();
         record.bool(true);
         record.int(-7);
@@ -159,15 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn claims_beyond_the_end_are_refused() {
-        for claim in [5, i32::MAX, -2, i32::MIN] {
-            let record = [&claim.to_be_bytes()[..], b"1234"].concat();
-            assert_eq!(Reader::new(&record).buffer(), Err(Malformed), "{claim}");
+    fn lengths_beyond_the_end_are_refused() {
+        for length in [5, i32::MAX, -2, i32::MIN] {
+            let record = [&length.to_be_bytes()[..], b"1234"].concat();
+            assert_eq!(Reader::new(&record).buffer(), Err(Malformed), "{length}");
         }
         let many = [&i32::MAX.to_be_bytes()[..], &[0; 8]].concat();
         assert_eq!(Reader::new(&many).vector(Reader::int), Err(Malformed));
         assert_eq!(Reader::new(&(-1_i32).to_be_bytes()).string(), Err(Malformed));
-        // A negative length of a vector is an empty one, as in ZooKeeper.
+        // As in ZooKeeper, a vector with a negative length other than -1 is empty.
         assert_eq!(Reader::new(&(-2_i32).to_be_bytes()).vector(Reader::int), Ok(Some(vec![])));
     }
 }

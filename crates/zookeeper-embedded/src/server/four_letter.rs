@@ -1,17 +1,17 @@
-//! Four-letter words: what operators and scripts ask a server.
+//! The answers to four-letter words, with which operators and scripts query a server.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::request::op;
-use crate::state::{Link, State, Traffic};
+use crate::protocol::request::op;
+use crate::server::state::{ConnectionHandle, State, Traffic};
 
-/// Whether a connection that begins with these bytes asks with a word, and does not open a session.
+/// Whether these first bytes of a connection are a four-letter word, and not the length of a connect request.
 pub(super) fn is_known(word: &[u8; 4]) -> bool {
     matches!(word, b"ruok" | b"isro" | b"srvr" | b"stat" | b"mntr" | b"cons" | b"dump" | b"wchs" | b"wchp")
 }
 
-/// The answer to a word, as ZooKeeper 3.8 writes it, but for fields that are left out.
+/// The answer to a word, in the format of ZooKeeper 3.8. Some fields are left out.
 pub(super) fn answer(word: [u8; 4], state: &State) -> String {
     let mut text = String::new();
     match &word {
@@ -39,7 +39,7 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     let _ = writeln!(text, "{line}");
 }
 
-/// Starts with a version of ZooKeeper, which scripts look for.
+/// The version. It starts with a version of ZooKeeper, because scripts parse it.
 fn version() -> String {
     format!("3.8.0-embedded, {} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
 }
@@ -52,15 +52,15 @@ fn server(text: &mut String, state: &State, with_clients: bool) {
     }
     let Traffic { received, sent, slowest, .. } = state.traffic;
     line(text, format_args!("Latency min/avg/max: 0/{:.4}/{}", average(&state.traffic), slowest.as_millis()));
-    line(text, format_args!("Received: {received}\nSent: {sent}\nConnections: {}", state.links.len()));
+    line(text, format_args!("Received: {received}\nSent: {sent}\nConnections: {}", state.connections.len()));
     line(text, format_args!("Outstanding: 0\nZxid: {:#x}\nMode: standalone", state.engine.zxid()));
     line(text, format_args!("Node count: {}", node_count(state)));
 }
 
 fn connections(text: &mut String, state: &State, detailed: bool) {
-    let mut links: Vec<_> = state.links.iter().collect();
-    links.sort_unstable_by_key(|(connection, _)| **connection);
-    for (connection, Link { address, session, traffic, .. }) in links {
+    let mut connections: Vec<_> = state.connections.iter().collect();
+    connections.sort_unstable_by_key(|(connection, _)| **connection);
+    for (connection, ConnectionHandle { address, session, traffic, .. }) in connections {
         let Traffic { received, sent, last_op, last_xid, slowest, .. } = traffic;
         let _ = write!(text, " /{address}[1](queued=0,recved={received},sent={sent}");
         if let (true, Some(session)) = (detailed, session) {
@@ -106,7 +106,7 @@ const fn name(op_code: i32) -> &'static str {
     }
 }
 
-/// ZooKeeper counts the root twice.
+/// The number of znodes. As in ZooKeeper, the root counts twice.
 fn node_count(state: &State) -> usize {
     state.engine.tree.len() + 1
 }
@@ -124,7 +124,7 @@ fn monitor(text: &mut String, state: &State) {
     value("min_latency", &0);
     value("packets_received", &state.traffic.received);
     value("packets_sent", &state.traffic.sent);
-    value("num_alive_connections", &state.links.len());
+    value("num_alive_connections", &state.connections.len());
     value("outstanding_requests", &0);
     value("znode_count", &node_count(state));
     value("watch_count", &watches);
@@ -155,20 +155,19 @@ fn dump(text: &mut String, state: &State) {
     }
 }
 
-/// Which sessions watch which data; watches of children are not told, as by ZooKeeper.
+/// The sessions with watches on data, by path. As in ZooKeeper, watches on children are left out.
 fn watches_by_path(text: &mut String, state: &State) {
-    let sessions = &state.engine.connections;
     let mut watched: Vec<_> = state.engine.watches.of_data().collect();
     watched.sort_unstable_by_key(|(path, _)| *path);
     for (path, connections) in watched {
         line(text, format_args!("{path}"));
-        let sessions = connections.filter_map(|connection| sessions.get(&connection)?.session);
+        let sessions = connections.filter_map(|connection| state.engine.session(connection));
         sessions.for_each(|session| line(text, format_args!("\t{session}")));
     }
     line(text, format_args!(""));
 }
 
-/// Milliseconds from a frame to its reply.
+/// The average time to handle a request, in milliseconds.
 fn average(traffic: &Traffic) -> f64 {
     let milliseconds = traffic.total / u32::try_from(traffic.received).unwrap_or(u32::MAX).max(1);
     milliseconds.as_secs_f64() / Duration::from_millis(1).as_secs_f64()

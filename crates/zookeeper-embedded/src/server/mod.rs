@@ -1,4 +1,18 @@
-//! The server's handle, and the one task behind it that accepts connections and keeps the time.
+//! The server: a task that accepts connections and ticks, a task for each connection, and the state that they share.
+//!
+//! ```text
+//!  socket ─► connection ─► state ─► engine
+//!  socket ◄─ outbox ◄──────┘ ▲
+//!  Server, Clients ──────────┘
+//! ```
+
+mod clients;
+mod connection;
+mod faults;
+mod four_letter;
+mod outbox;
+mod pause;
+mod state;
 
 use std::fmt;
 use std::future::pending;
@@ -13,22 +27,24 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-use crate::connection;
-use crate::faults::Clients;
 use crate::session_id::SessionId;
-use crate::state::Shared;
 
-/// A running server. Dropping it ends it: the listener and all connections are closed soon after.
+use self::state::Shared;
+
+pub use self::clients::{Clients, CutOff};
+pub use self::faults::{Direction, Operation, When};
+
+/// A running server. When it is dropped, the listener and all connections are closed soon after.
 #[must_use = "the server ends when it is dropped"]
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
-    /// Dropped or sent: the task ends.
+    /// Ends the task when it is dropped.
     end: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
-/// How to start a [`Server`]; made by [`Server::builder`].
+/// The options of a [`Server`]; made by [`Server::builder`].
 #[derive(Clone, Debug)]
 pub struct ServerBuilder {
     tick: Duration,
@@ -39,7 +55,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When no port can be had.
+    /// If no port can be bound.
     ///
     /// # Panics
     ///
@@ -47,23 +63,23 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is started when the future is dropped.
+    /// If the future is dropped, no server is started.
     pub async fn start() -> io::Result<Self> {
         Self::builder().start_on_free_port().await
     }
 
-    /// A server, to be configured and started.
+    /// The options of a server, with their defaults.
     pub const fn builder() -> ServerBuilder {
         ServerBuilder { tick: Duration::from_millis(500) }
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it listens, as a client takes it: `127.0.0.1:2181`. A listener on every address is reached at this
-    /// machine's own.
+    /// The connect string for clients, such as `127.0.0.1:2181`. For a listener on all addresses, it is the loopback
+    /// address.
     pub fn connect_string(&self) -> String {
         let mut address = self.address;
         if address.ip().is_unspecified() {
@@ -76,60 +92,60 @@ impl Server {
         address.to_string()
     }
 
-    /// Faults for all clients, present and future.
+    /// A handle for faults of all present and future clients.
     pub fn clients(&self) -> Clients {
         Clients::new(self.shared.clone(), None)
     }
 
-    /// Faults for the client of one session. A session that does not exist is no error: nothing happens to it.
+    /// A handle for faults of the client with this session. The session need not exist.
     ///
-    /// Takes the id of this crate, that of an election's session, or the number that ZooKeeper transmits:
-    /// `server.client(client.session_id().0)` with `zookeeper-client`.
+    /// Takes a [`SessionId`] or the number that ZooKeeper transmits. With `zookeeper-client`:
+    /// `server.client(client.session_id().0)`.
     pub fn client(&self, session: impl Into<i64>) -> Clients {
         Clients::new(self.shared.clone(), Some(SessionId::from_raw(session.into())))
     }
 
-    /// The sessions that are alive, in the order in which they were opened.
+    /// The open sessions, in the order in which they were opened.
     pub fn sessions(&self) -> Vec<SessionId> {
         self.shared.lock().engine.sessions.alive().collect()
     }
 
-    /// Stands still until [`resume`](Self::resume), like a process that was sent SIGSTOP: nothing is read, answered
-    /// or expired. Connections stay open, and new ones are taken by the operating system. What is being sent at that
-    /// moment still leaves.
+    /// Stops the server until [`resume`](Self::resume), like a process after SIGSTOP: it reads and answers nothing, and
+    /// expires no session. Connections stay open, and the operating system accepts new ones. A reply that is being sent
+    /// at that moment is still sent.
     pub fn stop(&self) {
         self.shared.set_stopped(true);
     }
 
-    /// Goes on after [`stop`](Self::stop). Sessions whose timeout has passed meanwhile expire first, then what their
-    /// clients have sent is read: the worse of the two orders that are possible with a real server.
+    /// Continues after [`stop`](Self::stop). Sessions whose timeout has passed expire first; then the server reads what
+    /// their clients have sent. A real server can do it in either order. This one is worse for clients.
     pub fn resume(&self) {
         self.shared.set_stopped(false);
     }
 
-    /// Does as a process that was sent SIGKILL: all connections are closed, and new ones are closed at once, until
-    /// [`revive`](Self::revive). What has not left is lost. A server that stood still does so no more, and
-    /// [`stop`](Self::stop) does nothing until then.
+    /// Ends service until [`revive`](Self::revive), like a process after SIGKILL: closes all connections, and closes new
+    /// ones at once. Replies that are not sent yet are lost. Also ends [`stop`](Self::stop), which has no effect on a
+    /// killed server.
     pub fn kill(&self) {
         self.shared.set_killed(true);
     }
 
-    /// Serves again after [`kill`](Self::kill), with the znodes and sessions that it had, as a server does that has
-    /// them on disk. The timeouts of all sessions begin anew, however long it was away. Watches are gone, and faults
-    /// that were set for clients are not.
+    /// Serves again after [`kill`](Self::kill) with the same znodes and sessions, like a server that has them on disk. The
+    /// timeouts of all sessions restart, however long ago the kill was. Watches are lost. Faults that are set for
+    /// clients stay set.
     pub fn revive(&self) {
         self.shared.set_killed(false);
     }
 
-    /// Ends the server, and returns when the listener and all connections are closed.
+    /// Ends the server, and waits until the listener and all connections are closed.
     ///
     /// # Panics
     ///
-    /// When a task of the server has panicked before, which is a bug in it.
+    /// If a task of the server has panicked, which is a bug in the server.
     ///
     /// # Cancel safety
     ///
-    /// The server ends also when the future is dropped.
+    /// If the future is dropped, the server ends too.
     pub async fn shutdown(mut self) {
         drop(self.end.take());
         if let Err(ended) = (&mut self.task).await
@@ -155,21 +171,22 @@ impl fmt::Debug for Server {
 }
 
 impl ServerBuilder {
-    /// The length of ZooKeeper's tick; by default 500 ms, at least 1 ms and at most an hour.
+    /// Sets the length of ZooKeeper's tick, between 1 ms and an hour. The default is 500 ms.
     ///
-    /// Session timeouts lie between 2 and 20 ticks, whatever clients ask for: by default between 1 s and 10 s. A
-    /// session expires at the end of the tick in which its timeout ends. Shorter ticks make tests of expiry quicker.
+    /// Session timeouts are between 2 and 20 ticks whatever the client requests: by default between 1 s and 10 s. A
+    /// session expires at the end of the tick in which its timeout ends. With shorter ticks, tests of expiry are
+    /// faster.
     #[must_use]
     pub const fn tick(mut self, tick: Duration) -> Self {
         self.tick = tick;
         self
     }
 
-    /// Starts to serve on a free port of 127.0.0.1.
+    /// Starts the server on a free port of 127.0.0.1.
     ///
     /// # Errors
     ///
-    /// When no port can be had, and as [`start`](Self::start).
+    /// If no port can be bound, and as [`start`](Self::start).
     ///
     /// # Panics
     ///
@@ -177,22 +194,22 @@ impl ServerBuilder {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is started when the future is dropped.
+    /// If the future is dropped, no server is started.
     pub async fn start_on_free_port(self) -> io::Result<Server> {
         self.start(TcpListener::bind("127.0.0.1:0").await?)
     }
 
-    /// Starts to serve on this listener, by tasks of the current tokio runtime. Give it one that is bound to a loopback
-    /// address: whoever can connect may do whatever the ACLs allow.
+    /// Starts the server on this listener, in tasks of the current tokio runtime. Bind the listener to a loopback address,
+    /// because every client that can connect can do everything that the ACLs allow.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::InvalidInput`] for a tick shorter than 1 ms or longer than an hour; what the listener says when
-    /// its address cannot be had.
+    /// [`io::ErrorKind::InvalidInput`] for a tick shorter than 1 ms or longer than an hour; the listener's error if its
+    /// address is unknown.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime, or in one without I/O or time.
+    /// Outside of a tokio runtime, or in a runtime without I/O or time.
     pub fn start(self, listener: TcpListener) -> io::Result<Server> {
         const HOUR: Duration = Duration::from_secs(3600);
         let Self { tick } = self;
@@ -203,7 +220,7 @@ impl ServerBuilder {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(tick));
         let (end, ended) = oneshot::channel();
-        // Here, so that a runtime without a timer is the caller's panic and not the task's.
+        // Not in the task, so that a runtime without a timer makes the caller panic.
         let mut ticks = interval(tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let task = tokio::spawn(run(shared.clone(), listener, ticks, ended));
@@ -211,14 +228,14 @@ impl ServerBuilder {
     }
 }
 
-/// Accepts connections and ends what has to end, until told to end itself.
+/// Accepts connections and ticks until the server ends.
 async fn run(
     shared: Arc<Shared>,
     listener: TcpListener,
     mut ticks: Interval,
     mut ended: oneshot::Receiver<()>,
 ) {
-    let _end = End(&shared);
+    let _ended = EndOnDrop(&shared);
     let mut connections = JoinSet::new();
     let mut refused = false;
     loop {
@@ -226,7 +243,7 @@ async fn run(
             _ = &mut ended => break,
             accepted = listener.accept(), if !refused => match accepted {
                 Ok((stream, _)) => drop(connections.spawn(connection::serve(shared.clone(), stream))),
-                // No file descriptor or no memory: those that are open go on, and new ones wait.
+                // Out of file descriptors or memory: open connections continue, and new ones wait.
                 Err(_) => refused = true,
             },
             () = async { if refused { sleep(Duration::from_millis(50)).await } else { pending().await } } => {
@@ -244,10 +261,10 @@ async fn run(
     connections.shutdown().await;
 }
 
-/// Tells those who wait for a fault that there is nobody left, even when the task is dropped.
-struct End<'a>(&'a Shared);
+/// Marks the server as ended, even if the task is dropped. Ends all waits for faults.
+struct EndOnDrop<'a>(&'a Shared);
 
-impl Drop for End<'_> {
+impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
         self.0.end();
     }

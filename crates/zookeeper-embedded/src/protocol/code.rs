@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// An error code in a reply; 0, which is none, has no value of this type.
+/// An error code in a reply. Success, which is 0, is not an error code.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Code(i32);
 
@@ -24,33 +24,33 @@ macro_rules! codes {
 }
 
 codes! {
-    /// An operation of a transaction that was not looked at, since an earlier one had failed.
+    /// The operation was not checked because an earlier one of the transaction failed.
     RUNTIME_INCONSISTENCY = -2,
-    /// A record that cannot be read.
+    /// A record that cannot be decoded.
     MARSHALLING_ERROR = -5,
-    /// Nothing that this server does.
+    /// An operation that this server does not have.
     UNIMPLEMENTED = -6,
-    /// A path or a flag that cannot be.
+    /// An invalid path or flag.
     BAD_ARGUMENTS = -8,
-    /// No znode there, or no parent.
+    /// The znode, or its parent, does not exist.
     NO_NODE = -101,
-    /// Not permitted by the ACL.
+    /// The ACL does not grant the permission.
     NO_AUTH = -102,
-    /// Another version than the one that was expected.
+    /// The znode has another version than the request expects.
     BAD_VERSION = -103,
-    /// Ephemeral znodes have no children.
+    /// The parent is an ephemeral znode, which cannot have children.
     NO_CHILDREN_FOR_EPHEMERALS = -108,
-    /// There is a znode already.
+    /// The znode exists already.
     NODE_EXISTS = -110,
-    /// A znode with children is not deleted.
+    /// The znode has children and cannot be deleted.
     NOT_EMPTY = -111,
-    /// An ACL that means nobody.
+    /// An ACL that is empty or malformed, or that covers no client.
     INVALID_ACL = -114,
-    /// Credentials of a scheme that this server does not know.
+    /// The credentials were not accepted.
     AUTH_FAILED = -115,
-    /// No such watch to be removed.
+    /// The client has no such watch.
     NO_WATCHER = -121,
-    /// The members of the ensemble are not to be changed.
+    /// The ensemble's members cannot be changed.
     RECONFIG_DISABLED = -123,
 }
 
