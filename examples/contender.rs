@@ -11,26 +11,23 @@
 //!
 //! `RUST_LOG=zookeeper_election=debug` shows what the library does.
 
+mod common;
+
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 use zookeeper_election::{BoxError, Election, Error, Leadership, Mode, Session, Standing};
 
+/// One contender, which prints a line for each change.
 #[derive(Parser)]
 struct Options {
-    /// The servers: host:port[,host:port...][/chroot].
-    #[arg(long, default_value = "127.0.0.1:2181")]
-    connect: String,
-    /// The path of the election.
-    #[arg(long, default_value = "/app/leader_election")]
-    path: String,
-    /// The name that this contender publishes.
-    #[arg(long)]
-    id: String,
+    #[command(flatten)]
+    place: common::Place,
+    #[command(flatten)]
+    identity: common::Identity,
     /// How the leader is found.
-    #[arg(long, default_value = "sequential")]
+    #[arg(long, default_value = "sequential", value_parser = common::mode())]
     mode: Mode,
     /// How long the ensemble waits for a contender that it does not hear of.
     #[arg(long, default_value = "6s", value_parser = humantime::parse_duration)]
@@ -39,42 +36,24 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_env_filter(log_filter()).with_writer(std::io::stderr).init();
-    match contend(Options::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// `RUST_LOG`, or the library's warnings.
-fn log_filter() -> tracing_subscriber::EnvFilter {
-    tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "zookeeper_election=warn".into())
+    let options = Options::parse();
+    common::log("warn");
+    common::exit_code(contend(options).await)
 }
 
 async fn contend(options: Options) -> Result<(), BoxError> {
-    let say = |what: &str| {
-        println!("{} {} {what}", humantime::format_rfc3339_millis(SystemTime::now()), options.id);
-    };
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let stopped = async {
-        tokio::select! {
-            _ = terminated.recv() => {}
-            _ = interrupted.recv() => {}
-        }
-    };
+    let (place, id) = (options.place, options.identity.id);
+    let say = |what: &str| common::say(&id, what);
+    let stopped = common::stopped()?;
     tokio::pin!(stopped);
 
     say("connecting");
     let builder = Session::builder().session_timeout(options.session_timeout);
     let session = tokio::select! {
-        session = builder.connect(&options.connect) => session?,
+        session = builder.connect(&place.connect) => session?,
         () = &mut stopped => return Ok(()),
     };
-    let election = session.election(&options.path).mode(options.mode).identity(&options.id).build()?;
+    let election = session.election(&place.path).mode(options.mode).identity(&id).build()?;
 
     loop {
         let leadership = tokio::select! {

@@ -14,74 +14,61 @@
 //!   leads. It may print one more line with its old token before it hears of that; then it makes a new client and
 //!   waits behind the other one.
 
+mod common;
+
 use std::convert::Infallible;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 use zookeeper_election::zookeeper_client::{Client, Error as ClientError};
 use zookeeper_election::{BoxError, Error, LeaderTask, Leadership, Session, async_trait};
 
+use common::say;
+
 const CONFIG: &str = "/app/config";
 
+/// An application that shares its ZooKeeper client with an election.
 #[derive(Parser)]
 struct Options {
-    /// The servers: host:port[,host:port...][/chroot].
-    #[arg(long, default_value = "127.0.0.1:2181")]
-    connect: String,
-    /// The path of the election.
-    #[arg(long, default_value = "/app/leader_election")]
-    path: String,
-    /// The name of this instance.
-    #[arg(long)]
-    id: String,
+    #[command(flatten)]
+    place: common::Place,
+    #[command(flatten)]
+    identity: common::Identity,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_env_filter("zookeeper_election=warn").with_writer(std::io::stderr).init();
     let options = Options::parse();
-    let served = async {
-        let (mut terminated, mut interrupted) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let stopped = async {
-            tokio::select! { _ = terminated.recv() => {}, _ = interrupted.recv() => {} }
-        };
-        serve(&options, stopped).await
-    };
-    match served.await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::log("warn");
+    common::exit_code(serve(&options).await)
 }
 
 /// The application: from one client to the next, until it is stopped.
-async fn serve(options: &Options, stopped: impl Future<Output = ()>) -> Result<(), BoxError> {
+async fn serve(options: &Options) -> Result<(), BoxError> {
+    let (place, id) = (&options.place, &*options.identity.id);
+    let stopped = common::stopped()?;
     tokio::pin!(stopped);
     loop {
         let client = tokio::select! {
-            client = connect(options) => client,
+            client = connect(&place.connect, id) => client,
             () = &mut stopped => return Ok(()),
         };
         let session = Session::from_client(client.clone());
-        let election = session.election(&options.path).identity(&options.id).build()?;
-        let mut scheduler = Scheduler { id: &options.id };
+        let election = session.election(&place.path).identity(id).build()?;
+        let mut scheduler = Scheduler { id };
         tokio::select! {
             ended = election.run(&mut scheduler) => match ended {
                 // The session is over and its client of no use: on to the next one.
-                Err(Error::SessionLost) => say(&options.id, "the session is lost"),
+                Err(Error::SessionLost) => say(id, "the session is lost"),
                 ended => return Ok(ended?),
             },
-            never = follow_config(&options.id, &client) => match never {},
+            never = follow_config(id, &client) => match never {},
             () = &mut stopped => {
                 // The scheduler has ended with its future. Now the others may lead; the client stays open.
                 session.close().await?;
-                say(&options.id, "stopped");
+                say(id, "stopped");
                 return Ok(());
             }
         }
@@ -123,18 +110,13 @@ async fn follow_config(id: &str, client: &Client) -> Infallible {
     }
 }
 
-async fn connect(options: &Options) -> Client {
+async fn connect(servers: &str, id: &str) -> Client {
     loop {
         let connector = Client::connector().with_session_timeout(Duration::from_secs(6));
-        match connector.connect(&options.connect).await {
+        match connector.connect(servers).await {
             Ok(client) => return client,
-            Err(error) => say(&options.id, &format!("no ZooKeeper session yet: {error}")),
+            Err(error) => say(id, &format!("no ZooKeeper session yet: {error}")),
         }
         sleep(Duration::from_secs(1)).await;
     }
-}
-
-fn say(id: &str, what: &str) {
-    let now = humantime::format_rfc3339_millis(SystemTime::now());
-    println!("{now} {id} {what}");
 }

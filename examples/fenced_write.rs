@@ -14,6 +14,8 @@
 //!
 //! The example ends with status 1 if the late write was accepted.
 
+mod common;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -26,19 +28,17 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 use zookeeper_election::{BoxError, FencingToken, Leadership, Session};
-use zookeeper_embedded::Server;
 
+/// The embedded server's tick; its session timeouts are 2 to 20 of them.
+const TICK: Duration = Duration::from_millis(500);
 /// How long each step may take, on a slow machine and with a real ensemble.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A store that refuses the late write of a leader that was stopped before it wrote.
 #[derive(Parser)]
 struct Options {
-    /// The servers: host:port[,host:port...][/chroot]. Without it, the embedded server.
-    #[arg(long)]
-    connect: Option<String>,
-    /// The path of the election.
-    #[arg(long, default_value = "/app/leader_election")]
-    path: String,
+    #[command(flatten)]
+    place: common::PlaceOrEmbedded,
     /// How long the session of a stopped process lives.
     #[arg(long, default_value = "2s")]
     session_timeout: humantime::Duration,
@@ -103,11 +103,11 @@ impl Store {
 /// A contender's process: leads when it is its turn, and ends when its standard input does.
 async fn contend(name: &str, options: &Options, store: &Path) -> Result<(), BoxError> {
     let store = Store::open(store, !options.unfenced)?;
-    let servers = options.connect.as_deref().ok_or("no servers")?;
+    let servers = options.place.connect.as_deref().ok_or("no servers")?;
     let builder =
         Session::builder().session_timeout(options.session_timeout.into()).connect_timeout(PATIENCE);
     let session = builder.connect(servers).await?;
-    let election = session.election(&options.path).identity(name).build()?;
+    let election = session.election(&options.place.path).identity(name).build()?;
     let mut input = tokio::io::stdin();
     let mut byte = [0];
     tokio::select! {
@@ -152,15 +152,8 @@ fn say(what: &str) {
 
 /// The main process: starts the two, stops at nothing but the order of events, and looks at the store in the end.
 async fn direct(options: &Options) -> Result<bool, BoxError> {
-    let server = match &options.connect {
-        Some(_) => None,
-        None => Some(Server::start().await?),
-    };
-    let servers = match (&server, &options.connect) {
-        (Some(server), _) => server.connect_string(),
-        (None, Some(servers)) => servers.clone(),
-        (None, None) => unreachable!("there is one or the other"),
-    };
+    // Serves until it is dropped, at the end.
+    let (servers, _server) = options.place.servers(TICK).await?;
     let directory = std::env::temp_dir().join(format!("fenced_write-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let path = directory.join("store.sqlite");
@@ -213,7 +206,7 @@ impl Contender {
     ) -> Result<Self, BoxError> {
         let mut command = Command::new(std::env::current_exe()?);
         command
-            .args(["--contender", name, "--connect", servers, "--path", &options.path])
+            .args(["--contender", name, "--connect", servers, "--path", &options.place.path])
             .arg("--store")
             .arg(store);
         command.args(["--session-timeout", &options.session_timeout.to_string()]);

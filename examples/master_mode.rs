@@ -8,47 +8,43 @@
 //! other is silent. Stop the master with Ctrl-C or SIGTERM: the other takes over at once, with a greater token.
 //! Kill it (`kill -9`): the other takes over when its session has expired, about 6 s later.
 
+mod common;
+
 use std::convert::Infallible;
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 use zookeeper_election::{BoxError, FencingToken, Mode, Session};
 
+use common::say;
+
+/// A complete program in master mode: the master prints a line a second.
 #[derive(Parser)]
+#[command(mut_arg("path", |path| path.help("The path of the master's znode").default_value("/app/master")))]
 struct Options {
-    /// The servers: host:port[,host:port...][/chroot].
-    #[arg(long, default_value = "127.0.0.1:2181")]
-    connect: String,
-    /// The path of the master's znode.
-    #[arg(long, default_value = "/app/master")]
-    path: String,
-    /// The name that this contender publishes.
-    #[arg(long)]
-    id: String,
+    #[command(flatten)]
+    place: common::Place,
+    #[command(flatten)]
+    identity: common::Identity,
 }
 
 #[tokio::main]
-async fn main() {
-    tracing_subscriber::fmt().with_env_filter("zookeeper_election=warn").init();
-    if let Err(error) = serve(Options::parse()).await {
-        eprintln!("{error}");
-        std::process::exit(1);
-    }
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    common::log("warn");
+    common::exit_code(serve(options).await)
 }
 
-async fn serve(Options { connect, path, id }: Options) -> Result<(), BoxError> {
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut stopped = pin!(async {
-        tokio::select! { _ = interrupted.recv() => (), _ = terminated.recv() => () }
-    });
+async fn serve(options: Options) -> Result<(), BoxError> {
+    let (place, id) = (options.place, options.identity.id);
+    let mut stopped = pin!(common::stopped()?);
     let session = tokio::select! {
-        session = Session::connect(&connect) => session?,
+        session = Session::connect(&place.connect) => session?,
         () = &mut stopped => return Ok(()),
     };
-    let election = session.election(&path).mode(Mode::Master).identity(&id).build()?;
+    let election = session.election(&place.path).mode(Mode::Master).identity(&id).build()?;
     loop {
         let leadership = tokio::select! {
             won = election.campaign() => won?,
@@ -68,9 +64,4 @@ async fn work(id: &str, token: FencingToken) -> Infallible {
         say(id, &format!("master with token {token}"));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-}
-
-fn say(id: &str, what: &str) {
-    let now = humantime::format_rfc3339_millis(SystemTime::now());
-    println!("{now} {id} {what}");
 }

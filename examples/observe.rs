@@ -11,50 +11,37 @@
 //! Start some contenders (`cargo run --example contender -- --id a`), kill and stop them, and see what changes. While no
 //! server can be reached, nothing is known and no line is printed. Ends on Ctrl-C.
 
+mod common;
+
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 use zookeeper_election::{Contender, Election, Error, Mode, Session};
 
+/// Prints each change of leader, without taking part.
 #[derive(Parser)]
 struct Options {
-    /// The servers: host:port[,host:port...][/chroot].
-    #[arg(long, default_value = "127.0.0.1:2181")]
-    connect: String,
-    /// The path of the election.
-    #[arg(long, default_value = "/app/leader_election")]
-    path: String,
+    #[command(flatten)]
+    place: common::Place,
     /// How the leader is found: the same as the contenders'.
-    #[arg(long, default_value = "sequential")]
+    #[arg(long, default_value = "sequential", value_parser = common::mode())]
     mode: Mode,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| "zookeeper_election=warn".into()),
-        )
-        .with_writer(std::io::stderr)
-        .init();
-    let outcome = tokio::select! {
-        outcome = observe(Options::parse()) => outcome,
+    let options = Options::parse();
+    common::log("warn");
+    common::exit_code(tokio::select! {
+        outcome = observe(options) => outcome,
         _ = tokio::signal::ctrl_c() => Ok(()),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
-async fn observe(options: Options) -> Result<(), Error> {
-    let session = Session::connect(&options.connect).await?;
-    let election = session.election(&options.path).mode(options.mode).build()?;
+async fn observe(Options { place, mode }: Options) -> Result<(), Error> {
+    let session = Session::connect(&place.connect).await?;
+    let election = session.election(&place.path).mode(mode).build()?;
     let mut leaders = election.observe();
     loop {
         let leader = leaders.next().await?;

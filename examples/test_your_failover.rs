@@ -4,8 +4,8 @@
 //! cargo test --example test_your_failover
 //! ```
 //!
-//! The application is a [`Service`] that writes to a shared [`Ledger`] while it leads. The tests run it against the
-//! crate's embedded server (feature `embedded`, in an application's `[dev-dependencies]`), which does to its clients
+//! The application is a [`Service`] that writes to a shared [`Ledger`] while it leads. The tests run it against an
+//! embedded server (crate `zookeeper-embedded`, in an application's `[dev-dependencies]`), which does to its clients
 //! what a network and an ensemble do: it lets their sessions expire, cuts their connections, loses their replies.
 //! Nothing has to be installed, and no test takes longer than a few seconds.
 //!
@@ -14,6 +14,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use clap::Parser;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use zookeeper_election::{
@@ -219,9 +220,15 @@ async fn a_leader_in_a_black_hole_is_replaced_and_comes_back_as_the_last() {
     assert_eq!(identities, ["b", "a"]);
 }
 
+/// Tests of an application's fail-over. Run them with `cargo test --example test_your_failover`; run as a program it
+/// tells the story of the first one.
+#[derive(Parser)]
+struct Options {}
+
 /// The first test, as a story.
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    let Options {} = Options::parse();
     let (server, ledger) = (server().await, Ledger::default());
     let (a, a_session, b) = two_services(&server, &ledger).await;
     let first = works(&a, &ledger).await;

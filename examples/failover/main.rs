@@ -4,7 +4,7 @@
 //! cargo run --example failover
 //! ```
 //!
-//! Nothing has to be installed or started: the program serves ZooKeeper itself (the crate's feature `embedded`), runs
+//! Nothing has to be installed or started: the program serves ZooKeeper itself (crate `zookeeper-embedded`), runs
 //! each contender as a process of its own, and kills the leader with SIGKILL when it has led for two seconds. You see
 //! the queue (who leads with which token, who waits behind whom) and a time line of the leaderships. The killed
 //! leader's znode stays in front of the others until its session expires, 1.6 s to 2.25 s after the kill; then the
@@ -17,6 +17,8 @@
 //! least, at the usual tick of 2 s. `--plain` prints a line for each change, as without a terminal. Ctrl-C ends it.
 
 mod clock;
+#[path = "../common/mod.rs"]
+mod common;
 mod contender;
 mod picture;
 mod record;
@@ -29,7 +31,6 @@ use clap::Parser;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use zookeeper_election::BoxError;
-use zookeeper_embedded::Server;
 
 use self::contender::{Contender, Event, Report, State};
 use self::picture::Picture;
@@ -42,14 +43,11 @@ const TERM: Duration = Duration::from_secs(2);
 /// How often the picture is drawn.
 const FRAME: Duration = Duration::from_millis(100);
 
+/// Three contenders in processes of their own, whose leader is killed again and again.
 #[derive(Parser)]
 struct Options {
-    /// The servers of a real ensemble, host:port[,host:port...][/chroot], instead of the embedded server.
-    #[arg(long)]
-    connect: Option<String>,
-    /// The path of the election.
-    #[arg(long, default_value = "/app/leader_election")]
-    path: String,
+    #[command(flatten)]
+    place: common::PlaceOrEmbedded,
     /// How many times the leader is killed.
     #[arg(long, default_value_t = 3)]
     failovers: usize,
@@ -67,37 +65,21 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| "zookeeper_election=error".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     let options = Options::parse();
-    let outcome = match (&options.contender, &options.connect) {
+    common::log("error");
+    match (&options.contender, &options.place.connect) {
         (Some(name), Some(servers)) => {
-            contender::contend(name, servers, &options.path, options.session_timeout).await;
-            return ExitCode::SUCCESS;
+            contender::contend(name, servers, &options.place.path, options.session_timeout).await;
+            ExitCode::SUCCESS
         }
-        _ => show(&options).await,
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+        _ => common::exit_code(show(&options).await),
     }
 }
 
 /// From the first contender to the summary.
 async fn show(options: &Options) -> Result<(), BoxError> {
     // Serves until it is dropped, at the end.
-    let server = match options.connect {
-        Some(_) => None,
-        None => Some(Server::builder().tick(TICK).start_on_free_port().await?),
-    };
-    let servers = match &server {
-        Some(server) => server.connect_string(),
-        None => options.connect.clone().unwrap_or_default(),
-    };
+    let (servers, server) = options.place.servers(TICK).await?;
     let picture = Picture::new(options.plain, clock::now());
     let (reports, events) = mpsc::unbounded_channel();
     let mut run =
@@ -105,7 +87,8 @@ async fn show(options: &Options) -> Result<(), BoxError> {
 
     let (kind, asked) = if server.is_some() { ("embedded server", "") } else { ("ensemble", " asked for:") };
     let timeout = humantime::format_duration(options.session_timeout);
-    run.picture.title(&format!("{kind} {}, {}, session timeout{asked} {timeout}", run.servers, options.path));
+    run.picture
+        .title(&format!("{kind} {}, {}, session timeout{asked} {timeout}", run.servers, options.place.path));
     let outcome = tokio::select! {
         outcome = run.kill_again_and_again() => outcome,
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Into::into),
@@ -136,7 +119,7 @@ impl Run<'_> {
             self.until(&format!("{name} neither leads nor waits"), placed).await?;
         }
         for _ in 0..self.options.failovers {
-            let nobody_leads = format!("nobody leads; are there others at {}?", self.options.path);
+            let nobody_leads = format!("nobody leads; are there others at {}?", self.options.place.path);
             let leader = self.until(&nobody_leads, |run| run.leader(TERM)).await?;
             let killed = self.kill(leader).await?;
             self.start(successor(&killed))?;
@@ -150,7 +133,7 @@ impl Run<'_> {
     fn start(&mut self, name: String) -> io::Result<()> {
         let Self { options, servers, reports, .. } = self;
         let contender =
-            Contender::start(name, servers, &options.path, options.session_timeout, reports.clone())?;
+            Contender::start(name, servers, &options.place.path, options.session_timeout, reports.clone())?;
         self.contenders.push(contender);
         Ok(())
     }
