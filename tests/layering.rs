@@ -99,7 +99,7 @@ fn the_machine_and_the_lease_are_pure() {
     }
 }
 
-/// A simulated run has simulated time and seeded randomness. `simulation/mod.rs`, which starts many runs, may use threads.
+/// A simulated run has simulated time and seeded randomness. `simulation/tests.rs`, which starts many runs, may use threads.
 #[test]
 fn the_simulation_is_pure() {
     for (file, text) in &sources()["simulation"] {
