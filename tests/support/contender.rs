@@ -3,15 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use testkit::{PATIENCE, eventually, example};
+use testkit::{PATIENCE, SESSION_TIMEOUT, eventually, example};
 use tokio::task::JoinHandle;
 use zookeeper_election::{Election, Error, FencingToken, Leadership, Lost, Mode, Session, Standing};
-
-/// The session timeout of tests that wait for an expiry; four ticks of the test's servers.
-pub const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Opens a session with the timeout that most tests use.
 pub async fn connect(servers: &str) -> Session {
