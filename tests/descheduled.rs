@@ -1,5 +1,7 @@
 //! The operating system takes a thread off the processor at the worst moment, here by a subscriber of `tracing` that
 //! blocks it.
+//!
+//! A program of its own, because that subscriber is global.
 
 mod support;
 

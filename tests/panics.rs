@@ -1,5 +1,7 @@
 //! Panics on the library's tasks, which only a fault of the library can cause, or what the application has plugged into
 //! it: no znode is left on a session that lives on, and the next one leads.
+//!
+//! A program of its own, because it installs a global subscriber of `tracing` that panics.
 
 mod support;
 

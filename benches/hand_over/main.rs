@@ -21,6 +21,7 @@
 use std::time::Instant;
 use std::{env, fs};
 
+use testkit::Ensemble;
 use zookeeper_election::Mode;
 
 mod clients;
@@ -30,11 +31,6 @@ mod memory;
 mod requests;
 mod trickle;
 mod waited;
-
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
-use support::Ensemble;
 
 #[tokio::main]
 async fn main() {

@@ -9,13 +9,13 @@ use std::future::pending;
 use std::io::{self, BufRead};
 use std::process::Stdio;
 
+use testkit::{Ensemble, OpCode, Proxy};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use zookeeper_election::{Mode, Standing};
 
 use crate::clients::{election, make_directory, plain, session, within};
-use crate::support::{Ensemble, OpCode, Proxy};
 
 /// The first argument of the process that is measured; then follow the path of its [`Growth`] and the servers.
 pub(crate) const GROW: &str = "--measure-memory";

@@ -1,10 +1,10 @@
 //! Which requests a leader and its successor send, counted by one proxy for each. Nothing is timed.
 
+use testkit::{OpCode, Proxy};
 use tokio::time::sleep;
 use zookeeper_election::Mode;
 
 use crate::clients::{SETTLE, Successor, close, elections, lead, make_directory, plain, resign, session};
-use crate::support::{OpCode, Proxy};
 
 const HAND_OVERS: usize = 20;
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use testkit::Ensemble;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clients::{plain, within};
-use crate::support::Ensemble;
 
 /// How often each server is sent a read.
 const TRICKLE: Duration = Duration::from_millis(2);

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::network::Network;
-use crate::support::{Ensemble, EnsembleBuilder};
+use testkit::network::Network;
+use testkit::{Ensemble, EnsembleBuilder};
 
 const SERVERS: usize = 3;
 

@@ -1,6 +1,6 @@
 //! A contender's ways to the servers, one for each, of which any can be closed.
 
-use crate::support::{Direction, Ensemble, PATIENCE, Proxy, eventually};
+use testkit::{Direction, Ensemble, PATIENCE, Proxy, eventually};
 use zookeeper_election::Session;
 
 /// A proxy before each server.

@@ -6,6 +6,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use testkit::handmade::Client;
+use testkit::{Ensemble, PATIENCE, eventually, unique_path};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -14,8 +16,6 @@ use zookeeper_election::{Election, Session, SessionId, Standing};
 use crate::doors::Doors;
 use crate::referee::Referee;
 use crate::session;
-use crate::support::handmade::Client;
-use crate::support::{Ensemble, PATIENCE, eventually, unique_path};
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(4);
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::network::on_a_network;
+use testkit::{Direction, Fault, How, OpCode, PATIENCE, When, unique_path};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use zookeeper_election::{Election, Error, Mode, Session};
 
 use crate::deposed::Servers;
 use crate::doors::Doors;
-use crate::support::network::on_a_network;
-use crate::support::{Direction, Fault, How, OpCode, PATIENCE, When, unique_path};
 use crate::{Operator, session};
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(8);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::{Direction, Ensemble, Fault, How, OpCode, PATIENCE, When, unique_path};
 use tokio::time::{sleep, timeout};
 use zookeeper_election::{Leadership, Mode, Session};
 
 use crate::doors::Doors;
 use crate::referee::Referee;
-use crate::support::{Direction, Ensemble, Fault, How, OpCode, PATIENCE, When, unique_path};
 use crate::{Operator, session};
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(8);

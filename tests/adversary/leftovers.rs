@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::network::on_a_network;
+use testkit::{
+    Direction, Fault, How, OpCode, PATIENCE, Proxy, SESSION_TIMEOUT, When, eventually, unique_path,
+};
 use tokio::time::{sleep, timeout};
 use zookeeper_election::zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission, SessionState};
 use zookeeper_election::{Error, Mode, Session, Standing};
 
 use crate::deposed::Servers;
 use crate::doors::Doors;
-use crate::support::network::on_a_network;
-use crate::support::{
-    Direction, Fault, How, OpCode, PATIENCE, Proxy, When, connect, eventually, unique_path,
-};
 use crate::{Operator, session};
 
 fn anyone(permission: Permission) -> [Acl; 1] {
@@ -31,7 +31,7 @@ async fn a_withdrawal_after_a_look_that_was_refused_says_what_is_true() {
     let acl = anyone(Permission::CREATE | Permission::DELETE | Permission::WRITE | Permission::ADMIN);
     operator.0.set_acl(path, &acl, None).await.unwrap();
     let proxy = Proxy::start(server.connect_string()).await;
-    let session = connect(&proxy.address()).await;
+    let session = session(&proxy.address(), SESSION_TIMEOUT).await;
     let election = session.election(path).identity("A").build().unwrap();
     proxy.arm(Fault::on_join(When::After, How::Fin));
     let campaign = timeout(PATIENCE, election.campaign()).await.expect("an end");
@@ -78,7 +78,7 @@ async fn a_forgotten_znode_is_not_forgotten_twice() {
     proxy.hold(Direction::ToClient, false);
     timeout(PATIENCE, withdrawing).await.expect("an end").unwrap().unwrap();
     let _ = campaigning.await;
-    let b = connect(&server.connect_string()).await;
+    let b = crate::session(&server.connect_string(), SESSION_TIMEOUT).await;
     let other = b.election(path).identity("B").build().unwrap();
     let (a, b) = (timeout(Duration::from_secs(15), election.campaign()), other.campaign());
     tokio::select! {
@@ -97,7 +97,7 @@ async fn a_container_with_a_contender_s_name_is_not_waited_for_in_silence() {
         operator.create(if mode == Mode::Master { "/test" } else { &path }).await;
         let name = if mode == Mode::Master { path.clone() } else { format!("{path}/guid_0000000000") };
         operator.0.create(&name, b"", &CreateMode::Container.with_acls(Acls::anyone_all())).await.unwrap();
-        let session = connect(&server.connect_string()).await;
+        let session = session(&server.connect_string(), SESSION_TIMEOUT).await;
         let election = session.election(&path).mode(mode).identity("A").build().unwrap();
         let ended = timeout(Duration::from_secs(5), election.campaign()).await;
         assert!(ended.is_ok(), "{mode}: {:?}", election.standing());
@@ -109,7 +109,7 @@ async fn a_container_with_a_contender_s_name_is_not_waited_for_in_silence() {
 async fn a_session_that_the_client_gave_up_may_keep_its_znode() {
     let server = zookeeper_embedded::Server::start().await.unwrap();
     let path = unique_path("given-up");
-    let b = connect(&server.connect_string()).await;
+    let b = session(&server.connect_string(), SESSION_TIMEOUT).await;
     let leader = b.election(&path).identity("B").build().unwrap();
     let _leadership = leader.campaign().await.unwrap();
     let connector = Client::connector().with_session_timeout(Duration::from_secs(2));

@@ -2,10 +2,7 @@
 //! hear of it, pauses followers with requests in their sockets, and takes sessions up at the worst moment. Whatever it
 //! does, no two leaderships are valid at the same instant, and nothing is left of a contender that has left.
 //!
-//! The tests that depose a server make network namespaces, which takes root, `ip` and `nft`.
-
-#[path = "../support/mod.rs"]
-mod support;
+//! The tests that depose a server make network namespaces, which takes root, `ip` and `nft`; without them they fail.
 
 mod apart;
 mod deposed;
@@ -23,7 +20,7 @@ mod timeouts;
 
 use std::time::Duration;
 
-use support::PATIENCE;
+use testkit::PATIENCE;
 use zookeeper_election::zookeeper_client::{Acls, Client, CreateMode};
 use zookeeper_election::{Mode, Session, SessionBuilder};
 

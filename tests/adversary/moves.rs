@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use testkit::{Direction, Ensemble, PATIENCE, unique_path};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use zookeeper_election::{Leadership, Mode};
 
 use crate::doors::Doors;
 use crate::session;
-use crate::support::{Direction, Ensemble, PATIENCE, unique_path};
 
 const T: Duration = Duration::from_secs(12);
 /// How long A is paused: less than 0.4 of that, after which its client gives the connection up.

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::{
+    Direction, Ensemble, EnsembleBuilder, Fault, How, OpCode, PATIENCE, When, eventually, unique_path,
+};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use zookeeper_election::{Election, Error, Mode, Session};
 
 use crate::doors::Doors;
 use crate::referee::Referee;
-use crate::support::{
-    Direction, Ensemble, EnsembleBuilder, Fault, How, OpCode, PATIENCE, When, eventually, unique_path,
-};
 use crate::{Operator, session};
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(4);

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::{Direction, Ensemble, Fault, How, OpCode, PATIENCE, When, eventually, unique_path};
 use tokio::time::{sleep, timeout};
 use zookeeper_election::{Election, Session, Standing};
 
 use crate::apart::Apart;
 use crate::doors::Doors;
 use crate::referee::Referee;
-use crate::support::{Direction, Ensemble, Fault, How, OpCode, PATIENCE, When, eventually, unique_path};
 use crate::{Operator, builder, session};
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use testkit::PATIENCE;
 use tokio::task::JoinHandle;
 use zookeeper_election::{Election, Leadership};
-
-use crate::support::PATIENCE;
 
 /// Asks all leaderships of each path again and again, from a thread of its own.
 #[derive(Clone, Default)]

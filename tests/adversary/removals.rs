@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::network::on_a_network;
+use testkit::{Direction, Fault, How, OpCode, PATIENCE, When, eventually, unique_path};
 use tokio::time::{sleep, timeout};
 use zookeeper_election::Mode;
 
@@ -10,8 +12,6 @@ use crate::apart::Apart;
 use crate::deposed::Servers;
 use crate::doors::Doors;
 use crate::referee::Referee;
-use crate::support::network::on_a_network;
-use crate::support::{Direction, Fault, How, OpCode, PATIENCE, When, eventually, unique_path};
 use crate::{Operator, session};
 
 /// So long that the deposed server still keeps the session when A comes, after 0.6 of it.

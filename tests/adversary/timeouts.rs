@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::{Ensemble, PATIENCE, eventually, unique_path};
 use tokio::time::{sleep, timeout};
 use zookeeper_election::{Election, Leadership, Session};
 
 use crate::doors::Doors;
 use crate::referee::Referee;
 use crate::session;
-use crate::support::{Ensemble, PATIENCE, eventually, unique_path};
 
 /// Three servers, of which the first keeps no session for longer than it says.
 async fn servers(tick: Duration, shortest: Duration, longest: Duration) -> Ensemble {

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use testkit::install::{class_path, of_java};
+use testkit::process::dying_with_us;
+
 use crate::program::{Directory, Program};
-use crate::support::install::{class_path, of_java};
-use crate::support::process::dying_with_us;
 
 /// Compiles and runs `curator/Main.java`, which checks what it does.
 pub(crate) async fn works_with(servers: &str) {

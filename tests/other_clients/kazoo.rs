@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use testkit::process::dying_with_us;
+
 use crate::program::{Directory, Program};
-use crate::support::process::dying_with_us;
 
 /// Runs `python/main.py`, which checks what it does.
 pub(crate) async fn works_with(servers: &str) {

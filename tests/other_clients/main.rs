@@ -7,10 +7,7 @@ mod kazoo;
 mod program;
 mod zkcli;
 
-#[path = "../support/mod.rs"]
-mod support;
-
-use support::Ensemble;
+use testkit::Ensemble;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn zookeeper_serves_its_command_line() {

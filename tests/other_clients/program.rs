@@ -8,8 +8,8 @@ use std::process::{self, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::process::Process;
-use crate::support::{eventually, random};
+use testkit::process::Process;
+use testkit::{eventually, random};
 
 /// A directory for the files of one test. Dropping it removes it.
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
+use testkit::{PATIENCE, eventually, install::zkcli_command};
+
 use crate::program::{Directory, Program};
-use crate::support::{PATIENCE, eventually, install::zkcli_command};
 
 /// Two people at two terminals.
 pub(crate) async fn works_with(servers: &str) {

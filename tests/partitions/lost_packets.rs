@@ -2,9 +2,10 @@
 
 use std::net::Ipv4Addr;
 
+use testkit::SESSION_TIMEOUT;
+use testkit::network::Network;
+
 use crate::stage::{SERVERS, Stage};
-use crate::support::SESSION_TIMEOUT;
-use crate::support::network::Network;
 use crate::{on_a_network, rounds, session_timeout};
 
 /// Contenders that know one server each.

@@ -2,11 +2,8 @@
 //! that drops what the test says. Contenders are processes that write down each of their acts as leaders; after each
 //! fault the records of all of them are judged: never two leaders at once, tokens that only grow.
 //!
-//! It takes root, `ip` and `nft`. `ROUNDS` sets how often each test does what it does; with `KEEP_JOURNALS` set, what
-//! the contenders wrote down stays.
-
-#[path = "../support/mod.rs"]
-mod support;
+//! It takes root, `ip` and `nft`; without them the tests fail. `ROUNDS` sets how often each test does what it does; with
+//! `KEEP_JOURNALS` set, what the contenders wrote down stays.
 
 mod checker;
 mod faults;
@@ -22,7 +19,7 @@ mod stage;
 use std::env;
 use std::time::Duration;
 
-use support::network::on_a_network;
+use testkit::network::on_a_network;
 
 /// How often a test does what it does.
 fn rounds() -> usize {

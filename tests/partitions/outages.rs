@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use testkit::SESSION_TIMEOUT;
+use testkit::network::Network;
 use tokio::time::sleep;
 
 use crate::stage::{SERVERS, Stage};
-use crate::support::SESSION_TIMEOUT;
-use crate::support::network::Network;
 use crate::{on_a_network, rounds, session_timeout};
 
 /// Long enough for the ensemble to elect a leading server, and for clients to find it, before a lease is over.

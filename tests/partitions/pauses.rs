@@ -1,9 +1,9 @@
 //! A leader's process that is paused and goes on when somebody else leads.
 
+use testkit::SESSION_TIMEOUT;
 use tokio::time::sleep;
 
 use crate::stage::Stage;
-use crate::support::SESSION_TIMEOUT;
 use crate::{on_a_network, rounds, session_timeout};
 
 #[test]

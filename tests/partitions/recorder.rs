@@ -8,12 +8,12 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use testkit::PATIENCE;
+use testkit::process::dying_with_us;
 use tokio::time::timeout;
 use zookeeper_election::{Leadership, Session};
 
 use crate::journal::{Writer, now};
-use crate::support::PATIENCE;
-use crate::support::process::dying_with_us;
 
 /// What a contender is told.
 #[derive(Clone, Debug)]

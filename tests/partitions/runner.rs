@@ -2,10 +2,11 @@
 
 use std::process::Stdio;
 
+use testkit::network::Host;
+use testkit::process::Process;
+
 use crate::journal::{Reader, parse_token};
 use crate::recorder::Orders;
-use crate::support::network::Host;
-use crate::support::process::Process;
 
 /// A contender on a host of its own.
 #[derive(Debug)]

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use testkit::{SESSION_TIMEOUT, random};
 use tokio::time::sleep;
 
 use crate::checker::longest_gap;
 use crate::faults::{Fault, Kind, repair};
 use crate::journal::now;
 use crate::stage::Stage;
-use crate::support::{SESSION_TIMEOUT, random};
 use crate::{on_a_network, session_timeout, setting};
 
 #[test]

@@ -8,6 +8,8 @@ use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::network::Network;
+use testkit::{Ensemble, PATIENCE, eventually, random, unique_path};
 use tokio::time::sleep;
 use zookeeper_election::{Election, Session};
 
@@ -15,8 +17,6 @@ use crate::checker::{Act, Verdict, judge};
 use crate::journal::now;
 use crate::recorder::Orders;
 use crate::runner::Runner;
-use crate::support::network::Network;
-use crate::support::{Ensemble, PATIENCE, eventually, random, unique_path};
 
 pub(crate) const SERVERS: usize = 3;
 

@@ -3,15 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
-use testkit::{PATIENCE, eventually, example};
+use testkit::{PATIENCE, SESSION_TIMEOUT, eventually, example};
 use tokio::task::JoinHandle;
 use zookeeper_election::{Election, Error, FencingToken, Leadership, Lost, Mode, Session, Standing};
-
-/// The session timeout of tests that wait for an expiry; four ticks of the test's servers.
-pub const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Opens a session with the timeout that most tests use.
 pub async fn connect(servers: &str) -> Session {
@@ -112,10 +109,11 @@ pub struct ContenderProcess {
     pub id: String,
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<thread::JoinHandle<()>>,
 }
 
 impl ContenderProcess {
-    /// Starts the example, which `cargo test` has built.
+    /// Starts the example, which has been built along with the tests.
     pub fn start(servers: &str, path: &str, id: &str, more: &[&str]) -> Self {
         let mut child = Command::new(example("contender"))
             .args(["--connect", servers, "--path", path, "--id", id])
@@ -126,12 +124,12 @@ impl ContenderProcess {
             .expect("the contender example starts");
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (stdout, shared) = (child.stdout.take().unwrap(), lines.clone());
-        std::thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 shared.lock().unwrap().push(line);
             }
         });
-        Self { id: id.into(), child, lines }
+        Self { id: id.into(), child, lines, reader: Some(reader) }
     }
 
     /// What the process has printed, without time and id.
@@ -158,11 +156,15 @@ impl ContenderProcess {
         kill_process(Pid::from_child(&self.child), signal).expect("a process to signal");
     }
 
-    /// Waits for its end, and tells whether it was a success.
+    /// Waits for its end, until everything that it has printed is read, and tells whether it was a success.
     pub async fn exits(&mut self) -> bool {
         let what = format!("{} exits", self.id);
         let child = &mut self.child;
-        eventually(&what, PATIENCE, async || child.try_wait().expect("a process")).await.success()
+        let status = eventually(&what, PATIENCE, async || child.try_wait().expect("a process")).await;
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader does not panic");
+        }
+        status.success()
     }
 }
 

@@ -5,7 +5,5 @@
 
 mod contender;
 
-pub use contender::{
-    Contender, ContenderProcess, SESSION_TIMEOUT, connect, identities, lost, queue, token_in,
-};
+pub use contender::{Contender, ContenderProcess, connect, identities, lost, queue, token_in};
 pub use testkit::*;

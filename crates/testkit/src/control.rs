@@ -11,7 +11,7 @@ use super::proxy::{Direction, Fault, How, On};
 
 /// What the proxy's owner has set, and what its connections have seen.
 #[derive(Debug)]
-pub struct Control {
+pub(crate) struct Control {
     /// Accepts no connection at present.
     pub refuse: AtomicBool,
     /// Every value sent ends all connections in that way.
@@ -25,7 +25,7 @@ pub struct Control {
 
 /// One of the two ways of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Way {
+pub(crate) enum Way {
     /// From the client to the server.
     ToServer = 0,
     /// From the server to the client.
@@ -34,7 +34,7 @@ pub enum Way {
 
 /// A fault that a connection has taken on, to be reported by [`Control::has_fired`].
 #[derive(Clone, Copy, Debug)]
-pub struct Claim {
+pub(crate) struct Claim {
     /// The fault.
     pub fault: Fault,
     number: u64,
@@ -42,7 +42,7 @@ pub struct Claim {
 
 impl Control {
     /// Of a proxy that forwards to `upstream` and does nothing else.
-    pub fn new(upstream: String) -> Self {
+    pub(crate) fn new(upstream: String) -> Self {
         Self {
             refuse: AtomicBool::new(false),
             cuts: watch::Sender::new(How::Fin),
@@ -55,52 +55,52 @@ impl Control {
     }
 
     /// Where to forward new connections.
-    pub fn upstream(&self) -> MutexGuard<'_, String> {
+    pub(crate) fn upstream(&self) -> MutexGuard<'_, String> {
         self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The requests forwarded so far.
-    pub fn requests(&self) -> MutexGuard<'_, Vec<OpCode>> {
+    pub(crate) fn requests(&self) -> MutexGuard<'_, Vec<OpCode>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets whether to swallow.
-    pub fn set_swallow(&self, direction: Direction, yes: bool) {
+    pub(crate) fn set_swallow(&self, direction: Direction, yes: bool) {
         self.shape(direction, |shaping| shaping.swallow = yes);
     }
 
     /// Whether bytes that go this way are swallowed.
-    pub fn swallows(&self, way: Way) -> bool {
+    pub(crate) fn swallows(&self, way: Way) -> bool {
         self.shapings.borrow()[way as usize].swallow
     }
 
     /// Waits until bytes that go this way are not swallowed.
-    pub async fn not_swallowing(&self, way: Way) {
+    pub(crate) async fn not_swallowing(&self, way: Way) {
         let _ = self.shapings.subscribe().wait_for(|shapings| !shapings[way as usize].swallow).await;
     }
 
     /// Sets whether to hold.
-    pub fn set_hold(&self, direction: Direction, yes: bool) {
+    pub(crate) fn set_hold(&self, direction: Direction, yes: bool) {
         self.shape(direction, |shaping| shaping.hold = yes);
     }
 
     /// Waits until bytes that go this way are not held.
-    pub async fn not_holding(&self, way: Way) {
+    pub(crate) async fn not_holding(&self, way: Way) {
         let _ = self.shapings.subscribe().wait_for(|shapings| !shapings[way as usize].hold).await;
     }
 
     /// Sets by how much to delay.
-    pub fn set_delay(&self, direction: Direction, by: Duration) {
+    pub(crate) fn set_delay(&self, direction: Direction, by: Duration) {
         self.shape(direction, |shaping| shaping.delay = by);
     }
 
     /// By how much bytes that go this way are delayed.
-    pub fn delay(&self, way: Way) -> Duration {
+    pub(crate) fn delay(&self, way: Way) -> Duration {
         self.shapings.borrow()[way as usize].delay
     }
 
     /// Arms a fault, instead of one that has not fired yet.
-    pub fn arm(&self, fault: Fault) {
+    pub(crate) fn arm(&self, fault: Fault) {
         self.faults.send_modify(|faults| {
             faults.armed = Some(fault);
             faults.last_armed += 1;
@@ -108,7 +108,7 @@ impl Control {
     }
 
     /// Takes the armed fault if this request sets it off.
-    pub fn claim(&self, request: &[u8]) -> Option<Claim> {
+    pub(crate) fn claim(&self, request: &[u8]) -> Option<Claim> {
         let mut claim = None;
         self.faults.send_if_modified(|faults| {
             let fault = faults.armed.take_if(|fault| match fault.on {
@@ -122,24 +122,24 @@ impl Control {
     }
 
     /// Reports that a fault has been carried out.
-    pub fn has_fired(&self, claim: Claim) {
+    pub(crate) fn has_fired(&self, claim: Claim) {
         self.faults.send_modify(|faults| faults.last_fired = claim.number);
     }
 
     /// Waits until the fault that was armed last has been carried out.
-    pub async fn last_armed_has_fired(&self) {
+    pub(crate) async fn last_armed_has_fired(&self) {
         let fired = |faults: &Faults| faults.last_armed > 0 && faults.last_fired == faults.last_armed;
         let _ = self.faults.subscribe().wait_for(fired).await;
     }
 
     /// Counts a connection as open until the guard is dropped.
-    pub fn count(&self) -> impl Drop + Send + Sync + '_ {
+    pub(crate) fn count(&self) -> impl Drop + Send + Sync + '_ {
         self.open.fetch_add(1, Ordering::SeqCst);
         Counted(&self.open)
     }
 
     /// The number of open connections.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
 

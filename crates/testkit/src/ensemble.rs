@@ -96,7 +96,7 @@ impl Ensemble {
     /// With the ends of the servers' logs, after a minute, or when a server has ended by itself.
     pub async fn wait_until_serving(&self) {
         if let Err(failure) = self.come_up().await {
-            panic!("{failure:?}\n{}", self.log_tails());
+            panic!("{failure}\n{}", self.log_tails());
         }
     }
 
@@ -126,7 +126,7 @@ impl Ensemble {
     }
 
     /// Waits until it serves; ends early when waiting longer is of no use.
-    async fn come_up(&self) -> Result<(), Failure> {
+    async fn come_up(&self) -> Result<(), String> {
         let end = Instant::now() + LIMIT;
         loop {
             let modes = self.modes().await;
@@ -135,10 +135,12 @@ impl Ensemble {
                 return Ok(());
             }
             if let Some(server) = self.servers.iter().position(Server::has_ended_by_itself) {
-                return Err(Failure::Ended { server });
+                return Err(format!("server {server} has ended without being killed"));
             }
             if Instant::now() > end {
-                return Err(Failure::NotServing { limit: LIMIT, modes });
+                return Err(format!(
+                    "the running servers do not all serve within {LIMIT:?}, or have no leader: {modes:?}"
+                ));
             }
             sleep(POLL).await;
         }
@@ -234,7 +236,7 @@ impl EnsembleBuilder {
             };
             // Another program may have taken a port between its release here and the server's bind.
             let port_taken = ensemble.servers.iter().any(Server::found_port_taken);
-            assert!(port_taken && attempts < 5, "{failure:?} (attempt {attempts})\n{}", ensemble.log_tails());
+            assert!(port_taken && attempts < 5, "{failure} (attempt {attempts})\n{}", ensemble.log_tails());
             attempts += 1;
         }
     }
@@ -264,15 +266,6 @@ impl EnsembleBuilder {
 
 const POLL: Duration = Duration::from_millis(30);
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// Why an ensemble does not serve.
-#[derive(Debug)]
-enum Failure {
-    /// The process of the server with this index has ended without being killed.
-    Ended { server: usize },
-    /// Not all running servers serve, or there is not exactly one leader.
-    NotServing { limit: Duration, modes: Vec<Option<Mode>> },
-}
 
 /// The index of the only leader.
 fn the_leader(modes: &[Option<Mode>]) -> Option<usize> {

@@ -60,20 +60,20 @@ op_codes! {
 }
 
 /// The id that a request and its reply carry; the connect frames carry none.
-pub fn xid(frame: &[u8]) -> Option<i32> {
+pub(crate) fn xid(frame: &[u8]) -> Option<i32> {
     int(frame, 4)
 }
 
 /// The op code of a request other than the connect request. A transaction that begins with a create has one of its own,
 /// `MULTI_CREATE`, which ZooKeeper does not know.
-pub fn op_code(frame: &[u8]) -> Option<OpCode> {
+pub(crate) fn op_code(frame: &[u8]) -> Option<OpCode> {
     let code = int(frame, 8).map(OpCode)?;
     let creates = matches!(int(frame, 12).map(OpCode), Some(OpCode::CREATE | OpCode::CREATE2));
     Some(if code == OpCode::MULTI && creates { OpCode::MULTI_CREATE } else { code })
 }
 
 /// Whether a request does this at this path or below it, by itself or as a part of a transaction.
-pub fn does(frame: &[u8], what: OpCode, path: &str) -> bool {
+pub(crate) fn does(frame: &[u8], what: OpCode, path: &str) -> bool {
     let at_path = |rest: &[u8]| {
         let length = int(rest, 0).and_then(|length| usize::try_from(length).ok());
         let given = length.and_then(|length| rest.get(4..4 + length));
@@ -96,7 +96,7 @@ pub fn does(frame: &[u8], what: OpCode, path: &str) -> bool {
 ///
 /// A stream that is not framed, such as a four-letter word and its answer, is returned as it comes.
 #[derive(Debug, Default)]
-pub struct Frames {
+pub(crate) struct Frames {
     /// The bytes that have been read and not yet returned: read into it.
     pub buffer: Vec<u8>,
     unframed: bool,
@@ -104,7 +104,7 @@ pub struct Frames {
 
 impl Frames {
     /// The next complete frame, with its length prefix.
-    pub fn take(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
         if !self.unframed {
             let length = usize::try_from(int(&self.buffer, 0)?).unwrap_or(usize::MAX);
             if length <= LONGEST {
@@ -118,7 +118,7 @@ impl Frames {
     }
 
     /// Whether the stream turned out not to be framed.
-    pub fn unframed(&self) -> bool {
+    pub(crate) fn unframed(&self) -> bool {
         self.unframed
     }
 }

@@ -32,6 +32,9 @@ pub use zookeeper::ZooKeeper;
 /// How long a test waits for what must happen, on a machine that does other things as well.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The session timeout of tests that wait for an expiry; four ticks of the test's servers.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Polls `check` every 20 ms until it returns a value; panics, naming `what`, when it has not within `limit`.
 pub async fn eventually<T>(what: &str, limit: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let polling = async {

@@ -16,7 +16,7 @@ use super::frames::{Frames, OpCode, op_code, xid};
 use super::proxy::{Direction, How, When};
 
 /// Forwards between `client` and the control's upstream, until a side closes or a cut or a fault ends it.
-pub async fn run(mut client: TcpStream, control: Arc<Control>, mut cuts: watch::Receiver<How>) {
+pub(crate) async fn run(mut client: TcpStream, control: Arc<Control>, mut cuts: watch::Receiver<How>) {
     let counted = control.count();
     let connected = tokio::select! {
         connected = connect(&control) => connected,

@@ -1,7 +1,5 @@
 //! A network of namespaces with a router in the middle, where packets are dropped without a word to either side.
 
-use std::env;
-use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::panic::resume_unwind;
 use std::thread;
@@ -113,19 +111,15 @@ impl Place {
     }
 }
 
-/// Runs a test in a network of its own. Where there can be none it says so, and fails if `CI` is `true`.
+/// Runs a test in a network of its own.
+///
+/// # Panics
+/// Where there can be none, because a test that does not run must not pass.
 pub fn on_a_network<F: Future<Output = ()>>(test: impl FnOnce(Network) -> F + Send + 'static) {
     let name = thread::current().name().unwrap_or("a test").to_owned();
-    let Place { network, observer } = match Place::new() {
-        Ok(place) => place,
-        Err(reason) => {
-            let in_ci = env::var("CI").is_ok_and(|value| value == "true");
-            assert!(!in_ci, "NOT RUN: {name} needs root, ip and nft: {reason}");
-            // Not `eprintln`: the test framework shows that only of tests that fail.
-            let _ = writeln!(std::io::stderr(), "NOT RUN: {name} needs root, ip and nft: {reason}");
-            return;
-        }
-    };
+    let Place { network, observer } = Place::new().unwrap_or_else(|reason| {
+        panic!("NOT RUN: {name} needs root, `ip` (iproute2) and `nft` (nftables), for network namespaces: {reason}")
+    });
     // Threads of their own, as a thread that has entered a namespace stays there.
     let run = move || {
         observer.namespace.enter();

@@ -1,10 +1,8 @@
 //! Sequential mode: the queue, its watches, and who moves when somebody leaves.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use support::{
+use crate::support::{
     Contender, PATIENCE, SESSION_TIMEOUT, ZooKeeper, connect, eventually, identities, on_both_servers, queue,
     unique_path,
 };

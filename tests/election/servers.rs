@@ -1,11 +1,9 @@
 //! Servers that die, restart and are not there: in the end one leader, and as many znodes as contenders.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::{
+use crate::support::{
     Contender, Ensemble, PATIENCE, SESSION_TIMEOUT, ZooKeeper, connect, eventually, identities,
     on_both_servers, unique_path,
 };
@@ -152,7 +150,7 @@ async fn a_read_only_server_proves_nothing() {
     let leadership = a.leads().await;
     ensemble.server_mut(0).kill();
     ensemble.server_mut(1).kill();
-    assert_eq!(support::lost(&leadership).await, Lost::LeaseExpired);
+    assert_eq!(crate::support::lost(&leadership).await, Lost::LeaseExpired);
     eventually("a read-only server", 2 * PATIENCE, async || {
         (ensemble.server(2).four_letter("isro").await.as_deref() == Some("ro")).then_some(())
     })
@@ -263,7 +261,7 @@ async fn contenders_keep_their_places_through_an_outage_longer_than_the_session_
     let leadership = a.leads().await;
 
     zookeeper.kill();
-    assert_eq!(support::lost(&leadership).await, Lost::LeaseExpired);
+    assert_eq!(crate::support::lost(&leadership).await, Lost::LeaseExpired);
     assert!(!leadership.is_valid());
     // Longer than the client by itself would keep the session.
     tokio::time::sleep(2 * SESSION_TIMEOUT).await;

@@ -1,14 +1,12 @@
 //! Fail-over among processes of the `contender` example, killed and terminated.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-use support::{
+use crate::support::{
     ContenderProcess, Ensemble, PATIENCE, ZooKeeper, connect, eventually, identities, on_both_servers,
     token_in, unique_path,
 };
+use rustix::process::Signal;
 use tokio::net::TcpListener;
 use zookeeper_embedded::Server;
 

@@ -1,11 +1,9 @@
 //! The breadcrumb: what a leader leaves behind that did not resign, and what the next one does about it.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::{
+use crate::support::{
     Direction, Fault, How, OpCode, PATIENCE, Proxy, When, ZooKeeper, connect, eventually, lost,
     on_both_servers, unique_path,
 };

@@ -1,10 +1,8 @@
 //! A create whose reply is lost: there is one znode, never two and never a ghost.
 
-mod support;
-
 use std::time::Instant;
 
-use support::{
+use crate::support::{
     Contender, Fault, How, OpCode, PATIENCE, Proxy, SESSION_TIMEOUT, When, ZooKeeper, connect, eventually,
     identities, on_both_servers, queue, unique_path,
 };
@@ -149,7 +147,7 @@ async fn a_leader_that_stays_disconnected_steps_down_and_its_znode_goes(zookeepe
     let session = a.session.id();
     proxy.refuse(true);
     proxy.cut_all();
-    assert_eq!(support::lost(&leadership).await, Lost::LeaseExpired);
+    assert_eq!(crate::support::lost(&leadership).await, Lost::LeaseExpired);
     assert!(!leadership.is_valid());
     assert!(b.campaigns(), "nobody leads before the znode has gone");
     proxy.refuse(false);

@@ -1,10 +1,8 @@
 //! Looking at an election without taking part.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Contender, PATIENCE, Proxy, ZooKeeper, connect, on_both_servers, unique_path};
+use crate::support::{Contender, PATIENCE, Proxy, ZooKeeper, connect, on_both_servers, unique_path};
 use zookeeper_election::{Contender as Seen, Error, LeaderWatch, Mode};
 
 on_both_servers! {
@@ -95,7 +93,7 @@ async fn an_observer_survives_disconnections_and_misses_nothing_of_what_is_left(
     proxy.cut_all();
     first.resign().await.unwrap();
     let second = b.leads().await;
-    tokio::time::sleep(2 * support::SESSION_TIMEOUT).await;
+    tokio::time::sleep(2 * crate::support::SESSION_TIMEOUT).await;
     proxy.refuse(false);
     let seen = next(&mut watch).await.expect("a leader");
     assert_eq!((seen.identity.as_str(), seen.token), ("b", second.token()));
@@ -115,19 +113,19 @@ async fn a_change_while_the_observer_looks_is_not_missed(zookeeper: ZooKeeper, m
     let first = a.leads().await;
     let mut watch = session.election(&path).mode(mode).build().unwrap().observe();
     proxy.clear_requests();
-    proxy.delay(support::Direction::ToServer, Duration::from_millis(500));
+    proxy.delay(crate::support::Direction::ToServer, Duration::from_millis(500));
     let watching =
         tokio::spawn(
             async move { while next(&mut watch).await.is_none_or(|leader| leader.identity != "b") {} },
         );
-    support::eventually("the reading", PATIENCE, async || {
-        proxy.requests().contains(&support::OpCode::GET_DATA).then_some(())
+    crate::support::eventually("the reading", PATIENCE, async || {
+        proxy.requests().contains(&crate::support::OpCode::GET_DATA).then_some(())
     })
     .await;
     // Whatever the observer asks next arrives after this.
     first.resign().await.unwrap();
     let second = b.leads().await;
-    proxy.delay(support::Direction::ToServer, Duration::ZERO);
+    proxy.delay(crate::support::Direction::ToServer, Duration::ZERO);
     watching.await.expect("the observer sees b");
     assert!(second.is_valid());
 }
@@ -156,7 +154,7 @@ async fn an_observer_asks_nothing_while_nothing_changes(zookeeper: ZooKeeper) {
         let quiet = tokio::time::timeout(Duration::from_millis(500), watch.next()).await;
         assert!(quiet.is_err(), "{quiet:?}");
         // But for the beats of the session.
-        let asked = proxy.requests().iter().filter(|it| **it != support::OpCode::EXISTS).count();
+        let asked = proxy.requests().iter().filter(|it| **it != crate::support::OpCode::EXISTS).count();
         assert!(asked <= allowed, "{:?}", proxy.requests());
     }
 }

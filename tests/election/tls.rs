@@ -1,11 +1,8 @@
 //! TLS, with the feature of that name.
-#![cfg(feature = "tls")]
-
-mod support;
 
 use std::time::Duration;
 
-use support::{PATIENCE, ZooKeeper, on_both_servers, unique_path};
+use crate::support::{PATIENCE, ZooKeeper, on_both_servers, unique_path};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use zookeeper_election::zookeeper_client::TlsOptions;

@@ -1,10 +1,8 @@
 //! Writes that commit only under a leadership: all of them or none, and none of an old leader's.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{
+use crate::support::{
     Contender, Direction, Fault, How, OpCode, PATIENCE, Proxy, SESSION_TIMEOUT, When, ZooKeeper, connect,
     eventually, lost, on_both_servers, unique_path,
 };

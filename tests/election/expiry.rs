@@ -1,11 +1,9 @@
 //! Sessions that expire: the contender notices, and is back in the queue with a new one.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::{
+use crate::support::{
     Contender, PATIENCE, Proxy, SESSION_TIMEOUT, ZooKeeper, eventually, identities, on_both_servers,
     unique_path,
 };
@@ -115,7 +113,7 @@ async fn whoever_leads_steps_down_and_can_campaign_again(zookeeper: ZooKeeper) {
     let leadership = a.leads().await;
     doomed.expire().await;
     // The lease ends before the session can; the news of its end may be quicker.
-    let lost = support::lost(&leadership).await;
+    let lost = crate::support::lost(&leadership).await;
     assert!(matches!(lost, Lost::LeaseExpired | Lost::SessionExpired), "{lost:?}");
     assert!(b.leads().await.token() > leadership.token());
     a.campaign();
@@ -131,11 +129,11 @@ async fn a_resignation_without_a_connection_is_confirmed_by_the_next_session_whe
     let leadership = a.leads().await;
     doomed.proxy.refuse(true);
     doomed.proxy.cut_all();
-    support::lost(&leadership).await;
+    crate::support::lost(&leadership).await;
     let resigning = tokio::spawn(leadership.resign());
     doomed.expire().await;
     tokio::time::timeout(PATIENCE, resigning).await.expect("an end").unwrap().unwrap();
-    let observer = support::connect(&zookeeper.connect_string()).await;
+    let observer = crate::support::connect(&zookeeper.connect_string()).await;
     assert!(identities(&observer.election(&path).build().unwrap()).await.is_empty());
 }
 
@@ -153,7 +151,7 @@ async fn the_session_of_the_application_s_own_client_cannot_be_opened_again(zook
     proxy.cut_all();
     end_session(&zookeeper.connect_string(), client.session().clone()).await;
     proxy.refuse(false);
-    support::lost(&leadership).await;
+    crate::support::lost(&leadership).await;
     let ended = waiter.ended().await;
     assert!(matches!(ended, Err(Error::SessionLost)), "{ended:?}");
     let again = leader.election.campaign().await;
@@ -170,7 +168,7 @@ async fn closing_leaves_the_application_s_own_client_open(zookeeper: ZooKeeper) 
     let mut a = Contender::join_on(session.clone(), &path, Mode::Sequential, "a").await;
     let leadership = a.leads().await;
     tokio::time::timeout(Duration::from_secs(10), session.close()).await.expect("an end").unwrap();
-    assert_eq!(support::lost(&leadership).await, Lost::SessionClosed);
+    assert_eq!(crate::support::lost(&leadership).await, Lost::SessionClosed);
     assert_eq!(client.state(), SessionState::SyncConnected);
     assert!(client.list_children(&path).await.unwrap().is_empty(), "its znodes are removed");
 }
@@ -202,7 +200,7 @@ async fn closing_during_an_outage_comes_to_an_end(mut zookeeper: ZooKeeper) {
         let mut a = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "a").await;
         let leadership = a.leads().await;
         zookeeper.kill();
-        support::lost(&leadership).await;
+        crate::support::lost(&leadership).await;
         // At once, and when the session is being taken up again and again.
         tokio::time::sleep(pause).await;
         let closed = tokio::time::timeout(PATIENCE, a.session.close()).await.expect("an end");

@@ -1,9 +1,7 @@
 //! The `failover` example: runs by itself, without Java, and judges what it has seen.
 
-mod support;
-
 // Its judge, which has to find what never happens in a run.
-#[path = "../examples/failover/record.rs"]
+#[path = "../../examples/failover/record.rs"]
 mod record;
 
 use std::process::{Output, Stdio};
@@ -13,8 +11,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use zookeeper_election::FencingToken;
 
+use crate::support::{PATIENCE, example, token_in};
 use record::Record;
-use support::{PATIENCE, example, token_in};
 
 /// Runs the example where there is nothing on the `PATH`.
 async fn run(arguments: &[&str]) -> Output {

@@ -1,11 +1,9 @@
 //! Hand-overs between living contenders, in both modes: never two leaders at once, and tokens that only grow.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::{Contender, ZooKeeper, connect, identities, on_both_servers, unique_path};
+use crate::support::{Contender, ZooKeeper, connect, identities, on_both_servers, unique_path};
 use zookeeper_election::{BoxError, Error, LeaderTask, Leadership, Lost, Mode, async_trait};
 
 on_both_servers! {
@@ -91,7 +89,7 @@ async fn the_work_is_dropped_when_the_leader_withdraws(zookeeper: ZooKeeper) {
     assert_eq!(leadership.hold(async { 7 }).await, Ok(7));
     let election = a.election.clone();
     let withdrawal = tokio::spawn(async move { election.withdraw().await });
-    let held = tokio::time::timeout(support::PATIENCE, leadership.hold(std::future::pending::<()>()));
+    let held = tokio::time::timeout(crate::support::PATIENCE, leadership.hold(std::future::pending::<()>()));
     assert_eq!(held.await.expect("the work is dropped"), Err(Lost::Resigned));
     assert!(!leadership.is_valid());
     withdrawal.await.unwrap().unwrap();
@@ -129,15 +127,15 @@ async fn a_task_that_fails_gives_the_lead_to_the_next_and_campaigns_again(zookee
     // b leads already; a waits behind it, and then b's turn comes again when a fails.
     let mut first = Worker { id: "a", order: order.clone(), failures: 1 };
     let a = tokio::spawn(async move { a.run(&mut first).await });
-    support::eventually("a waits", support::PATIENCE, async || {
+    crate::support::eventually("a waits", crate::support::PATIENCE, async || {
         (identities(&b.election).await == ["b", "a"]).then_some(())
     })
     .await;
     b.election.withdraw().await.unwrap();
     let mut second = Worker { id: "b", order: order.clone(), failures: 0 };
     let b_election = session.election(&path).identity("b").build().unwrap();
-    tokio::time::timeout(support::PATIENCE, b_election.run(&mut second)).await.unwrap().unwrap();
-    tokio::time::timeout(support::PATIENCE, a).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(crate::support::PATIENCE, b_election.run(&mut second)).await.unwrap().unwrap();
+    tokio::time::timeout(crate::support::PATIENCE, a).await.unwrap().unwrap().unwrap();
     let order = order.lock().unwrap().clone();
     assert_eq!(order.first(), Some(&"a"));
     assert_eq!(order.iter().filter(|id| **id == "a").count(), 2, "{order:?}");

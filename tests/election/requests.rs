@@ -1,8 +1,6 @@
 //! How many requests it takes to lead, to wait and to take over: no more than the recipe needs.
 
-mod support;
-
-use support::{
+use crate::support::{
     Contender, OpCode, PATIENCE, Proxy, SESSION_TIMEOUT, ZooKeeper, connect, eventually, on_both_servers,
     unique_path,
 };

@@ -1,12 +1,10 @@
 //! Contenders that only their znodes tell apart, on one session whose connection breaks all the time.
 
-mod support;
-
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use support::{
+use crate::support::{
     Fault, How, OpCode, PATIENCE, Proxy, When, ZooKeeper, connect, eventually, identities, on_both_servers,
     random, unique_path,
 };

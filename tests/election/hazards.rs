@@ -4,14 +4,14 @@ use std::path::Path;
 
 /// What happens, what is right, and where it is tested: a file of `tests` or `src` and the name of a test in it, or a
 /// transcript of the machine.
-const WINDOWS: &[(&str, &str, &[&str])] = &[
+const HAZARDS: &[(&str, &str, &[&str])] = &[
     (
         "a create was carried out and its reply is lost",
         "from then on it can be carried out no more; the znode is known by its session, its contender's name and its token",
         &[
-            "tests/lost_reply.rs the_connection_is_reset_after_the_create",
-            "tests/lost_reply.rs a_namesake_in_the_queue_is_not_robbed",
-            "tests/stolen.rs a_znode_that_a_twin_has_claimed_is_not_used_by_its_creator",
+            "tests/election/lost_reply.rs the_connection_is_reset_after_the_create",
+            "tests/election/lost_reply.rs a_namesake_in_the_queue_is_not_robbed",
+            "tests/claimed_znode.rs a_znode_that_a_twin_has_claimed_is_not_used_by_its_creator",
             "src/machine/transcripts/lost_reply.txt",
         ],
     ),
@@ -45,7 +45,7 @@ const WINDOWS: &[(&str, &str, &[&str])] = &[
         "a create fails",
         "another attempt after a pause, or an error; never silently out of the race",
         &[
-            "tests/permissions.rs whoever_may_not_read_the_znode_before_its_own_is_told_and_not_left_waiting",
+            "tests/election/permissions.rs whoever_may_not_read_the_znode_before_its_own_is_told_and_not_left_waiting",
             "src/machine/transcripts/refused.txt",
         ],
     ),
@@ -53,8 +53,8 @@ const WINDOWS: &[(&str, &str, &[&str])] = &[
         "a campaign is dropped while its create is on the way",
         "no znode is left",
         &[
-            "tests/leaving.rs a_campaign_dropped_at_any_moment_leaves_no_znode",
-            "tests/lost_reply.rs a_campaign_that_is_dropped_while_the_reply_is_lost_leaves_no_znode",
+            "tests/election/withdrawal.rs a_campaign_dropped_at_any_moment_leaves_no_znode",
+            "tests/election/lost_reply.rs a_campaign_that_is_dropped_while_the_reply_is_lost_leaves_no_znode",
             "src/machine/transcripts/cancelled_create.txt",
         ],
     ),
@@ -69,23 +69,26 @@ const WINDOWS: &[(&str, &str, &[&str])] = &[
     (
         "the predecessor's data is changed",
         "the watch is left again",
-        &["tests/queue.rs a_predecessor_whose_data_is_changed_and_that_leaves_is_followed"],
+        &["tests/election/queue.rs a_predecessor_whose_data_is_changed_and_that_leaves_is_followed"],
     ),
     (
         "an operator deletes the own znode",
         "step down at once, join again",
-        &["tests/leaving.rs an_operator_deletes_znodes", "src/machine/transcripts/own_node_deleted.txt"],
+        &[
+            "tests/election/withdrawal.rs an_operator_deletes_znodes",
+            "src/machine/transcripts/own_node_deleted.txt",
+        ],
     ),
     (
         "an operator or the ensemble deletes the directory",
         "it is created again",
-        &["tests/leaving.rs a_directory_that_vanishes_under_those_who_campaign_is_created_again"],
+        &["tests/election/withdrawal.rs a_directory_that_vanishes_under_those_who_campaign_is_created_again"],
     ),
     (
         "the session of the leader expires",
         "its lease ends before",
         &[
-            "tests/expiry.rs whoever_leads_steps_down_and_can_campaign_again",
+            "tests/election/expiry.rs whoever_leads_steps_down_and_can_campaign_again",
             "tests/partitions/outages.rs after_an_outage_of_all_servers_one_leads",
         ],
     ),
@@ -93,7 +96,7 @@ const WINDOWS: &[(&str, &str, &[&str])] = &[
         "the session of one that waits expires",
         "it joins again at the tail, with a new session",
         &[
-            "tests/expiry.rs whoever_waits_joins_again_at_the_tail",
+            "tests/election/expiry.rs whoever_waits_joins_again_at_the_tail",
             "src/machine/transcripts/session_expires.txt",
         ],
     ),
@@ -101,8 +104,8 @@ const WINDOWS: &[(&str, &str, &[&str])] = &[
         "a short disconnection",
         "the leadership and the place are kept",
         &[
-            "tests/lost_reply.rs a_leader_whose_connection_breaks_goes_on_leading",
-            "tests/servers.rs contenders_keep_their_places_through_an_outage_longer_than_the_session_timeout",
+            "tests/election/lost_reply.rs a_leader_whose_connection_breaks_goes_on_leading",
+            "tests/election/servers.rs contenders_keep_their_places_through_an_outage_longer_than_the_session_timeout",
             "src/machine/transcripts/lease.txt",
             "src/machine/transcripts/waiting_through_a_disconnection.txt",
         ],
@@ -164,20 +167,24 @@ const WINDOWS: &[(&str, &str, &[&str])] = &[
             "tests/partitions/outages.rs a_leadership_outlives_ten_leading_servers",
         ],
     ),
-    ("a read-only server", "it proves nothing", &["tests/servers.rs a_read_only_server_proves_nothing"]),
+    (
+        "a read-only server",
+        "it proves nothing",
+        &["tests/election/servers.rs a_read_only_server_proves_nothing"],
+    ),
     (
         "a client began on a read-only server",
         "it is no connection, and another takes its place",
         &[
-            "tests/servers.rs a_session_is_not_opened_on_a_read_only_server",
-            "tests/servers.rs an_application_s_client_that_began_on_a_read_only_server_leaves_no_znode",
+            "tests/election/servers.rs a_session_is_not_opened_on_a_read_only_server",
+            "tests/election/servers.rs an_application_s_client_that_began_on_a_read_only_server_leaves_no_znode",
         ],
     ),
     (
         "the numbers of a directory are used up",
         "the campaign ends and says what to do",
         &[
-            "tests/queue.rs a_directory_whose_numbers_are_used_up_ends_campaigns",
+            "tests/election/queue.rs a_directory_whose_numbers_are_used_up_ends_campaigns",
             "src/types.rs the_last_number_of_a_directory_is_given_out_again_and_again",
             "src/machine/sequential.rs numbers_that_are_given_out_twice_are_no_order",
         ],
@@ -186,20 +193,20 @@ const WINDOWS: &[(&str, &str, &[&str])] = &[
         "foreign znodes in the directory",
         "they are ignored",
         &[
-            "tests/queue.rs foreign_children_are_ignored",
+            "tests/election/queue.rs foreign_children_are_ignored",
             "src/machine/naming.rs only_the_prefix_and_ten_digits_are_a_contender",
         ],
     ),
     (
         "a znode with a contender's name does not go by itself",
         "the campaign ends and says which znode to delete",
-        &["tests/queue.rs a_znode_that_does_not_go_by_itself_ends_the_campaign_behind_it"],
+        &["tests/election/queue.rs a_znode_that_does_not_go_by_itself_ends_the_campaign_behind_it"],
     ),
     (
         "a znode of the own session stands ahead, and nobody answers for it",
         "it is removed",
         &[
-            "tests/queue.rs a_znode_of_the_own_session_that_nobody_answers_for_is_removed",
+            "tests/election/queue.rs a_znode_of_the_own_session_that_nobody_answers_for_is_removed",
             "src/machine/transcripts/forgotten.txt",
         ],
     ),
@@ -207,41 +214,41 @@ const WINDOWS: &[(&str, &str, &[&str])] = &[
         "the leader and the next one close at the same moment",
         "both are told that they have left, and nothing is left",
         &[
-            "tests/leaving.rs a_leader_and_the_next_who_close_at_the_same_moment_are_both_closed",
-            "tests/failover.rs all_of_them_are_terminated_at_once_and_end_well",
+            "tests/election/withdrawal.rs a_leader_and_the_next_who_close_at_the_same_moment_are_both_closed",
+            "tests/election/failover.rs all_of_them_are_terminated_at_once_and_end_well",
         ],
     ),
     (
         "the own znode cannot be deleted because the connection breaks",
         "again and again, until the session is over",
-        &["tests/lost_reply.rs the_reply_to_a_resignation_is_lost"],
+        &["tests/election/lost_reply.rs the_reply_to_a_resignation_is_lost"],
     ),
     (
         "the leader's work fails or panics",
         "leave the lead, pause, join again",
         &[
-            "tests/hand_over.rs a_task_that_fails_gives_the_lead_to_the_next_and_campaigns_again",
-            "tests/work.rs a_task_that_panics_gives_the_lead_to_the_next_and_campaigns_again",
+            "tests/election/hand_over.rs a_task_that_fails_gives_the_lead_to_the_next_and_campaigns_again",
+            "tests/election/leader_work.rs a_task_that_panics_gives_the_lead_to_the_next_and_campaigns_again",
         ],
     ),
     (
         "the leader's work goes on after the end",
         "the znode stays until it has ended, or for the grace period",
         &[
-            "tests/work.rs the_next_one_leads_when_the_work_has_ended",
-            "tests/work.rs after_the_grace_period_the_znode_goes_all_the_same",
-            "tests/work.rs closing_leaves_a_session_whose_leader_works_on_to_expire",
+            "tests/election/leader_work.rs the_next_one_leads_when_the_work_has_ended",
+            "tests/election/leader_work.rs after_the_grace_period_the_znode_goes_all_the_same",
+            "tests/election/leader_work.rs closing_leaves_a_session_whose_leader_works_on_to_expire",
         ],
     ),
     (
         "the session's runtime is shut down",
         "everything on the session ends, and nobody else leads while the leader's work goes on",
         &[
-            "tests/runtime.rs shutting_down_the_session_s_runtime_ends_everything_on_it",
-            "tests/runtime.rs closing_and_leaving_say_so_when_the_session_s_runtime_was_shut_down",
-            "tests/runtime.rs a_leader_on_a_client_whose_runtime_is_shut_down_steps_down",
-            "tests/runtime.rs nobody_leads_while_a_leader_works_on_whose_session_s_runtime_was_shut_down",
-            "tests/runtime.rs the_application_s_client_stays_as_long_as_a_leader_works_on_whose_session_s_runtime_was_shut_down",
+            "tests/election/runtime.rs shutting_down_the_session_s_runtime_ends_everything_on_it",
+            "tests/election/runtime.rs closing_and_leaving_say_so_when_the_session_s_runtime_was_shut_down",
+            "tests/election/runtime.rs a_leader_on_a_client_whose_runtime_is_shut_down_steps_down",
+            "tests/election/runtime.rs nobody_leads_while_a_leader_works_on_whose_session_s_runtime_was_shut_down",
+            "tests/election/runtime.rs the_application_s_client_stays_as_long_as_a_leader_works_on_whose_session_s_runtime_was_shut_down",
         ],
     ),
     (
@@ -263,15 +270,15 @@ const WINDOWS: &[(&str, &str, &[&str])] = &[
     (
         "several handles of one leadership are dropped",
         "there is one: a leadership is not cloned, and an old one that is dropped late ends nothing",
-        &["tests/hand_over.rs one_election_campaigns_once_at_a_time"],
+        &["tests/election/hand_over.rs one_election_campaigns_once_at_a_time"],
     ),
 ];
 
 #[test]
-fn each_window_has_its_tests() {
+fn each_hazard_has_its_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (window, _, tests) in WINDOWS {
-        assert!(!tests.is_empty(), "{window}");
+    for (hazard, _, tests) in HAZARDS {
+        assert!(!tests.is_empty(), "{hazard}");
         for test in *tests {
             let (file, name) = test.split_once(' ').unwrap_or((test, ""));
             let text =
@@ -279,7 +286,7 @@ fn each_window_has_its_tests() {
             // As a function, or in the list of a macro that makes functions.
             let spellings = [format!("fn {name}("), format!("{name}: "), format!("{name};")];
             let is_there = name.is_empty() || spellings.iter().any(|it| text.contains(it));
-            assert!(is_there, "{file} has no {name}, which is to test: {window}");
+            assert!(is_there, "{file} has no {name}, which is to test: {hazard}");
         }
     }
 }

@@ -1,8 +1,6 @@
 //! ACLs that permit less than is wanted: what cannot be removed is reported, and goes with the session.
 
-mod support;
-
-use support::{
+use crate::support::{
     Contender, Fault, How, PATIENCE, Proxy, SESSION_TIMEOUT, When, ZooKeeper, connect, eventually,
     on_both_servers, unique_path,
 };
@@ -166,7 +164,8 @@ async fn a_session_with_many_watched_paths_survives_reconnections_and_refuses_to
         proxy.clear_requests();
         proxy.cut_all();
         eventually("all have looked again, or given up", PATIENCE, async || {
-            let lists = proxy.requests().iter().filter(|it| **it == support::OpCode::GET_CHILDREN).count();
+            let lists =
+                proxy.requests().iter().filter(|it| **it == crate::support::OpCode::GET_CHILDREN).count();
             let given_up = !contenders.iter().all(Contender::campaigns);
             (lists >= contenders.len() || given_up).then_some(())
         })

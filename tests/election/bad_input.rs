@@ -1,10 +1,8 @@
 //! What users get wrong, and what they are told: an error each that names the thing and says what to write.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{PATIENCE, ZooKeeper, connect, on_both_servers, unique_path};
+use crate::support::{PATIENCE, ZooKeeper, connect, on_both_servers, unique_path};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use zookeeper_election::zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission};

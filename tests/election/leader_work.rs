@@ -1,12 +1,10 @@
 //! The leader's work, and the znode: the next leader begins when the work has ended.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{
+use crate::support::{
     Contender, PATIENCE, SESSION_TIMEOUT, ZooKeeper, connect, eventually, on_both_servers, unique_path,
 };
 use tokio::task::JoinHandle;
@@ -166,7 +164,7 @@ async fn a_task_that_panics_gives_the_lead_to_the_next_and_campaigns_again(zooke
     let mut clumsy = Clumsy(times.clone());
     let a = tokio::spawn(async move { a.run(&mut clumsy).await });
     eventually("a waits", PATIENCE, async || {
-        (support::identities(&first.election).await == ["first", "a"]).then_some(())
+        (crate::support::identities(&first.election).await == ["first", "a"]).then_some(())
     })
     .await;
     let mut b = Contender::join(&zookeeper.connect_string(), &path, Mode::Sequential, "b").await;

@@ -1,12 +1,10 @@
 //! Runtimes: futures that can be spawned, current-thread runtimes, and a runtime that is shut down.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{
+use crate::support::{
     Contender, PATIENCE, SESSION_TIMEOUT, ZooKeeper, connect, eventually, on_both_servers, unique_path,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -55,7 +53,7 @@ async fn every_future_can_be_spawned(zookeeper: ZooKeeper) {
     spawned(async move { it.withdraw().await }).await.unwrap();
     let lost = spawned(async move {
         let held = leadership.hold(std::future::pending::<()>()).await;
-        assert_eq!(held, Err(support::lost(&leadership).await));
+        assert_eq!(held, Err(crate::support::lost(&leadership).await));
         leadership.resign().await.unwrap();
         held
     });
@@ -76,10 +74,10 @@ async fn a_current_thread_runtime_is_enough(mut zookeeper: ZooKeeper) {
     // An outage beyond what the ZooKeeper client bears by itself does not freeze the thread.
     let leadership = election.campaign().await.unwrap();
     zookeeper.kill();
-    support::lost(&leadership).await;
+    crate::support::lost(&leadership).await;
     let asleep = std::time::Instant::now();
-    tokio::time::sleep(3 * support::SESSION_TIMEOUT).await;
-    assert!(asleep.elapsed() < 3 * support::SESSION_TIMEOUT + Duration::from_secs(10));
+    tokio::time::sleep(3 * crate::support::SESSION_TIMEOUT).await;
+    assert!(asleep.elapsed() < 3 * crate::support::SESSION_TIMEOUT + Duration::from_secs(10));
     zookeeper.start().await;
     drop(leadership);
     let again = tokio::time::timeout(PATIENCE, election.campaign()).await.expect("an end").unwrap();
@@ -108,7 +106,7 @@ async fn shutting_down_the_session_s_runtime_ends_everything_on_it(zookeeper: Zo
     block_in_place(|| session_s.shutdown_timeout(Duration::from_secs(5)));
     assert!(!leadership.is_valid());
     let bounded = tokio::time::timeout(PATIENCE, async {
-        assert_eq!(support::lost(&leadership).await, Lost::SessionClosed);
+        assert_eq!(crate::support::lost(&leadership).await, Lost::SessionClosed);
         let seen = watching.await.expect("no panic reaches the application");
         assert!(matches!(seen, Err(Error::SessionClosed)), "{seen:?}");
         assert!(matches!(election.leader().await, Err(Error::SessionClosed)));

@@ -1,4 +1,6 @@
 //! A contender whose create was lost takes the znode of its twin, whose own reply has not been looked at yet.
+//!
+//! A program of its own, because it installs a global subscriber of `tracing` that blocks tasks.
 
 mod support;
 

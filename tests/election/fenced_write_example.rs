@@ -1,10 +1,8 @@
 //! The `fenced_write` example: a write that comes too late for any lease, and a store that refuses it.
 
-mod support;
-
 use std::process::Stdio;
 
-use support::{PATIENCE, example, token_in};
+use crate::support::{PATIENCE, example, token_in};
 use tokio::process::Command;
 use tokio::time::timeout;
 
