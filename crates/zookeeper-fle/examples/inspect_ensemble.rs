@@ -30,7 +30,7 @@
 //!
 //! Ids and rounds are numbers; zxids, epochs and versions are texts in hexadecimal, as ZooKeeper prints them. What is not
 //! known is `null`: `leader` and `epoch` without a settled ensemble, `id` where nothing tells who answered, and all that
-//! a server did not say. `outcome` is `answered`, or a name of `Silence::name` (`refused`, `closed`, `deaf` and so on),
+//! a server did not say. `outcome` is `answered`, or a name of `NoAnswer::name` (`refused`, `closed`, `deaf` and so on),
 //! and then `reason` says it in words. `findings` are listed with the main one first; their names are those of
 //! `Finding::name`. `config` is the newest configuration that a server sent. With status 2 nothing is printed.
 //!
@@ -112,7 +112,7 @@ fn server(server: &InspectedServer) -> Value {
         "id": server.id.map(|id| id.0),
         "address": server.address,
         "role": server.role.map(|role| role.to_string()),
-        "outcome": server.outcome.as_ref().map_or_else(|silence| silence.name(), |_| "answered"),
+        "outcome": server.outcome.as_ref().map_or_else(|no_answer| no_answer.name(), |_| "answered"),
         "state": ballot.map(|ballot| ballot.state.to_string()),
         "votes_for": vote.map(|vote| vote.leader.0),
         "zxid": vote.map(|vote| vote.zxid.to_string()),

@@ -5,8 +5,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::notification::{Format, Notification};
-use super::vote::{Epoch, Round, ServerId, ServerState, Vote, Zxid};
+use crate::notification::{Format, Notification};
+use crate::vote::{Epoch, Round, ServerId, ServerState, Vote, Zxid};
 
 /// The longest notification that a server accepts, in bytes: it closes the connection of whoever announces a longer one.
 pub const MAX_FRAME_BYTES: usize = 512 * 1024;

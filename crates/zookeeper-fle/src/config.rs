@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::vote::{ServerId, Zxid};
+use crate::vote::{ServerId, Zxid};
 
 /// Who belongs to an ensemble, where its servers are reached, and how votes are counted.
 ///

@@ -1,6 +1,6 @@
 //! The one message of the election.
 
-use super::vote::{Ballot, Round, ServerState, Vote};
+use crate::vote::{Ballot, Round, ServerState, Vote};
 
 /// A notification: what a server tells the others whenever its vote changes, and whoever asks.
 ///

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::config::EnsembleConfig;
-use super::vote::ServerId;
+use crate::config::EnsembleConfig;
+use crate::vote::ServerId;
 
 /// The voters of an ensemble, and which sets of them are quorums: any two quorums have a voter in common.
 #[derive(Clone, Debug, PartialEq, Eq)]

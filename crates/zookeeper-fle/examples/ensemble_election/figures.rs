@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use zookeeper_fle::simulator::{Network, Simulation, What};
+use zookeeper_fle::simulator::{EventKind, Network, Simulation};
 use zookeeper_fle::{Quorum, ServerId};
 
 /// How long it takes with so many servers at such a distance.
@@ -35,7 +35,7 @@ pub(crate) fn table() -> String {
     }
     text.push_str(
         "\nThe wait of 200 ms for a better vote is in it; the time that it takes to notice the loss, and to get in step with the\n\
-         new leader, is not. A connection takes a round trip; what a server needs to compute takes no time.\n",
+         new leader, is not. A connection takes a round trip; kind a server needs to compute takes no time.\n",
     );
     text
 }
@@ -55,8 +55,9 @@ fn measure(servers: i64, delay: Duration) -> Row {
 fn election(ensemble: &mut Simulation) -> Duration {
     ensemble.run_for(Duration::from_secs(30));
     assert!(ensemble.is_settled(), "30 seconds are enough");
-    let last = |is: fn(&What) -> bool| {
-        ensemble.happenings().iter().rfind(|it| is(&it.what)).map_or(Duration::ZERO, |it| it.at)
+    let last = |is: fn(&EventKind) -> bool| {
+        ensemble.trace().iter().rfind(|it| is(&it.kind)).map_or(Duration::ZERO, |it| it.at)
     };
-    last(|it| matches!(it, What::Decided { .. })) - last(|it| matches!(it, What::Looks { .. }))
+    last(|it| matches!(it, EventKind::Decided { .. }))
+        - last(|it| matches!(it, EventKind::RoundStarted { .. }))
 }

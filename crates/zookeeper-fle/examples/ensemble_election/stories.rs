@@ -161,7 +161,7 @@ fn two_leaders(seed: Option<u64>) -> Teller {
     teller.run_for(SECOND * 2);
     teller.say(
         "Nothing bad has come of it: a leader serves nobody before a quorum follows it and has promised not to follow an earlier\n  \
-         one. That is not the election's doing but that of Zab, ZooKeeper's broadcast, which comes after it.",
+         one. That is not the election's doing but that of ZabTimeouts, ZooKeeper's broadcast, which comes after it.",
     );
     teller
 }

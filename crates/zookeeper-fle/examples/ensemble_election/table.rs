@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use zookeeper_fle::simulator::{Happening, What};
+use zookeeper_fle::simulator::{EventKind, TraceEvent};
 use zookeeper_fle::{Round, ServerId, ServerState};
 
 /// What the servers voted for, as it changed.
@@ -27,16 +27,16 @@ struct Change {
 
 impl Table {
     /// Takes in what has happened.
-    pub(crate) fn take(&mut self, happening: &Happening) {
-        let server = happening.server;
-        let (round, cell) = match &happening.what {
-            What::Says(said) if said.state == ServerState::Looking => {
+    pub(crate) fn take(&mut self, event: &TraceEvent) {
+        let server = event.server;
+        let (round, cell) = match &event.kind {
+            EventKind::Broadcast(said) if said.state == ServerState::Looking => {
                 (said.round, said.vote.leader.to_string())
             }
-            What::Decided { decision, .. } => (decision.round, format!("={}", decision.vote.leader)),
-            What::Crashed => {
+            EventKind::Decided { decision, .. } => (decision.round, format!("={}", decision.vote.leader)),
+            EventKind::Crashed => {
                 if let Some(round) = self.rounds.remove(&server) {
-                    self.put(happening, round, "x".into());
+                    self.put(event, round, "x".into());
                     self.restarts += usize::from(self.rounds.is_empty());
                 }
                 return;
@@ -44,17 +44,17 @@ impl Table {
             _ => return,
         };
         if let Some(before) = self.rounds.insert(server, round).filter(|before| *before != round) {
-            self.put(happening, before, "-".into());
+            self.put(event, before, "-".into());
         }
-        self.put(happening, round, cell);
+        self.put(event, round, cell);
     }
 
-    fn put(&mut self, happening: &Happening, round: Round, cell: String) {
-        let (server, restarts) = (happening.server, self.restarts);
+    fn put(&mut self, event: &TraceEvent, round: Round, cell: String) {
+        let (server, restarts) = (event.server, self.restarts);
         let table = self.changes.iter().filter(|it| (it.restarts, it.round) == (restarts, round));
         let before = table.rev().find(|it| it.server == server);
         if before.is_none_or(|it| it.cell != cell) {
-            let milliseconds = happening.at.as_millis();
+            let milliseconds = event.at.as_millis();
             self.changes.push(Change { milliseconds, server, restarts, round, cell });
         }
     }
