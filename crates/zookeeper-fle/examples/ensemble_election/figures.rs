@@ -1,4 +1,4 @@
-//! How long elections take, in virtual time.
+//! Measures elections in virtual time.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -6,19 +6,19 @@ use std::time::Duration;
 use zookeeper_fle::simulator::{EventKind, Network, Simulation};
 use zookeeper_fle::{Quorum, ServerId};
 
-/// How long it takes with so many servers at such a distance.
+/// The times for a number of servers and a delay.
 #[derive(Debug)]
 pub(crate) struct Row {
     servers: i64,
-    /// How long a message takes.
+    /// The time that a message takes.
     delay: Duration,
     /// From the start of all until all have decided.
     pub(crate) from_start: Duration,
-    /// From when the last server has noticed that the leader is lost until all have decided.
+    /// From the last server that notices the loss of the leader until all have decided.
     pub(crate) from_loss: Duration,
 }
 
-/// For three and five servers at some distances.
+/// For three and five servers, and several delays.
 pub(crate) fn rows() -> Vec<Row> {
     let delays = [100, 1_000, 10_000, 50_000].map(Duration::from_micros);
     [3, 5].into_iter().flat_map(|servers| delays.map(|delay| measure(servers, delay))).collect()
@@ -51,7 +51,7 @@ fn measure(servers: i64, delay: Duration) -> Row {
     Row { servers, delay, from_start, from_loss }
 }
 
-/// Lets the ensemble settle, and says how long it took from the last server that began to the last that decided.
+/// Lets the ensemble settle. Returns the time from the last server that began the election to the last decision.
 fn election(ensemble: &mut Simulation) -> Duration {
     ensemble.run_for(Duration::from_secs(30));
     assert!(ensemble.is_settled(), "30 seconds are enough");

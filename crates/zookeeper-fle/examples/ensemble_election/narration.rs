@@ -1,4 +1,4 @@
-//! What happens in an ensemble, in plain words.
+//! Turns the trace of a simulation into sentences.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -11,20 +11,20 @@ use zookeeper_fle::{
 
 use crate::table::Table;
 
-/// Runs an ensemble and tells what happens.
+/// Runs an ensemble and narrates its trace.
 pub(crate) struct Teller {
     pub(crate) ensemble: Simulation,
     text: String,
     table: Table,
-    /// How much has been told.
+    /// The number of trace events narrated so far.
     told: usize,
-    /// What each server voted for in which round when last told of, and whether it saw a quorum.
+    /// The state of each server's election after the last sentence about it.
     known: BTreeMap<ServerId, Known>,
-    /// Of which servers it has been told that they repeat their votes, since they began to look.
+    /// The servers of which the text says that they try again, since their round began.
     repeats: BTreeSet<ServerId>,
 }
 
-/// What was last told of a server's election.
+/// The state of a server's election.
 #[derive(Clone, Copy, Default)]
 struct Known {
     proposal: Option<Vote>,
@@ -33,7 +33,7 @@ struct Known {
 }
 
 impl Teller {
-    /// An ensemble of this many servers, none of which runs. Every message takes 10 ms, or what the seed makes of it.
+    /// An ensemble of this many servers, none of which runs. A message takes 10 ms, or with a seed 1 to 30 ms.
     pub(crate) fn new(servers: i64, seed: Option<u64>) -> Self {
         let milliseconds = if seed.is_some() { 1..=30 } else { 10..=10 };
         let (shortest, longest) = (*milliseconds.start(), *milliseconds.end());
@@ -50,7 +50,7 @@ impl Teller {
         }
     }
 
-    /// Says something between the events.
+    /// Adds a remark between the events.
     pub(crate) fn say(&mut self, text: &str) {
         let _ = writeln!(self.text, "\n  {text}\n");
     }
@@ -65,7 +65,7 @@ impl Teller {
         self.run_for(Duration::ZERO);
     }
 
-    /// Lets time pass, and tells what happens.
+    /// Lets time pass, and narrates the events.
     pub(crate) fn run_for(&mut self, time: Duration) {
         let end = self.ensemble.now() + time;
         loop {
@@ -73,7 +73,7 @@ impl Teller {
             if !self.ensemble.run_until(left, |it| it.trace().len() > told) {
                 return;
             }
-            // All of one moment is told together.
+            // Events of the same time are narrated together.
             self.ensemble.run_for(Duration::ZERO);
             self.tell_moment();
         }
@@ -116,7 +116,7 @@ impl Teller {
         self.text.push('\n');
     }
 
-    /// What a server has done in a moment: the first sentence goes on after its name.
+    /// The sentences about a server's events of one time. The first continues after the server's name.
     fn sentences(&mut self, server: ServerId, kinds: &[&EventKind]) -> Vec<String> {
         let Known { mut proposal, saw_quorum, .. } = self.known.get(&server).copied().unwrap_or_default();
         let (mut sentences, mut no_better) = (Vec::new(), Vec::new());
@@ -191,7 +191,7 @@ impl Teller {
         Some(sentence)
     }
 
-    /// A vote that is said once more, the first time.
+    /// The sentence about the first repetition of a vote in a round.
     fn repetition(&mut self, server: ServerId, kind: &EventKind) -> Option<String> {
         let known = self.known.get(&server)?;
         let again = match kind {
@@ -249,7 +249,7 @@ fn quorum(elector: &Elector) -> String {
     format!("{} want {}: a quorum. It waits 200 ms for a better vote.", listed(&voters), proposal.leader)
 }
 
-/// Why a vote wins over another.
+/// The reason why a vote beats another.
 fn better(vote: Vote, over: Vote) -> String {
     if vote.epoch != over.epoch {
         format!("a later epoch, {} against {}", vote.epoch, over.epoch)

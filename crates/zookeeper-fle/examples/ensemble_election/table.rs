@@ -1,5 +1,4 @@
-//! The tables of votes: one for each round, to be followed on paper. When all have crashed the rounds begin anew, and so do
-//! the tables.
+//! Tables of the votes in each round. After a crash of all servers, the rounds and the tables begin again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -7,13 +6,13 @@ use std::fmt::Write;
 use zookeeper_fle::simulator::{EventKind, TraceEvent};
 use zookeeper_fle::{Round, ServerId, ServerState};
 
-/// What the servers voted for, as it changed.
+/// The changes of the servers' votes.
 #[derive(Default)]
 pub(crate) struct Table {
     changes: Vec<Change>,
-    /// In which round each server is, of those that run.
+    /// The round of each running server.
     rounds: BTreeMap<ServerId, Round>,
-    /// How often all have crashed.
+    /// How many times all servers have crashed.
     restarts: usize,
 }
 
@@ -26,7 +25,7 @@ struct Change {
 }
 
 impl Table {
-    /// Takes in what has happened.
+    /// Adds an event.
     pub(crate) fn take(&mut self, event: &TraceEvent) {
         let server = event.server;
         let (round, cell) = match &event.kind {
@@ -85,7 +84,7 @@ fn render_table(heading: &str, changes: &[&Change], text: &mut String) {
     columns.dedup();
     let servers: BTreeSet<ServerId> = changes.iter().map(|it| it.server).collect();
     let width = columns.iter().map(|it| it.to_string().len()).max().unwrap_or(0).max(3);
-    // What does not fit into a line goes on beneath.
+    // A long table is broken into several.
     for columns in columns.chunks(100 / (width + 3)) {
         let _ = write!(text, "  {heading}\n    {:<9}", "ms");
         for column in columns {

@@ -265,8 +265,12 @@ impl fmt::Display for Finding {
             Self::NextUnknown { old_votes, unidentified } => {
                 write!(f, "cannot predict the winner: ")?;
                 if !old_votes.is_empty() {
-                    let verb = if old_votes.len() == 1 { "reports" } else { "report" };
-                    write!(f, "{} {verb} an old vote, not the own history", list(old_votes))?;
+                    let reports = if old_votes.len() == 1 {
+                        "reports an old vote, not its own history"
+                    } else {
+                        "report old votes, not their own histories"
+                    };
+                    write!(f, "{} {reports}", list(old_votes))?;
                 }
                 if unidentified.is_empty() {
                     return Ok(());

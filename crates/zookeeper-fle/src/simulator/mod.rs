@@ -47,6 +47,7 @@ mod schedule;
 mod server;
 mod trace;
 mod zab;
+mod zab_timeouts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -60,7 +61,7 @@ use crate::vote::{Epoch, ServerId, ServerState, Vote, Zxid};
 pub use self::network::Network;
 pub use self::server::SimulatedServer;
 pub use self::trace::{Effect, EventKind, Reason, TraceEvent};
-pub use self::zab::ZabTimeouts;
+pub use self::zab_timeouts::ZabTimeouts;
 
 use self::network::Connections;
 use self::schedule::{Schedule, ScheduledEvent};
