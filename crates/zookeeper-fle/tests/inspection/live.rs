@@ -52,8 +52,11 @@ async fn five_servers_until_two_are_left_and_start_again() {
     ensemble.server_mut(leader).kill();
     let (dead, before) = (leader, inspection.leader().expect("a leader").1);
     let ask = all[(dead + 1) % 5].clone();
-    let four_agree =
-        |it: &Inspection| it.leader().is_some_and(|(leader, _)| leader != id(dead)) && it.findings.len() == 2;
+    // A leader shows its new epoch only when it begins to serve.
+    let four_agree = |it: &Inspection| {
+        it.leader().is_some_and(|(leader, epoch)| leader != id(dead) && epoch > before)
+            && it.findings.len() == 2
+    };
     let inspection = finds("another leader, and one missing", &ask, four_agree).await;
     let leader = ensemble.leader().await;
     assert_eq!(inspection.leader().unwrap().0, id(leader), "{inspection}");
