@@ -1,17 +1,17 @@
-//! Asks the servers of a ZooKeeper ensemble on their election ports for whom they vote, and says what that means:
+//! Asks the servers of a ZooKeeper ensemble on their election ports for their votes, and explains the answers:
 //!
 //! ```text
-//! cargo run --example inspect_ensemble -- 127.0.0.1:3888
+//! cargo run -p zookeeper-fle --features inspect --example inspect_ensemble -- 127.0.0.1:3888
 //! ```
 //!
-//! One address is enough, if its server runs: it names the others. `host:port[,host:port...]` gives several.
-//! `--timeout 5s` is how long each server has to answer.
+//! The address of one running server is enough, because its answer names the others. `host:port[,host:port...]` gives
+//! several. `--timeout 5s` is the time-out for each server.
 //!
-//! Prints a table of the servers and below it what there is to say, one finding a line. The exit status is 0 if the
-//! ensemble has settled under one leader and there is nothing else to look at, 1 if there is (a server that does not
-//! answer, say), and 2 if the arguments are wrong.
+//! Prints a table of the servers and then the findings, one a line. The exit status is 0 if the ensemble has settled on a
+//! leader and no finding is trouble, 1 if one is (for example a server without an answer), and 2 if the arguments are
+//! wrong.
 //!
-//! `--json` prints one JSON object for programs, with the same exit status:
+//! `--json` prints one JSON object, with the same exit status:
 //!
 //! ```json
 //! {
@@ -28,19 +28,19 @@
 //! }
 //! ```
 //!
-//! Ids and rounds are numbers; zxids, epochs and versions are texts in hexadecimal, as ZooKeeper prints them. What is not
-//! known is `null`: `leader` and `epoch` without a settled ensemble, `id` where nothing tells who answered, and all that
-//! a server did not say. `outcome` is `answered`, or a name of `Silence::name` (`refused`, `closed`, `deaf` and so on),
-//! and then `reason` says it in words. `findings` are listed with the main one first; their names are those of
-//! `Finding::name`. `config` is the newest configuration that a server sent. With status 2 nothing is printed.
+//! Ids and rounds are numbers; zxids, epochs and versions are strings in hexadecimal, as ZooKeeper prints them. Unknown
+//! values are `null`: `leader` and `epoch` unless the ensemble has settled, `id` of an unidentified answer, and all values
+//! of a server without an answer. `outcome` is `answered` or a name from `NoAnswer::name` (`refused`, `closed`, `deaf` and so
+//! on); then `reason` has the text. The main finding comes first; `name` is from `Finding::name`. `config` is the newest
+//! configuration in the answers. With status 2, nothing is printed on standard output.
 //!
-//! What a server answers is to be read with care:
+//! Mind when you read an answer:
 //!
-//! - `zxid` is the one that the leader had when it was elected. No server's zxid of the moment is told.
-//! - `round` is the server's own count at the moment, and begins again at 0 after a reconfiguration. Servers that follow
-//!   the same leader can have different ones.
-//! - A server in state `LOOKING` shows in `votes_for`, `zxid` and `epoch` the vote that it settled on last, or after its
-//!   start its own history: not what it proposes at the moment.
+//! - `zxid` is the leader's at the time of the election. No server tells its current zxid.
+//! - `round` is counted by the server alone, and is 0 after a reconfiguration. Servers with the same leader can have
+//!   different rounds.
+//! - A `LOOKING` server shows in `votes_for`, `zxid` and `epoch` the vote that it settled on last, or after a start its vote
+//!   for itself; not its current proposal.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -50,30 +50,34 @@ use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use zookeeper_fle::{Answer, Finding, InspectedServer, Inspection, Inspector};
 
+/// Asks the servers of a ZooKeeper ensemble on their election ports for their votes, and explains the answers.
+///
+/// cargo run -p zookeeper-fle --features inspect --example inspect_ensemble -- 127.0.0.1:3888
 #[derive(Parser)]
-struct Options {
-    /// Election addresses: host:port[,host:port...].
+#[command(about, verbatim_doc_comment)]
+struct InspectorOptions {
+    /// Election addresses, host:port[,host:port...]; one of a running server is enough.
     servers: String,
-    /// Print one JSON object.
+    /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
-    /// How long each server has to answer.
+    /// The time-out for each server, at least 500ms.
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = InspectorOptions::parse();
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("there is no runtime: {error}");
+            eprintln!("cannot start a runtime: {error}");
             return ExitCode::from(2);
         }
     };
     let inspector = Inspector::new().timeout(options.timeout);
     let outcome = runtime.block_on(inspector.inspect(&options.servers));
-    // A name lookup that takes longer than the time-out goes on, and nobody waits for it.
+    // Do not wait for a name lookup that has timed out.
     runtime.shutdown_background();
     match outcome {
         Ok(inspection) => {
@@ -106,13 +110,13 @@ fn document(inspection: &Inspection) -> Value {
 fn server(server: &InspectedServer) -> Value {
     let answer = server.outcome.as_ref().ok();
     let ballot = answer.map(|answer| answer.ballot);
-    // The least number stands for none: the vote of an observer that has not settled yet.
+    // The lowest number stands for none: the vote of an observer that has not settled yet.
     let vote = ballot.map(|ballot| ballot.vote).filter(|vote| vote.leader.0 != i64::MIN);
     json!({
         "id": server.id.map(|id| id.0),
         "address": server.address,
         "role": server.role.map(|role| role.to_string()),
-        "outcome": server.outcome.as_ref().map_or_else(|silence| silence.name(), |_| "answered"),
+        "outcome": server.outcome.as_ref().map_or_else(|no_answer| no_answer.name(), |_| "answered"),
         "state": ballot.map(|ballot| ballot.state.to_string()),
         "votes_for": vote.map(|vote| vote.leader.0),
         "zxid": vote.map(|vote| vote.zxid.to_string()),

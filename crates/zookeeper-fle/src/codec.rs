@@ -1,14 +1,14 @@
-//! The bytes on election ports: greetings, frames, notifications. All integers are big-endian.
+//! The bytes on election ports: hellos, frames, notifications. All integers are big-endian.
 //!
-//! On a connection come, after TCP and perhaps TLS: one [`Hello`] of the side that dialled, SASL if the servers use it, and
-//! then in both directions frames, each a length of 4 bytes and a [`Notification`].
+//! A connection carries, on top of TCP or TLS: one [`Hello`] from the side that dialled, SASL if the servers use it, and then
+//! frames in both directions. A frame is a length of 4 bytes and a [`Notification`].
 
 use std::ops::RangeInclusive;
 
-use super::notification::{Format, Notification};
-use super::vote::{Epoch, Round, ServerId, ServerState, Vote, Zxid};
+use crate::notification::{Format, Notification};
+use crate::vote::{Epoch, Round, ServerId, ServerState, Vote, Zxid};
 
-/// The longest notification that a server accepts, in bytes: it closes the connection of whoever announces a longer one.
+/// The longest notification that a server accepts, in bytes. It closes the connection if a longer one is announced.
 pub const MAX_FRAME_BYTES: usize = 512 * 1024;
 
 /// The lengths that a server accepts for the addresses of a [`Hello`], in bytes.
@@ -20,86 +20,86 @@ const ONE_ADDRESS: i64 = -65536;
 /// The first long of a [`Hello`] with several addresses, which ZooKeeper sends since 3.6 with `multiAddress.enabled`.
 const SEVERAL_ADDRESSES: i64 = -65535;
 
-/// What the side that dials says first.
+/// The first message of the side that dials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// Who dials.
+    /// The id of the server that dials.
     pub from: ServerId,
-    /// Where its election port is, to be dialled back.
+    /// The addresses of its election port, so that the other side can dial back.
     pub addresses: Addresses,
 }
 
 /// The election addresses in a [`Hello`], each as `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Addresses {
-    /// None, and nothing but the id is sent. Every version accepts it; the id must not be negative.
+    /// None: only the id is sent. Every version accepts it. The id must not be negative.
     None,
-    /// One, which ZooKeeper accepts from 3.4.6 on.
+    /// One. ZooKeeper accepts it since 3.4.6.
     One(String),
-    /// Several, separated by `|`, which ZooKeeper accepts from 3.6 on.
+    /// Several, separated by `|`. ZooKeeper accepts them since 3.6.
     Several(String),
 }
 
-/// Bytes that are no greeting, frame or notification.
+/// Why bytes are not a hello, a frame or a notification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// A notification has less bytes than its fields.
-    #[error("a notification of {bytes} bytes, which is none of ZooKeeper's: 28, 36, 40, or 44 and a text")]
+    /// A notification is shorter than its fields.
+    #[error("a notification has {bytes} bytes, not 28, 36, 40, or 44 and a text")]
     Length {
-        /// How many bytes it has.
+        /// Its length.
         bytes: usize,
     },
-    /// A notification is of a format that was never used.
-    #[error("a notification of format {format}, where 1 is the first")]
+    /// A notification has an unknown format number.
+    #[error("a notification has format number {format}, and 1 is the lowest")]
     Format {
-        /// The number of the format.
+        /// The format number.
         format: i32,
     },
-    /// A notification's sender is in a state that there is not.
-    #[error("a notification from a server in state {state}, where there are 0 (LOOKING) to 3 (OBSERVING)")]
+    /// A notification has an unknown state.
+    #[error("a notification has state {state}, not 0 (LOOKING) to 3 (OBSERVING)")]
     State {
         /// The number of the state.
         state: i32,
     },
-    /// A notification announces a configuration that is not there.
+    /// A notification announces more bytes of configuration than it has.
     #[error("a notification announces {announced} bytes of configuration, and has {present}")]
     ConfigLength {
-        /// How many bytes are announced.
+        /// The announced length, in bytes.
         announced: i32,
-        /// How many there are.
+        /// The number of bytes present.
         present: usize,
     },
     /// A text is not UTF-8.
     #[error("a text on an election port is not UTF-8")]
     Text,
     /// A frame announces a length that the servers refuse.
-    #[error("a frame announces {announced} bytes, where 1 to {MAX_FRAME_BYTES} are allowed")]
+    #[error("a frame announces {announced} bytes, not 1 to {MAX_FRAME_BYTES}")]
     FrameLength {
-        /// How many bytes are announced.
+        /// The announced length, in bytes.
         announced: i32,
     },
-    /// A greeting begins with a version that there is not.
-    #[error("a greeting of version {version}, where there are {ONE_ADDRESS} and {SEVERAL_ADDRESSES}")]
+    /// A hello has an unknown version.
+    #[error("a hello has version {version}, not {ONE_ADDRESS} or {SEVERAL_ADDRESSES}")]
     HelloVersion {
         /// The version.
         version: i64,
     },
-    /// A greeting announces addresses of a length that the servers refuse.
+    /// A hello announces addresses of a length that the servers refuse.
     #[error(
-        "a greeting announces {announced} bytes of addresses, where {} to {} are allowed",
+        "a hello announces {announced} bytes of addresses, not {} to {}",
         ADDRESS_BYTES.start(),
         ADDRESS_BYTES.end()
     )]
     AddressLength {
-        /// How many bytes are announced.
+        /// The announced length, in bytes.
         announced: i32,
     },
 }
 
 impl Hello {
-    /// The bytes, to be sent in one write at once after connecting: a server accepts one connection after the other,
-    /// and waits for this.
+    /// Encodes the hello. Send it in one write immediately after connecting: a server accepts one connection after the other
+    /// and waits for the hello of each.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -117,10 +117,10 @@ impl Hello {
         bytes
     }
 
-    /// Reads a greeting from the front of `bytes`, and says how many of them it takes; `None` while it is incomplete.
+    /// Decodes a hello at the start of `bytes`. Returns it with its length, or `None` while it is incomplete.
     ///
     /// # Errors
-    /// The bytes are no greeting.
+    /// The bytes are not a hello.
     pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, DecodeError> {
         let mut reader = Reader(bytes);
         let Some(first) = reader.long() else { return Ok(None) };
@@ -144,7 +144,7 @@ impl Hello {
 }
 
 impl Notification {
-    /// The bytes, without the length that goes before them on the wire.
+    /// Encodes the notification, without the length of the frame.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let Vote { epoch, zxid, leader } = self.vote;
@@ -174,11 +174,11 @@ impl Notification {
         bytes
     }
 
-    /// Reads a notification, all of it. A format greater than 2 is read as 2, as ZooKeeper does; what comes after the
-    /// fields is ignored, as by ZooKeeper.
+    /// Decodes a complete notification. As in ZooKeeper, a format number greater than 2 is read as 2, and bytes after the
+    /// fields are ignored.
     ///
     /// # Errors
-    /// The bytes are no notification.
+    /// The bytes are not a notification.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let too_short = || DecodeError::Length { bytes: bytes.len() };
         let mut reader = Reader(bytes);
@@ -203,7 +203,7 @@ impl Notification {
         Ok(Self { state, vote: Vote { epoch, zxid, leader }, round, format })
     }
 
-    /// The bytes as they go over the wire, after their length.
+    /// Encodes the notification as a frame: its length, then its bytes.
     #[must_use]
     pub fn encode_frame(&self) -> Vec<u8> {
         let body = self.encode();
@@ -212,22 +212,22 @@ impl Notification {
     }
 }
 
-/// The length of the frame that begins with these bytes; the notification follows.
+/// Decodes the length of a frame from its first bytes. That many bytes of notification follow.
 ///
 /// # Errors
-/// No server accepts such a frame.
+/// The servers refuse a frame of this length.
 pub fn frame_length(first: [u8; 4]) -> Result<usize, DecodeError> {
     let announced = i32::from_be_bytes(first);
     let allowed = |length: &usize| (1..=MAX_FRAME_BYTES).contains(length);
     usize::try_from(announced).ok().filter(allowed).ok_or(DecodeError::FrameLength { announced })
 }
 
-/// The length of a text as it goes over the wire.
+/// The length of a text as it is encoded.
 fn length(text: &str) -> [u8; 4] {
     i32::try_from(text.len()).unwrap_or(i32::MAX).to_be_bytes()
 }
 
-/// What is left to be read.
+/// The bytes that are still to be decoded.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
@@ -245,14 +245,14 @@ impl Reader<'_> {
         self.array().map(i64::from_be_bytes)
     }
 
-    /// A text of this length; `None` if it is negative or there is less.
+    /// A text of this length; `None` if the length is negative or there are fewer bytes.
     fn text(&mut self, length: i32) -> Option<Result<String, DecodeError>> {
         let (text, rest) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
         self.0 = rest;
         Some(String::from_utf8(text.to_vec()).map_err(|_| DecodeError::Text))
     }
 
-    /// The number of the format and what it brings.
+    /// The format number and the fields that follow from it.
     fn format(&mut self, bytes: usize) -> Result<Format, DecodeError> {
         match self.int().ok_or(DecodeError::Length { bytes })? {
             1 => Ok(Format::Numbered),
@@ -266,7 +266,7 @@ impl Reader<'_> {
         }
     }
 
-    /// How many of these bytes have been read.
+    /// The number of bytes decoded so far.
     fn read_of(&self, bytes: &[u8]) -> usize {
         bytes.len() - self.0.len()
     }

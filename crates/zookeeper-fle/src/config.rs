@@ -1,16 +1,16 @@
-//! The configuration of an ensemble, as its servers keep it and send it along with their votes.
+//! The configuration of an ensemble, as its servers store it and send it with their votes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::vote::{ServerId, Zxid};
+use crate::vote::{ServerId, Zxid};
 
-/// Who belongs to an ensemble, where its servers are reached, and how votes are counted.
+/// The servers of an ensemble, their addresses, groups and weights.
 ///
-/// It is read from the text that servers send along with their votes, which has the form of `zoo.cfg`, and prints as
-/// that text:
+/// It is parsed from the text that servers send with their votes, which has the format of `zoo.cfg`, and prints as that
+/// text:
 ///
 /// ```
 /// use zookeeper_fle::{EnsembleConfig, Quorum, ServerId};
@@ -29,12 +29,11 @@ use super::vote::{ServerId, Zxid};
 pub struct EnsembleConfig {
     /// The servers.
     pub servers: BTreeMap<ServerId, Member>,
-    /// The groups of a hierarchical quorum: disjoint, and with every participant in one of them. Empty where the majority
-    /// of the participants decides.
+    /// The groups of a hierarchical quorum: disjoint, with every participant in one of them. Empty for majority quorums.
     pub groups: BTreeMap<i64, BTreeSet<ServerId>>,
-    /// The weights of servers in a hierarchical quorum. Who is not named has weight 1.
+    /// The weights of servers in a hierarchical quorum; 1 for servers without an entry.
     pub weights: BTreeMap<ServerId, u64>,
-    /// The zxid of the reconfiguration that it comes from; 0 for what was read from `zoo.cfg`.
+    /// The zxid of the last reconfiguration; 0 if there was none since `zoo.cfg` was read.
     pub version: Zxid,
 }
 
@@ -43,47 +42,47 @@ pub struct EnsembleConfig {
 pub struct Member {
     /// Whether it has a vote.
     pub role: Role,
-    /// Where the other servers reach it. One address, or several with `multiAddress.enabled`.
+    /// Its addresses for the other servers: one, or several with `multiAddress.enabled`.
     pub addresses: Vec<MemberAddress>,
-    /// Where it serves clients, as `host:port`, if the configuration says so.
+    /// Its address for clients, `host:port`, if the configuration has it.
     pub client: Option<String>,
 }
 
 /// An address of a server, for the other servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberAddress {
-    /// A name or an address; an IPv6 address without brackets. When it is read, it has no spaces and no control characters.
+    /// A host name or an IP address; an IPv6 address without brackets. The parser refuses spaces and control characters.
     pub host: String,
-    /// The port on which a leader serves its followers, 2888 by custom.
+    /// The port on which a leader serves its followers, usually 2888.
     pub quorum_port: u16,
-    /// The port of the election, 3888 by custom.
+    /// The election port, usually 3888.
     pub election_port: u16,
 }
 
 /// Whether a server has a vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// It has.
+    /// The server is a voter.
     Participant,
-    /// It has none.
+    /// The server has no vote.
     Observer,
 }
 
-/// A text that is not the configuration of an ensemble.
+/// Why a text is not the configuration of an ensemble.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A line cannot be read.
+    /// A line is not valid.
     #[error("line {line}, {text:?}: write {expected}")]
     Line {
         /// The number of the line, from 1.
         line: usize,
-        /// How it begins.
+        /// The first 80 characters of the line.
         text: String,
-        /// What is to be written instead.
+        /// What to write instead.
         expected: &'static str,
     },
-    /// A server is in two groups, so that votes would be counted twice.
+    /// A server is in two groups, so its vote would count twice.
     #[error("server {id} is in the groups {first} and {second}: leave it in one of them")]
     TwoGroups {
         /// The server.
@@ -93,20 +92,22 @@ pub enum ConfigError {
         /// The other one.
         second: i64,
     },
-    /// A participant is in no group, and there are groups or weights.
+    /// A participant is in no group, although there are groups or weights.
     #[error(
-        "server {id} is in no group: write it into a line group.G=..., as all participants where there are groups or \
-         weights, or make it an observer"
+        "server {id} is in no group: add it to a line group.G=..., because groups and weights need every participant in a \
+         group, or make it an observer"
     )]
     NoGroup {
         /// The server.
         id: ServerId,
     },
-    /// Nobody has a vote.
+    /// No server has a vote.
     #[error("no server has a vote: write a line {SERVER} for each")]
     NoParticipant,
-    /// Nobody's vote weighs anything, so that nobody could be elected.
-    #[error("every vote weighs 0, and nobody could be elected: write a line weight.N=1 for a participant")]
+    /// All participants have weight 0, so no server could be elected.
+    #[error(
+        "all participants have weight 0, so no server could be elected: write a line weight.N=1 for a participant"
+    )]
     NoWeight,
 }
 
@@ -123,8 +124,8 @@ const GROUP: &str = "group.G=N:N:..., the number of a group and the ids of its s
 const WEIGHT: &str = "weight.N=w, the id of a server and how much its vote counts, from 0";
 const VERSION: &str = "version=<hexadecimal number>, from 0 to 7fffffffffffffff";
 
-/// Reads the lines in any order. Of two lines with the same key the last counts; other keys, empty lines and comments
-/// (`#`) are ignored. A client port without a host is one of `0.0.0.0`, as a server prints it.
+/// The lines can have any order. Of two lines with the same key the last counts. Other keys, empty lines and comments (`#`)
+/// are ignored. A client port without a host gets the host `0.0.0.0`, as a server prints it.
 impl FromStr for EnsembleConfig {
     type Err = ConfigError;
 
@@ -148,8 +149,8 @@ impl FromStr for EnsembleConfig {
     }
 }
 
-/// As a server writes it: the version last, without an end of line; weights only where there are groups, and then of
-/// every participant.
+/// As a server writes it: the version last, without a newline; weights only if there are groups, and then for every
+/// participant.
 impl fmt::Display for EnsembleConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (id, member) in &self.servers {
@@ -199,7 +200,7 @@ impl fmt::Display for Role {
 }
 
 impl EnsembleConfig {
-    /// Reads one line; the error is what to write.
+    /// Parses one line; the error is what to write instead.
     fn read(&mut self, line: &str) -> Result<(), &'static str> {
         let line = line.trim();
         let Some((key, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) else {
@@ -221,13 +222,13 @@ impl EnsembleConfig {
             self.weights.insert(id, weight);
         } else if key == "version" {
             let version = i64::from_str_radix(value, 16).ok();
-            // Servers print a negative one without a sign, and cannot read that again.
+            // Servers print a negative version without a sign, and cannot read it again.
             self.version = Zxid(version.filter(|version| *version >= 0).ok_or(VERSION)?);
         }
         Ok(())
     }
 
-    /// Refuses what no server accepts.
+    /// Refuses a configuration that no server accepts.
     fn check(&self) -> Result<(), ConfigError> {
         if self.participants().next().is_none() {
             return Err(ConfigError::NoParticipant);
@@ -252,7 +253,7 @@ impl EnsembleConfig {
 }
 
 impl Member {
-    /// Whether it is known by `0.0.0.0` or `::`, as some servers are in their own configuration.
+    /// Whether one of its addresses is `0.0.0.0` or `::`, as in some servers' own configuration.
     pub(super) fn is_unspecified(&self) -> bool {
         let unspecified = |it: &MemberAddress| it.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
         self.addresses.iter().any(unspecified)
@@ -287,7 +288,7 @@ impl Member {
 }
 
 impl MemberAddress {
-    /// An address, and the role if it follows.
+    /// Parses an address, and the role if it follows.
     fn read(text: &str) -> Option<(Self, Option<Role>)> {
         let (host, rest) = match text.strip_prefix('[') {
             Some(rest) => rest.split_once("]:")?,
@@ -307,12 +308,12 @@ impl MemberAddress {
     }
 }
 
-/// Whether a host can have this character. It is shown to people, so nothing in it may be invisible or act on a terminal.
+/// Whether a host can have this character. Hosts are printed, so no character may be invisible or control a terminal.
 pub(super) fn is_of_host(character: char) -> bool {
     character.is_ascii_graphic() && !"[]".contains(character) || character.is_alphanumeric()
 }
 
-/// The host as it is written before a colon.
+/// The host as it is written before `:port`.
 pub(super) fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }

@@ -1,18 +1,18 @@
-//! Who has a vote, and when votes suffice.
+//! The voters of an ensemble, and which sets of them are quorums.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::config::EnsembleConfig;
-use super::vote::ServerId;
+use crate::config::EnsembleConfig;
+use crate::vote::ServerId;
 
-/// The voters of an ensemble, and which sets of them are quorums: any two quorums have a voter in common.
+/// The voters of an ensemble and the rule that makes a set of them a quorum. Any two quorums have a voter in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quorum {
     voters: BTreeMap<ServerId, Voter>,
     rule: Rule,
 }
 
-/// What a voter counts.
+/// The group and the weight of a voter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Voter {
     group: i64,
@@ -24,29 +24,29 @@ struct Voter {
 enum Rule {
     /// More than half of the voters.
     Majority,
-    /// More than half of the groups that weigh anything, each by more than half of its weight.
+    /// More than half of the groups of non-zero weight, each with more than half of its weight.
     Hierarchical,
 }
 
 impl Quorum {
-    /// More than half of these voters.
+    /// A quorum is more than half of these voters.
     #[must_use]
     pub fn majority(voters: impl IntoIterator<Item = ServerId>) -> Self {
         let voters = voters.into_iter().map(|id| (id, Voter { group: 0, weight: 1 })).collect();
         Self { voters, rule: Rule::Majority }
     }
 
-    /// More than half of the groups, each by more than half of its weight; groups that weigh nothing do not count.
+    /// A quorum is more than half of the groups, each with more than half of its weight. Groups of weight 0 do not count.
     ///
-    /// The entries are voters, their groups and their weights. A voter of weight 0 is asked and heard like the others,
-    /// but cannot become leader.
+    /// The entries are voters, their groups and their weights. A voter of weight 0 votes like the others, but cannot
+    /// become leader.
     #[must_use]
     pub fn hierarchical(voters: impl IntoIterator<Item = (ServerId, i64, u64)>) -> Self {
         let voters = voters.into_iter().map(|(id, group, weight)| (id, Voter { group, weight })).collect();
         Self { voters, rule: Rule::Hierarchical }
     }
 
-    /// The quorum of an ensemble: hierarchical if its configuration has groups, else the majority of its participants.
+    /// The quorums of an ensemble: hierarchical if the configuration has groups, otherwise majorities of the participants.
     #[must_use]
     pub fn of(config: &EnsembleConfig) -> Self {
         if config.groups.is_empty() {
@@ -63,24 +63,24 @@ impl Quorum {
         Self::hierarchical(voters)
     }
 
-    /// The servers that have a vote.
+    /// The voters, by their ids.
     pub fn voters(&self) -> impl Iterator<Item = ServerId> {
         self.voters.keys().copied()
     }
 
-    /// Whether this server has a vote.
+    /// Whether this server is a voter.
     #[must_use]
     pub fn is_voter(&self, id: ServerId) -> bool {
         self.voters.contains_key(&id)
     }
 
-    /// Whether this server can become leader: it has a vote that weighs something.
+    /// Whether this server can become leader: it is a voter of non-zero weight.
     #[must_use]
     pub fn is_eligible(&self, id: ServerId) -> bool {
         self.voters.get(&id).is_some_and(|voter| voter.weight > 0)
     }
 
-    /// Whether these servers are a quorum. Those that have no vote do not count.
+    /// Whether these servers are a quorum. Servers that are not voters do not count.
     #[must_use]
     pub fn is_quorum(&self, supporters: &BTreeSet<ServerId>) -> bool {
         let supporters: BTreeMap<_, _> =
@@ -96,11 +96,10 @@ impl Quorum {
         }
     }
 
-    /// How many of its voters a quorum takes at least, taking the heaviest; 0 where nobody weighs anything, and nobody is
-    /// a quorum.
+    /// The size of the smallest quorum; 0 if all voters have weight 0, so that there is no quorum.
     #[must_use]
     pub fn smallest(&self) -> usize {
-        // In each group the heaviest voters; of the groups those that are won with the fewest.
+        // In each group the heaviest voters; and the groups that take the fewest voters.
         let groups: BTreeSet<i64> = self.voters.values().map(|it| it.group).collect();
         if self.rule == Rule::Majority {
             return self.voters.len() / 2 + 1;
@@ -111,7 +110,7 @@ impl Quorum {
         needed.into_iter().take(groups).sum()
     }
 
-    /// How many voters it takes to win this group; `None` if it weighs nothing.
+    /// The fewest voters with more than half of this group's weight; `None` if that is 0.
     fn smallest_in(&self, group: i64) -> Option<usize> {
         let mut weights: Vec<u64> =
             self.voters.values().filter(|it| it.group == group).map(|it| it.weight).collect();
@@ -126,7 +125,7 @@ impl Quorum {
     }
 }
 
-/// The weight of each group, which can be more than that of any voter.
+/// The weight of each group. A sum of `u64` weights needs more bits.
 fn weights(voters: &BTreeMap<ServerId, Voter>) -> BTreeMap<i64, u128> {
     let mut weights = BTreeMap::new();
     for voter in voters.values() {

@@ -1,4 +1,4 @@
-//! What servers vote with: ids, histories, votes and their order, and the two ways in which recorded votes agree.
+//! Ids, histories, votes and their order, and the two ways in which recorded votes agree.
 
 use std::fmt;
 
@@ -11,71 +11,69 @@ pub struct ServerId(pub i64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Zxid(pub i64);
 
-/// The number of a leadership in an ensemble's history, which a server keeps on disk (`currentEpoch`). In sources and
-/// logs of ZooKeeper: the peer epoch. Prints in hexadecimal, like the [`Zxid`] whose upper half it is.
+/// The number of a leadership in an ensemble's history, which each server stores (`currentEpoch`). ZooKeeper's sources and
+/// logs call it peer epoch. Prints in hexadecimal, like the [`Zxid`] whose upper half it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub i64);
 
-/// The number of an election, as a server counts them in memory since its start. In sources and logs of ZooKeeper: the
-/// logical clock, or the election epoch. It has nothing to do with an [`Epoch`]. Prints in decimal.
+/// The number of an election, which a server counts in memory from its start. ZooKeeper's sources and logs call it logical
+/// clock or election epoch. It is unrelated to [`Epoch`]. Prints in decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Round(pub i64);
 
-/// A vote: for a server, with the history by which it is put forward.
+/// A vote for a server, with that server's history.
 ///
-/// Votes are ordered as the fields are: the higher epoch wins, among equal epochs the higher zxid, and among equal
-/// histories the higher server id.
+/// Votes are ordered by their fields: the higher epoch wins, then the higher zxid, then the higher server id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Vote {
     /// The current epoch of the server voted for.
     pub epoch: Epoch,
-    /// The last zxid of the server voted for, when its election began.
+    /// The last zxid of the server voted for, at the start of its election.
     pub zxid: Zxid,
     /// The server voted for.
     pub leader: ServerId,
 }
 
-/// What a server does, as its notifications tell.
+/// The state of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ServerState {
-    /// It looks for a leader.
+    /// The server looks for a leader.
     Looking,
-    /// It follows one.
+    /// The server is a voter and follows a leader.
     Following,
-    /// It leads.
+    /// The server leads.
     Leading,
-    /// It follows a leader without a vote.
+    /// The server has no vote and follows a leader.
     Observing,
 }
 
-/// A vote as another server has recorded it: with the round that it belongs to and what its sender was doing.
+/// A vote as a receiver records it, with its round and the sender's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ballot {
     /// The vote.
     pub vote: Vote,
-    /// The round that its sender told with it. Among the servers of an ensemble: that in which the vote was given. To whoever
-    /// is not of the ensemble a server tells its current round, beside the vote that it settled on last; after a
-    /// reconfiguration it counts from 0 again.
+    /// The round in the notification. Between voters: the round of the vote. To a non-voter, a server sends its current round
+    /// with the vote that it settled on last; that round is 0 after a reconfiguration.
     pub round: Round,
-    /// What its sender was doing.
+    /// The sender's state.
     pub state: ServerState,
-    /// Whether it came with a configuration ([`Format::Configured`](super::Format::Configured)).
+    /// Whether the notification had a configuration ([`Format::Configured`](super::Format::Configured)).
     pub configured: bool,
 }
 
 impl ServerId {
-    /// What a server without a vote puts forward in place of its own id.
+    /// The id in the vote of an observer.
     pub const NONE: Self = Self(i64::MIN);
 }
 
 impl Zxid {
-    /// What a server without a vote puts forward in place of its own zxid.
+    /// The zxid in the vote of an observer.
     pub const NONE: Self = Self(i64::MIN);
 
-    /// The zxid of a server whose database is not initialised: one that must not vote (ZOOKEEPER-3479).
+    /// The zxid of a server whose database is not initialised, and that must not vote (ZOOKEEPER-3479).
     pub const UNINITIALISED: Self = Self(-1);
 
-    /// The epoch in which the transaction was made.
+    /// The epoch of the transaction.
     #[must_use]
     pub const fn epoch(self) -> Epoch {
         Epoch(self.0 >> 32)
@@ -83,10 +81,10 @@ impl Zxid {
 }
 
 impl Epoch {
-    /// What a server without a vote puts forward in place of its own epoch.
+    /// The epoch in the vote of an observer.
     pub const NONE: Self = Self(i64::MIN);
 
-    /// The zxid in which a leadership of this epoch begins, before its first transaction.
+    /// The zxid at which a leadership of this epoch begins, before its first transaction.
     #[must_use]
     pub const fn first_zxid(self) -> Zxid {
         Zxid(self.0 << 32)
@@ -102,31 +100,30 @@ impl Round {
 }
 
 impl Vote {
-    /// What a server without a vote, an observer, puts forward: the least of all votes.
+    /// The vote of an observer, lower than all others.
     pub const NONE: Self = Self { epoch: Epoch::NONE, zxid: Zxid::NONE, leader: ServerId::NONE };
 }
 
 impl Ballot {
-    /// Whether both are the same vote of the same round. So votes of servers that look for a leader agree.
+    /// Whether both are the same vote of the same round: how votes of looking servers agree.
     #[must_use]
     pub fn is_same_proposal(&self, other: &Self) -> bool {
         self.vote == other.vote && self.round == other.round
     }
 
-    /// Whether both name the same leadership. So votes of servers that have settled agree.
+    /// Whether both name the same leadership: how votes of settled servers agree.
     ///
-    /// The epoch of a leadership is used once, so that the leader and the epoch name it. The zxid and the round do not:
-    /// servers that joined it at different times have settled with different ones (ZOOKEEPER-1805). Old servers
-    /// tell another epoch for the same leadership (ZOOKEEPER-1732): between a vote that came with a configuration and one
-    /// that did not, the leader alone counts.
+    /// Leader and epoch identify a leadership, because an epoch is used once. The zxid and the round differ between servers
+    /// that joined at different times (ZOOKEEPER-1805). Old servers report another epoch for the same leadership
+    /// (ZOOKEEPER-1732): if only one of the votes has a configuration, only the leaders are compared.
     #[must_use]
     pub fn is_same_leadership(&self, other: &Self) -> bool {
         self.vote.leader == other.vote.leader
             && (self.configured != other.configured || self.vote.epoch == other.vote.epoch)
     }
 
-    /// Whether both support the same leader: by [the proposal](Self::is_same_proposal) where one of the two senders was
-    /// still looking, else by [the leadership](Self::is_same_leadership).
+    /// Whether both support the same leader: compared [as proposals](Self::is_same_proposal) if one of the senders was
+    /// looking, otherwise [as leaderships](Self::is_same_leadership).
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {
         if self.state == ServerState::Looking || other.state == ServerState::Looking {

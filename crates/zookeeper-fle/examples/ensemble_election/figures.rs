@@ -1,24 +1,24 @@
-//! How long elections take, in virtual time.
+//! Measures elections in virtual time.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-use zookeeper_fle::simulator::{Network, Simulation, What};
+use zookeeper_fle::simulator::{EventKind, Network, Simulation};
 use zookeeper_fle::{Quorum, ServerId};
 
-/// How long it takes with so many servers at such a distance.
+/// The times for a number of servers and a delay.
 #[derive(Debug)]
 pub(crate) struct Row {
     servers: i64,
-    /// How long a message takes.
+    /// The time that a message takes.
     delay: Duration,
     /// From the start of all until all have decided.
     pub(crate) from_start: Duration,
-    /// From when the last server has noticed that the leader is lost until all have decided.
+    /// From the last server that notices the loss of the leader until all have decided.
     pub(crate) from_loss: Duration,
 }
 
-/// For three and five servers at some distances.
+/// For three and five servers, and several delays.
 pub(crate) fn rows() -> Vec<Row> {
     let delays = [100, 1_000, 10_000, 50_000].map(Duration::from_micros);
     [3, 5].into_iter().flat_map(|servers| delays.map(|delay| measure(servers, delay))).collect()
@@ -35,7 +35,7 @@ pub(crate) fn table() -> String {
     }
     text.push_str(
         "\nThe wait of 200 ms for a better vote is in it; the time that it takes to notice the loss, and to get in step with the\n\
-         new leader, is not. A connection takes a round trip; what a server needs to compute takes no time.\n",
+         new leader, is not. A connection takes a round trip; kind a server needs to compute takes no time.\n",
     );
     text
 }
@@ -51,12 +51,13 @@ fn measure(servers: i64, delay: Duration) -> Row {
     Row { servers, delay, from_start, from_loss }
 }
 
-/// Lets the ensemble settle, and says how long it took from the last server that began to the last that decided.
+/// Lets the ensemble settle. Returns the time from the last server that began the election to the last decision.
 fn election(ensemble: &mut Simulation) -> Duration {
     ensemble.run_for(Duration::from_secs(30));
     assert!(ensemble.is_settled(), "30 seconds are enough");
-    let last = |is: fn(&What) -> bool| {
-        ensemble.happenings().iter().rfind(|it| is(&it.what)).map_or(Duration::ZERO, |it| it.at)
+    let last = |is: fn(&EventKind) -> bool| {
+        ensemble.trace().iter().rfind(|it| is(&it.kind)).map_or(Duration::ZERO, |it| it.at)
     };
-    last(|it| matches!(it, What::Decided { .. })) - last(|it| matches!(it, What::Looks { .. }))
+    last(|it| matches!(it, EventKind::Decided { .. }))
+        - last(|it| matches!(it, EventKind::RoundStarted { .. }))
 }

@@ -1,15 +1,14 @@
-//! How ZooKeeper's servers elect their leader, told vote by vote:
+//! Shows how ZooKeeper's servers elect their leader, vote by vote:
 //!
 //! ```text
-//! cargo run --example ensemble_election                     # all stories
-//! cargo run --example ensemble_election -- --list           # which there are
-//! cargo run --example ensemble_election -- five             # one of them
-//! cargo run --example ensemble_election -- five --seed 7    # with random delays in place of 10 ms
-//! cargo run --example ensemble_election -- --figures        # how long elections take
+//! cargo run -p zookeeper-fle --example ensemble_election                     # all stories
+//! cargo run -p zookeeper-fle --example ensemble_election -- --list           # the names of the stories
+//! cargo run -p zookeeper-fle --example ensemble_election -- five             # one of them
+//! cargo run -p zookeeper-fle --example ensemble_election -- five --seed 7    # random delays in place of 10 ms
+//! cargo run -p zookeeper-fle --example ensemble_election -- --figures        # the time that elections take
 //! ```
 //!
-//! No server runs and nothing is sent: the ensembles are simulated, the elections are those of
-//! `zookeeper_fle`. A part of what you will see:
+//! The ensembles are simulated with `zookeeper_fle::simulator`; no server runs. A part of the output:
 //!
 //! ```text
 //!    10000 ms  Server 3 starts without any history. It begins round 1 and votes for itself.
@@ -25,7 +24,7 @@
 //!     server 3  |       |       |       |     3 |     3 |    =3
 //! ```
 //!
-//! Each row is a server, each column a moment at which a vote changed, each number the server voted for.
+//! A row is a server, a column a time at which a vote changed, a number the server voted for.
 
 mod figures;
 mod narration;
@@ -39,18 +38,21 @@ use clap::Parser;
 
 use stories::STORIES;
 
+/// Shows how ZooKeeper's servers elect their leader, vote by vote, in simulated ensembles.
+///
+/// cargo run -p zookeeper-fle --example ensemble_election -- five
 #[derive(Parser)]
+#[command(about, verbatim_doc_comment)]
 struct Options {
     /// The story to tell; without it, all of them.
     story: Option<String>,
-    /// Names the stories.
+    /// Print the names of the stories.
     #[arg(long)]
     list: bool,
-    /// Draws the delays from this seed, 1 to 30 ms each, in place of 10 ms for every message. The delays of two-leaders
-    /// are fixed.
+    /// The seed for random delays of 1 to 30 ms, instead of 10 ms for every message. The story two-leaders has fixed delays.
     #[arg(long)]
     seed: Option<u64>,
-    /// Prints how long elections take.
+    /// Print the time that elections take.
     #[arg(long)]
     figures: bool,
 }
@@ -63,7 +65,7 @@ fn main() -> ExitCode {
     }
     match run(&options, &mut io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has seen enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -72,7 +74,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes what is wanted, until that fails.
+/// Writes the output.
 fn run(options: &Options, out: &mut impl Write) -> io::Result<()> {
     let Options { story, list, seed, figures } = options;
     if *figures {

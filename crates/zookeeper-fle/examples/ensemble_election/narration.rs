@@ -1,30 +1,30 @@
-//! What happens in an ensemble, in plain words.
+//! Turns the trace of a simulation into sentences.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
-use zookeeper_fle::simulator::{By, Effect, Happening, Network, Simulation, What};
+use zookeeper_fle::simulator::{Effect, EventKind, Network, Reason, Simulation, TraceEvent};
 use zookeeper_fle::{
     Elector, Epoch, History, Notification, Quorum, Round, ServerId, ServerState, Vote, Zxid,
 };
 
 use crate::table::Table;
 
-/// Runs an ensemble and tells what happens.
+/// Runs an ensemble and narrates its trace.
 pub(crate) struct Teller {
     pub(crate) ensemble: Simulation,
     text: String,
     table: Table,
-    /// How much has been told.
+    /// The number of trace events narrated so far.
     told: usize,
-    /// What each server voted for in which round when last told of, and whether it saw a quorum.
+    /// The state of each server's election after the last sentence about it.
     known: BTreeMap<ServerId, Known>,
-    /// Of which servers it has been told that they repeat their votes, since they began to look.
+    /// The servers of which the text says that they try again, since their round began.
     repeats: BTreeSet<ServerId>,
 }
 
-/// What was last told of a server's election.
+/// The state of a server's election.
 #[derive(Clone, Copy, Default)]
 struct Known {
     proposal: Option<Vote>,
@@ -33,7 +33,7 @@ struct Known {
 }
 
 impl Teller {
-    /// An ensemble of this many servers, none of which runs. Every message takes 10 ms, or what the seed makes of it.
+    /// An ensemble of this many servers, none of which runs. A message takes 10 ms, or with a seed 1 to 30 ms.
     pub(crate) fn new(servers: i64, seed: Option<u64>) -> Self {
         let milliseconds = if seed.is_some() { 1..=30 } else { 10..=10 };
         let (shortest, longest) = (*milliseconds.start(), *milliseconds.end());
@@ -50,7 +50,7 @@ impl Teller {
         }
     }
 
-    /// Says something between the events.
+    /// Adds a remark between the events.
     pub(crate) fn say(&mut self, text: &str) {
         let _ = writeln!(self.text, "\n  {text}\n");
     }
@@ -65,15 +65,15 @@ impl Teller {
         self.run_for(Duration::ZERO);
     }
 
-    /// Lets time pass, and tells what happens.
+    /// Lets time pass, and narrates the events.
     pub(crate) fn run_for(&mut self, time: Duration) {
         let end = self.ensemble.now() + time;
         loop {
             let (left, told) = (end - self.ensemble.now(), self.told);
-            if !self.ensemble.run_until(left, |it| it.happenings().len() > told) {
+            if !self.ensemble.run_until(left, |it| it.trace().len() > told) {
                 return;
             }
-            // All of one moment is told together.
+            // Events of the same time are narrated together.
             self.ensemble.run_for(Duration::ZERO);
             self.tell_moment();
         }
@@ -85,20 +85,20 @@ impl Teller {
     }
 
     fn tell_moment(&mut self) {
-        let happenings = self.ensemble.happenings()[self.told..].to_vec();
-        self.told += happenings.len();
-        let mut of: BTreeMap<ServerId, Vec<&What>> = BTreeMap::new();
-        for Happening { server, what, .. } in &happenings {
-            of.entry(*server).or_default().push(what);
+        let trace = self.ensemble.trace()[self.told..].to_vec();
+        self.told += trace.len();
+        let mut of: BTreeMap<ServerId, Vec<&EventKind>> = BTreeMap::new();
+        for TraceEvent { server, kind, .. } in &trace {
+            of.entry(*server).or_default().push(kind);
         }
         let now = self.ensemble.now().as_millis();
-        for (server, whats) in of {
-            let sentences = self.sentences(server, &whats);
+        for (server, kinds) in of {
+            let sentences = self.sentences(server, &kinds);
             if !sentences.is_empty() {
                 self.write(&format!("{now:>8} ms  Server {server} {}", sentences.join(" ")));
             }
         }
-        happenings.iter().for_each(|it| self.table.take(it));
+        trace.iter().for_each(|it| self.table.take(it));
     }
 
     /// Adds a line, broken where it gets too long.
@@ -116,16 +116,18 @@ impl Teller {
         self.text.push('\n');
     }
 
-    /// What a server has done in a moment: the first sentence goes on after its name.
-    fn sentences(&mut self, server: ServerId, whats: &[&What]) -> Vec<String> {
+    /// The sentences about a server's events of one time. The first continues after the server's name.
+    fn sentences(&mut self, server: ServerId, kinds: &[&EventKind]) -> Vec<String> {
         let Known { mut proposal, saw_quorum, .. } = self.known.get(&server).copied().unwrap_or_default();
         let (mut sentences, mut no_better) = (Vec::new(), Vec::new());
-        for what in whats {
-            if let What::Hears { from, notification, effect: Effect::NotBetter | Effect::TooLate } = what {
+        for kind in kinds {
+            if let EventKind::Received { from, notification, effect: Effect::NotBetter | Effect::TooLate } =
+                kind
+            {
                 no_better.push(format!("{from} for {}", notification.vote.leader));
                 continue;
             }
-            if let Some(sentence) = self.sentence(server, what, &mut proposal) {
+            if let Some(sentence) = self.sentence(server, kind, &mut proposal) {
                 sentences.push(sentence);
             }
         }
@@ -149,17 +151,22 @@ impl Teller {
         sentences
     }
 
-    fn sentence(&mut self, server: ServerId, what: &What, proposal: &mut Option<Vote>) -> Option<String> {
-        let sentence = match what {
-            What::Started(history) => format!("starts {}.", with(*history)),
-            What::Crashed => "crashes.".into(),
-            What::Looks { round, vote } => {
+    fn sentence(
+        &mut self,
+        server: ServerId,
+        kind: &EventKind,
+        proposal: &mut Option<Vote>,
+    ) -> Option<String> {
+        let sentence = match kind {
+            EventKind::Started(history) => format!("starts {}.", with(*history)),
+            EventKind::Crashed => "crashes.".into(),
+            EventKind::RoundStarted { round, vote } => {
                 *proposal = Some(*vote);
                 self.repeats.remove(&server);
                 format!("begins round {round} and votes for itself.")
             }
-            What::Says(_) | What::Connects => return self.repetition(server, what),
-            What::Hears { from, notification, effect } => {
+            EventKind::Broadcast(_) | EventKind::Connecting => return self.repetition(server, kind),
+            EventKind::Received { from, notification, effect } => {
                 let sentence =
                     hears(*from, notification, *effect, *proposal, self.ensemble.server(server)?.elector()?);
                 if *effect == Effect::Adopted {
@@ -167,26 +174,30 @@ impl Teller {
                 }
                 sentence?
             }
-            What::Decided { decision, by: By::Votes } if decision.state == ServerState::Leading => {
+            EventKind::Decided { decision, reason: Reason::Votes }
+                if decision.state == ServerState::Leading =>
+            {
                 "has heard nothing better: it leads.".into()
             }
-            What::Decided { decision, by: By::Votes } => {
+            EventKind::Decided { decision, reason: Reason::Votes } => {
                 format!("has heard nothing better: it follows {}.", decision.vote.leader)
             }
-            What::Established { epoch } => format!("has a quorum of followers: epoch {epoch} begins."),
-            What::Refused { by } => format!("gives up: {by} knows more."),
-            What::LeaderLost { leader } => format!("has lost its leader {leader}."),
-            What::FollowersLost => "gives up: no quorum follows it.".into(),
+            EventKind::Established { epoch } => format!("has a quorum of followers: epoch {epoch} begins."),
+            EventKind::Refused { by } => format!("gives up: {by} knows more."),
+            EventKind::LeaderLost { leader } => format!("has lost its leader {leader}."),
+            EventKind::FollowersLost => "gives up: no quorum follows it.".into(),
             _ => return None,
         };
         Some(sentence)
     }
 
-    /// A vote that is said once more, the first time.
-    fn repetition(&mut self, server: ServerId, what: &What) -> Option<String> {
+    /// The sentence about the first repetition of a vote in a round.
+    fn repetition(&mut self, server: ServerId, kind: &EventKind) -> Option<String> {
         let known = self.known.get(&server)?;
-        let again = match what {
-            What::Says(said) => known.proposal == Some(said.vote) && known.round == Some(said.round),
+        let again = match kind {
+            EventKind::Broadcast(said) => {
+                known.proposal == Some(said.vote) && known.round == Some(said.round)
+            }
             _ => true,
         };
         let first = again && self.repeats.insert(server);
@@ -218,11 +229,11 @@ fn hears(
             )
         }
         Effect::EarlierRound => format!("hears that {from} is still in round {round}, and tells it better."),
-        Effect::Noted => format!("learns that {from} {does} already."),
+        Effect::Recorded => format!("learns that {from} {does} already."),
         Effect::Joined => {
             format!("learns that {from} {does} already, as a quorum does: it follows {leader} at once.")
         }
-        Effect::Answered => {
+        Effect::Replied => {
             let current = after.current().leader;
             let own = if current == after.id() { "it leads".into() } else { format!("it follows {current}") };
             format!("hears {from} look for a leader, and answers that {own}.")
@@ -238,7 +249,7 @@ fn quorum(elector: &Elector) -> String {
     format!("{} want {}: a quorum. It waits 200 ms for a better vote.", listed(&voters), proposal.leader)
 }
 
-/// Why a vote wins over another.
+/// The reason why a vote beats another.
 fn better(vote: Vote, over: Vote) -> String {
     if vote.epoch != over.epoch {
         format!("a later epoch, {} against {}", vote.epoch, over.epoch)

@@ -13,15 +13,15 @@ pub(crate) struct Story {
     tell: fn(Option<u64>) -> Teller,
 }
 
-/// What one has to know before the first story.
+/// The text before the first story.
 pub(crate) const INTRODUCTION: &str = "\
 How ZooKeeper's servers elect their leader.
 
 Each server counts its elections in rounds. It begins a round with a vote for itself, and tells it to all. A vote names a
 server and that server's history: its epoch (how many leaders there have been) and its last transaction. Of two votes the
-later epoch wins; if they are equal, the later transaction; if those are equal too, the greater id. Whoever hears a better
-vote than its own takes it over, and tells that to all. A server that sees a quorum, more than half of all, vote as it does
-itself waits for 200 ms. If it hears nothing better it has decided: it leads, or it follows.
+later epoch wins; if they are equal, the later transaction; if those are equal too, the greater id. A server that hears a
+better vote than its own takes it over, and tells that to all. A server that sees a quorum, more than half of all, vote as
+it does itself waits for 200 ms. If it hears nothing better it has decided: it leads, or it follows.
 
 'Server 3 hears 1 for 2' means: it hears that 1 votes for 2, which is no better than its own vote.
 ";
@@ -161,7 +161,7 @@ fn two_leaders(seed: Option<u64>) -> Teller {
     teller.run_for(SECOND * 2);
     teller.say(
         "Nothing bad has come of it: a leader serves nobody before a quorum follows it and has promised not to follow an earlier\n  \
-         one. That is not the election's doing but that of Zab, ZooKeeper's broadcast, which comes after it.",
+         one. That is not the election's doing but that of ZabTimeouts, ZooKeeper's broadcast, which comes after it.",
     );
     teller
 }

@@ -1,19 +1,18 @@
-//! The tables of votes: one for each round, to be followed on paper. When all have crashed the rounds begin anew, and so do
-//! the tables.
+//! Tables of the votes in each round. After a crash of all servers, the rounds and the tables begin again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use zookeeper_fle::simulator::{Happening, What};
+use zookeeper_fle::simulator::{EventKind, TraceEvent};
 use zookeeper_fle::{Round, ServerId, ServerState};
 
-/// What the servers voted for, as it changed.
+/// The changes of the servers' votes.
 #[derive(Default)]
 pub(crate) struct Table {
     changes: Vec<Change>,
-    /// In which round each server is, of those that run.
+    /// The round of each running server.
     rounds: BTreeMap<ServerId, Round>,
-    /// How often all have crashed.
+    /// How many times all servers have crashed.
     restarts: usize,
 }
 
@@ -26,17 +25,17 @@ struct Change {
 }
 
 impl Table {
-    /// Takes in what has happened.
-    pub(crate) fn take(&mut self, happening: &Happening) {
-        let server = happening.server;
-        let (round, cell) = match &happening.what {
-            What::Says(said) if said.state == ServerState::Looking => {
+    /// Adds an event.
+    pub(crate) fn take(&mut self, event: &TraceEvent) {
+        let server = event.server;
+        let (round, cell) = match &event.kind {
+            EventKind::Broadcast(said) if said.state == ServerState::Looking => {
                 (said.round, said.vote.leader.to_string())
             }
-            What::Decided { decision, .. } => (decision.round, format!("={}", decision.vote.leader)),
-            What::Crashed => {
+            EventKind::Decided { decision, .. } => (decision.round, format!("={}", decision.vote.leader)),
+            EventKind::Crashed => {
                 if let Some(round) = self.rounds.remove(&server) {
-                    self.put(happening, round, "x".into());
+                    self.put(event, round, "x".into());
                     self.restarts += usize::from(self.rounds.is_empty());
                 }
                 return;
@@ -44,17 +43,17 @@ impl Table {
             _ => return,
         };
         if let Some(before) = self.rounds.insert(server, round).filter(|before| *before != round) {
-            self.put(happening, before, "-".into());
+            self.put(event, before, "-".into());
         }
-        self.put(happening, round, cell);
+        self.put(event, round, cell);
     }
 
-    fn put(&mut self, happening: &Happening, round: Round, cell: String) {
-        let (server, restarts) = (happening.server, self.restarts);
+    fn put(&mut self, event: &TraceEvent, round: Round, cell: String) {
+        let (server, restarts) = (event.server, self.restarts);
         let table = self.changes.iter().filter(|it| (it.restarts, it.round) == (restarts, round));
         let before = table.rev().find(|it| it.server == server);
         if before.is_none_or(|it| it.cell != cell) {
-            let milliseconds = happening.at.as_millis();
+            let milliseconds = event.at.as_millis();
             self.changes.push(Change { milliseconds, server, restarts, round, cell });
         }
     }
@@ -85,7 +84,7 @@ fn render_table(heading: &str, changes: &[&Change], text: &mut String) {
     columns.dedup();
     let servers: BTreeSet<ServerId> = changes.iter().map(|it| it.server).collect();
     let width = columns.iter().map(|it| it.to_string().len()).max().unwrap_or(0).max(3);
-    // What does not fit into a line goes on beneath.
+    // A long table is broken into several.
     for columns in columns.chunks(100 / (width + 3)) {
         let _ = write!(text, "  {heading}\n    {:<9}", "ms");
         for column in columns {

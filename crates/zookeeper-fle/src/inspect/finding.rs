@@ -1,179 +1,171 @@
-//! What there is to say about an ensemble after an inspection.
+//! The conclusions of a diagnosis.
 
 use std::fmt;
 
-use super::super::codec::DecodeError;
-use super::super::config::ConfigError;
-use super::super::vote::{Epoch, ServerId, ServerState, Vote, Zxid};
-use super::inspection::Silence;
+use crate::codec::DecodeError;
+use crate::config::ConfigError;
+use crate::vote::{Epoch, ServerId, ServerState, Vote, Zxid};
 
-/// One thing that the answers of an ensemble's servers mean. Prints as a sentence for people.
+use super::no_answer::NoAnswer;
+use super::server_ref::ServerRef;
+
+/// One conclusion from the answers of an ensemble's servers. Prints as a sentence.
 ///
-/// An inspection reads each server once, at about the same time. In the middle of an election, or a moment after one,
-/// the answers can contradict each other: whoever sees that asks again.
+/// An inspection reads each server once, at about the same time. During an election and shortly after one, the answers can
+/// contradict each other: inspect again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
-    /// One server leads, and a quorum, itself included, says so.
+    /// One server leads, and a quorum, the leader included, confirms it.
     Settled {
-        /// Who leads.
+        /// The leader.
         leader: ServerId,
         /// The epoch of its leadership.
         epoch: Epoch,
         /// The voters that follow it.
-        followers: Vec<Who>,
+        followers: Vec<ServerRef>,
     },
-    /// Several servers say that they lead. FastLeaderElection allows that for a while: those without a quorum give up
-    /// within `initLimit` or `syncLimit` ticks. Zab promises that only one with a quorum commits anything. Which of them
-    /// that is, their epochs do not tell: one that is not established yet shows the epoch before its own.
+    /// Several servers claim leadership. FastLeaderElection allows that for a while: those without a quorum give up
+    /// within `initLimit` or `syncLimit` ticks. Zab lets only the one with a quorum commit transactions. The epochs do
+    /// not tell which one that is, because a leader that is not established yet shows an earlier epoch.
     SeveralLeaders {
-        /// They, and the epochs in which they do. An id that occurs twice is a [`Finding::Contradiction`] too.
+        /// The servers that claim leadership, with their epochs. An id that occurs twice is a
+        /// [`Finding::Contradiction`] too.
         leaders: Vec<(ServerId, Epoch)>,
     },
-    /// One server says that it leads, and those who say the same are no quorum. Of an ensemble that is well, an
-    /// inspection finds this if it does not reach enough servers, from behind a firewall, say.
+    /// One server claims leadership, and the voters that confirm it are no quorum. In a healthy ensemble this means that
+    /// the inspector does not reach enough servers, for example because of a firewall.
     LeaderUnconfirmed {
-        /// Who says that it leads.
+        /// The server that claims leadership.
         leader: ServerId,
         /// The epoch of its leadership.
         epoch: Epoch,
-        /// The voters that say the same, itself included. Not so those about whom there is a [`Finding::Contradiction`],
-        /// unless all their answers say so.
-        supporters: Vec<Who>,
-        /// How many voters answer.
+        /// The voters that confirm it, itself included. A server with a [`Finding::Contradiction`] counts only if all its
+        /// answers confirm the leader.
+        supporters: Vec<ServerRef>,
+        /// The number of voters that answer.
         answering: usize,
-        /// How many there are; where no answer brought a configuration, how many servers were asked.
+        /// The number of voters; of the servers asked, if no answer has a configuration.
         voters: usize,
-        /// How many a quorum takes at least.
+        /// The size of the smallest quorum.
         needed: usize,
     },
-    /// Nobody says that it leads, and the voters that answer are not enough to elect anyone. An inspection that does not
-    /// reach the others cannot tell whether they have a leader.
+    /// No server claims leadership, and the voters that answer are no quorum. The other voters may have a leader that the
+    /// inspector does not reach.
     NoQuorum {
-        /// How many voters answer.
+        /// The number of voters that answer.
         answering: usize,
-        /// How many there are; where no answer brought a configuration, how many servers were asked.
+        /// The number of voters; of the servers asked, if no answer has a configuration.
         voters: usize,
-        /// How many a quorum takes at least.
+        /// The size of the smallest quorum.
         needed: usize,
-        /// The voters that do not answer, or whose answer nobody can tell from another's ([`Finding::Unidentified`]).
+        /// The voters without an answer, or whose answer is [unidentified](Finding::Unidentified).
         missing: Vec<ServerId>,
     },
-    /// A quorum answers, and nobody says that it leads.
+    /// A quorum answers, and no server claims leadership.
     Unsettled {
-        /// Those who look for a leader. Nobody, where all follow one that does not say that it leads
+        /// The servers that are looking. Empty if all follow a leader that does not claim leadership
         /// ([`Finding::FollowsNoLeader`]).
-        looking: Vec<Who>,
+        looking: Vec<ServerRef>,
     },
-    /// Whom those who answer would elect, if they were enough and started now.
+    /// The winner if the reachable servers held an election now.
     WouldElect {
         /// The highest of their votes.
         vote: Vote,
-        /// Those who may have a higher zxid than they show: those who have led since their start show the zxid with which
-        /// they were elected.
-        unsure: Vec<Who>,
+        /// The servers whose zxid may be higher than the one they report, because they may have led since their start: then
+        /// they report the zxid with which they were elected.
+        unsure: Vec<ServerRef>,
     },
-    /// Whom those who answer would elect cannot be told. A server that looks for a leader shows the vote that it settled
-    /// on last, and its own history only after a start.
+    /// The winner of an election cannot be predicted. A looking server reports the vote that it settled on last, and its
+    /// own history only after a start.
     NextUnknown {
-        /// Those who show a vote for another server.
-        showing: Vec<Who>,
-        /// Those of whom it is not known who they are, and so not whether they vote for themselves.
-        unidentified: Vec<Who>,
+        /// The servers that report a vote for another server.
+        old_votes: Vec<ServerRef>,
+        /// The servers whose id is unknown, so that it is unknown whether they vote for themselves.
+        unidentified: Vec<ServerRef>,
     },
-    /// One id brought answers that contradict each other: two processes have it, an address is of another ensemble, or
-    /// there was an election or a reconfiguration between the answers. In other findings each is a [`Who::At`].
+    /// One id gave contradictory answers: two processes have the id, an address belongs to another ensemble, or there was
+    /// an election or a reconfiguration between the answers. Other findings name these servers by [`ServerRef::At`].
     Contradiction {
         /// The id.
         id: ServerId,
-        /// Where the answers came from.
+        /// The addresses of the answers.
         addresses: Vec<String>,
     },
-    /// One server says that it leads, and others do not follow it yet.
+    /// One server claims leadership, and others do not follow it yet.
     NotJoined {
-        /// Those who look for a leader.
-        looking: Vec<Who>,
+        /// The servers that are looking.
+        looking: Vec<ServerRef>,
     },
-    /// Some servers follow one that does not say that it leads.
+    /// Some servers follow a server that does not claim leadership.
     FollowsNoLeader {
-        /// Whom they follow.
+        /// The server that they follow.
         leader: ServerId,
-        /// In which epoch.
+        /// The epoch in which they follow it.
         epoch: Epoch,
-        /// What it says itself; `None` if it does not answer. If [`ServerState::Leading`], then in another epoch.
-        says: Option<ServerState>,
-        /// Those who follow it.
-        followers: Vec<Who>,
+        /// That server's own state; `None` if it does not answer. [`ServerState::Leading`] means: in another epoch.
+        state: Option<ServerState>,
+        /// The followers.
+        followers: Vec<ServerRef>,
     },
     /// The servers have different configurations.
     ConfigsDiffer {
-        /// Each configuration by its version, and who has it. A version that occurs twice stands for different texts.
-        versions: Vec<(Zxid, Vec<Who>)>,
+        /// Each configuration by its version, with the servers that have it. Different texts can have the same version.
+        versions: Vec<(Zxid, Vec<ServerRef>)>,
     },
-    /// A server sent a configuration that cannot be read.
+    /// A server sent a configuration that is not valid.
     ConfigUnreadable {
-        /// Who.
-        who: Who,
-        /// What is wrong with it.
+        /// The server.
+        server: ServerRef,
+        /// The error in the configuration.
         error: ConfigError,
     },
-    /// A port is open, and whoever listens there answers nothing. A server accepts election connections one after the
-    /// other: so somebody else can hold it up for a while, by a connection that says nothing. If it lasts, the server
-    /// hangs, is stopped, or no longer listens to votes.
+    /// A port accepts connections, and no answer comes. Another client may block it with a silent connection, because a
+    /// server accepts election connections one after the other. If this lasts, the process is stopped or hangs, or it no
+    /// longer reads votes.
     Deaf {
-        /// Which.
-        who: Vec<Who>,
+        /// The servers.
+        servers: Vec<ServerRef>,
     },
-    /// A port closes the connection at once, as election ports do that want TLS or SASL.
+    /// A port closes the connection at once, as election ports do that require TLS or SASL.
     Closed {
-        /// Which.
-        who: Vec<Who>,
+        /// The servers.
+        servers: Vec<ServerRef>,
     },
     /// A server is not reached.
     NotReached {
-        /// Which.
-        who: Who,
-        /// Why.
-        why: Silence,
+        /// The server.
+        server: ServerRef,
+        /// The reason.
+        reason: NoAnswer,
     },
-    /// Servers of the newest configuration were not asked, and nothing says why.
+    /// Servers of the newest configuration were not asked, for no known reason.
     NotAsked {
-        /// Which.
+        /// The servers.
         servers: Vec<ServerId>,
     },
-    /// What answers is not an election port.
+    /// The bytes from a port are not the election protocol.
     Foreign {
-        /// Where.
-        who: Who,
-        /// How that shows.
+        /// The server.
+        server: ServerRef,
+        /// The error in the bytes.
         error: DecodeError,
     },
-    /// Answers whose sender is not known: the address that was asked is none of the configuration's, and the answer
+    /// Answers whose sender is unknown, because the configuration does not have the address that was asked, and the answer
     /// does not tell.
     Unidentified {
-        /// Where they came from.
-        who: Vec<Who>,
+        /// The addresses of the answers.
+        servers: Vec<ServerRef>,
     },
-    /// No answer brought a configuration; ZooKeeper sends it since 3.5. So nothing but the addresses that were given tells
-    /// who belongs to the ensemble.
+    /// No answer has a configuration, which ZooKeeper sends since 3.5. The servers asked are taken for the ensemble.
     NoConfig,
-    /// Nobody answers.
+    /// No server answers.
     Nobody,
 }
 
-/// A server, as a finding names it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Who {
-    /// By its id.
-    Server(ServerId),
-    /// By its address, where the id is not known or brought different answers ([`Finding::Contradiction`]).
-    At(String),
-}
-
 impl Finding {
-    /// A short name for programs, which does not change: `settled`, `several_leaders`, `leader_unconfirmed`, `no_quorum`,
-    /// `unsettled`, `would_elect`, `next_unknown`, `contradiction`, `not_joined`, `follows_no_leader`, `configs_differ`,
+    /// A stable name for programs: `settled`, `several_leaders`, `leader_unconfirmed`, `no_quorum`, `unsettled`,
+    /// `would_elect`, `next_unknown`, `contradiction`, `not_joined`, `follows_no_leader`, `configs_differ`,
     /// `config_unreadable`, `deaf`, `closed`, `not_reached`, `not_asked`, `foreign`, `unidentified`, `no_config`,
     /// `nobody`.
     #[must_use]
@@ -202,7 +194,7 @@ impl Finding {
         }
     }
 
-    /// Whether somebody should have a look. Not so: that the ensemble has settled, and what the inspection could not know.
+    /// Whether an operator should look at this: every finding but a settled ensemble and the limits of the inspection.
     #[must_use]
     pub const fn is_trouble(&self) -> bool {
         !matches!(self, Self::Settled { .. } | Self::Unidentified { .. } | Self::NoConfig)
@@ -217,11 +209,11 @@ impl fmt::Display for Finding {
             }
             Self::SeveralLeaders { leaders } => {
                 let leaders: Vec<String> =
-                    leaders.iter().map(|(id, epoch)| format!("server {id} of epoch {epoch}")).collect();
+                    leaders.iter().map(|(id, epoch)| format!("server {id} in epoch {epoch}")).collect();
                 write!(
                     f,
-                    "several servers say that they lead: {}; ask again: only one with a quorum commits anything, and the \
-                     others give up within initLimit or syncLimit ticks",
+                    "several servers claim leadership: {}; inspect again: only one with a quorum commits transactions, \
+                     the others give up within initLimit or syncLimit ticks",
                     leaders.join(", ")
                 )
             }
@@ -229,172 +221,155 @@ impl fmt::Display for Finding {
                 write!(
                     f,
                     "no quorum: {answering} of {voters} voters answer, {}",
-                    lacking(*answering, *needed)
+                    shortfall(*answering, *needed)
                 )?;
-                if missing.is_empty() { Ok(()) } else { write!(f, "; missing: {}", list(&servers(missing))) }
+                if missing.is_empty() { Ok(()) } else { write!(f, "; missing: {}", list(&by_id(missing))) }
             }
             Self::LeaderUnconfirmed { leader, epoch, supporters, answering, voters, needed } => {
                 write!(
                     f,
-                    "server {leader} says that it leads epoch {epoch}, and too few confirm it: of {voters} voters \
-                     {answering} answer, and {} say the same, {}; ",
+                    "server {leader} claims leadership of epoch {epoch} without a confirming quorum: {answering} of \
+                     {voters} voters answer, {} confirm it, {}; ",
                     list(supporters),
-                    lacking(supporters.len(), *needed)
+                    shortfall(supporters.len(), *needed)
                 )?;
                 if answering < voters {
-                    write!(f, "it can lead all the same, if only this inspection does not reach the others")
+                    write!(f, "it may lead nevertheless, if only this inspection does not reach the others")
                 } else {
-                    write!(f, "ask again: the others do not follow it yet, or it is about to give up")
+                    write!(f, "inspect again: the others do not follow it yet, or it is about to give up")
                 }
             }
             Self::Unsettled { looking } if looking.is_empty() => write!(
                 f,
-                "nobody says that it leads, although a quorum answers and nobody looks for a leader: the leader is \
-                 new, gone, or out of reach from here; ask again"
+                "no leader: a quorum answers, none of it is looking, and none claims leadership; the leader is new, gone, \
+                 or not reached from here; inspect again"
             ),
             Self::Unsettled { looking } => write!(
                 f,
-                "nobody says that it leads, although a quorum answers; looking for a leader: {}; ask again: if this \
+                "no leader: a quorum answers, and none of it claims leadership; looking: {}; inspect again: if this \
                  lasts, the servers do not reach each other",
                 list(looking)
             ),
             Self::WouldElect { vote, unsure } => {
                 write!(
                     f,
-                    "of those who answer, server {} would be elected: its epoch {} and zxid {} go before the others'; a \
-                     server that does not answer can have higher ones",
+                    "the servers that answer would elect server {}: it has the highest vote, with epoch {} and zxid {}; a \
+                     server that does not answer may have a higher one",
                     vote.leader, vote.epoch, vote.zxid
                 )?;
                 match unsure[..] {
                     [] => Ok(()),
-                    _ => write!(f, "; so can {}, if it has led since its start", list(unsure)),
+                    _ => write!(f, "; so may {}, if it has led since its start", list(unsure)),
                 }
             }
-            Self::NextUnknown { showing, unidentified } => {
-                write!(f, "who would be elected cannot be told: ")?;
-                if !showing.is_empty() {
-                    write!(
-                        f,
-                        "a looking server shows the vote that it settled on last, and its own history only after a \
-                         start; so do {}",
-                        list(showing)
-                    )?;
+            Self::NextUnknown { old_votes, unidentified } => {
+                write!(f, "cannot predict the winner: ")?;
+                if !old_votes.is_empty() {
+                    let reports = if old_votes.len() == 1 {
+                        "reports an old vote, not its own history"
+                    } else {
+                        "report old votes, not their own histories"
+                    };
+                    write!(f, "{} {reports}", list(old_votes))?;
                 }
                 if unidentified.is_empty() {
                     return Ok(());
                 }
-                let and = if showing.is_empty() { "" } else { "; and " };
-                write!(
-                    f,
-                    "{and}it is not known who these are, and so not whether they vote for themselves: {}",
-                    list(unidentified)
-                )
+                let and = if old_votes.is_empty() { "" } else { "; " };
+                write!(f, "{and}unknown whether these vote for themselves: {}", list(unidentified))
             }
             Self::Contradiction { id, addresses } => write!(
                 f,
-                "server {id} answers differently at {}: two processes with the same id, an address of another \
-                 ensemble, or an election between the answers; ask again",
+                "server {id} answers differently at {}: two processes with the same id, an address of another ensemble, \
+                 or an election between the answers; inspect again",
                 addresses.join(" and ")
             ),
             Self::NotJoined { looking } => {
-                write!(f, "still looking, although one says that it leads: {}", list(looking))
+                write!(f, "still looking, although one server claims leadership: {}", list(looking))
             }
-            Self::FollowsNoLeader { leader, epoch, says, followers } => {
+            Self::FollowsNoLeader { leader, epoch, state, followers } => {
                 write!(
                     f,
                     "followers of server {leader} in epoch {epoch}: {}; but server {leader} ",
                     list(followers)
                 )?;
-                match says {
+                match state {
                     None => write!(f, "does not answer"),
                     Some(ServerState::Leading) => write!(f, "leads another epoch"),
-                    Some(state) => write!(f, "says {state}"),
+                    Some(state) => write!(f, "is {state}"),
                 }
             }
             Self::ConfigsDiffer { versions } => {
                 let each: Vec<String> = versions
                     .iter()
-                    .map(|(version, who)| format!("version {version} on {}", list(who)))
+                    .map(|(version, servers)| format!("version {version} on {}", list(servers)))
                     .collect();
                 write!(f, "the configurations differ: {}", each.join(", "))?;
                 let twice = |at: usize| versions[..at].iter().any(|earlier| earlier.0 == versions[at].0);
                 if (0..versions.len()).any(twice) {
-                    write!(
-                        f,
-                        "; of the same version there are different texts: compare the servers' zoo.cfg"
-                    )?;
+                    write!(f, "; different texts have the same version: compare the servers' zoo.cfg")?;
                 }
                 Ok(())
             }
-            Self::ConfigUnreadable { who, error } => {
-                write!(f, "the configuration that {who} sends cannot be read: {error}")
+            Self::ConfigUnreadable { server, error } => {
+                write!(f, "the configuration from {server} is not valid: {error}")
             }
-            Self::Deaf { who } => write!(
+            Self::Deaf { servers } => write!(
                 f,
-                "the port is open and nobody answers: {}; somebody else may hold up the port by a connection that says \
-                 nothing: ask again in a minute; if this lasts, the process is stopped or hangs, or it no longer \
-                 listens to votes: see its log",
-                list(who)
+                "the port is open and no answer comes: {}; another client may block it with a silent connection: inspect \
+                 again in a minute; if this lasts, the process is stopped or hangs, or it no longer reads votes: see its \
+                 log",
+                list(servers)
             ),
-            Self::Closed { who } => write!(
+            Self::Closed { servers } => write!(
                 f,
-                "the connection is closed at once: {}; either this is not the election port (3888 by custom), or it \
-                 wants TLS (sslQuorum) or SASL (quorum.auth), which is not supported here: ask the client port (srvr) \
-                 or the admin server instead",
-                list(who)
+                "the connection is closed at once: {}; either this is not the election port (usually 3888), or it \
+                 requires TLS (sslQuorum) or SASL (quorum.auth), which the inspector does not support: ask the client \
+                 port (srvr) or the admin server instead",
+                list(servers)
             ),
-            Self::NotReached { who, why } => write!(f, "{who} is not reached: {why}"),
-            Self::NotAsked { servers: which } => write!(
+            Self::NotReached { server, reason } => write!(f, "{server} is not reached: {reason}"),
+            Self::NotAsked { servers } => write!(
                 f,
                 "in the newest configuration, and not asked: {}; give their election addresses as well",
-                list(&servers(which))
+                list(&by_id(servers))
             ),
-            Self::Foreign { who, error } => {
-                write!(f, "{who} does not speak as an election port (3888 by custom) does: {error}")
+            Self::Foreign { server, error } => {
+                write!(f, "{server} does not speak the election protocol (usual port: 3888): {error}")
             }
-            Self::Unidentified { who } => write!(
+            Self::Unidentified { servers } => write!(
                 f,
-                "answers of which it is not known whose they are, counted as those of different voters: {}; give the \
-                 addresses that the configuration has",
-                list(who)
+                "answers from unknown servers, counted as different voters: {}; give the addresses that the \
+                 configuration has",
+                list(servers)
             ),
             Self::NoConfig => write!(
                 f,
-                "no answer tells who belongs to the ensemble (ZooKeeper before 3.5): counted are the servers that \
-                 were asked, so give all of them"
+                "no answer has a configuration (ZooKeeper before 3.5): the servers asked are taken for the ensemble, so \
+                 give the addresses of all"
             ),
-            Self::Nobody => write!(f, "nobody answers"),
+            Self::Nobody => write!(f, "no server answers"),
         }
     }
 }
 
-/// `server 3`, or `the server at 127.0.0.1:3888`.
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Server(id) => write!(f, "server {id}"),
-            Self::At(address) => write!(f, "the server at {address}"),
-        }
-    }
+fn by_id(ids: &[ServerId]) -> Vec<ServerRef> {
+    ids.iter().copied().map(ServerRef::Server).collect()
 }
 
-fn servers(ids: &[ServerId]) -> Vec<Who> {
-    ids.iter().copied().map(Who::Server).collect()
-}
-
-/// What so many voters lack to be a quorum.
-fn lacking(voters: usize, needed: usize) -> String {
+/// Why this number of voters is no quorum.
+fn shortfall(voters: usize, needed: usize) -> String {
     if voters < needed {
         return format!("{needed} are needed");
     }
-    format!("{needed} can be enough, but not these of their groups")
+    format!("{needed} can be enough, but not with these groups and weights")
 }
 
-/// `server 1, server 3`, or `nobody`.
-fn list(who: &[Who]) -> String {
-    if who.is_empty() {
-        return "nobody".into();
+/// `server 1, server 3`, or `none`.
+fn list(servers: &[ServerRef]) -> String {
+    if servers.is_empty() {
+        return "none".into();
     }
-    let each: Vec<String> = who.iter().map(Who::to_string).collect();
+    let each: Vec<String> = servers.iter().map(ServerRef::to_string).collect();
     each.join(", ")
 }

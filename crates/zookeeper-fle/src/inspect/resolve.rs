@@ -1,4 +1,4 @@
-//! The socket addresses behind the names of a server.
+//! Looks up the host names of a server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,27 +7,27 @@ use futures_util::future::join_all;
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
 
-use super::inspection::Silence;
-use super::server_list::ServerAddress;
+use super::addresses::ServerAddress;
+use super::no_answer::NoAnswer;
 
-/// The most addresses of a server that are looked at, and the most sockets: whoever writes a configuration could otherwise
-/// have all of a network tried.
+/// The limit for the addresses of a server, and for its socket addresses. Without a limit, a configuration could make the
+/// inspector connect to all of a network.
 const MOST_ADDRESSES: usize = 8;
 
-/// A socket address, and what it was written as.
+/// A socket address, and the address that it was looked up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Resolved<'a> {
     pub(super) address: &'a ServerAddress,
     pub(super) socket: SocketAddr,
 }
 
-/// The socket addresses, in the order of the names, or why there is none.
+/// The socket addresses, in the order of the names.
 ///
-/// Where there are several names they have half of the time, so that the rest is left for the addresses of the others.
+/// The lookup of several names takes half of the time at most, so that time is left to connect.
 pub(super) async fn resolve(
     addresses: &[ServerAddress],
     deadline: Instant,
-) -> Result<Vec<Resolved<'_>>, Silence> {
+) -> Result<Vec<Resolved<'_>>, NoAnswer> {
     let lookup = |host, port| async move { Ok(lookup_host((host, port)).await?.collect()) };
     resolve_by(lookup, addresses, deadline).await
 }
@@ -36,7 +36,7 @@ async fn resolve_by<L, F>(
     lookup: L,
     addresses: &[ServerAddress],
     deadline: Instant,
-) -> Result<Vec<Resolved<'_>>, Silence>
+) -> Result<Vec<Resolved<'_>>, NoAnswer>
 where
     L: Fn(String, u16) -> F,
     F: Future<Output = io::Result<Vec<SocketAddr>>>,
@@ -48,7 +48,7 @@ where
         _ => now + deadline.saturating_duration_since(now) / 2,
     };
     let lookups = addresses.iter().map(|it| timeout_at(until, lookup(it.host.clone(), it.port)));
-    let (mut resolved, mut silence) = (Vec::<Resolved<'_>>::new(), Silence::Unresolved);
+    let (mut resolved, mut no_answer) = (Vec::<Resolved<'_>>::new(), NoAnswer::Unresolved);
     for (address, found) in addresses.iter().zip(join_all(lookups).await) {
         match found {
             Ok(Ok(sockets)) => {
@@ -59,10 +59,10 @@ where
                 }
             }
             Ok(Err(_)) => {}
-            Err(_) => silence = Silence::LookupTimedOut,
+            Err(_) => no_answer = NoAnswer::LookupTimedOut,
         }
     }
-    if resolved.is_empty() { Err(silence) } else { Ok(resolved) }
+    if resolved.is_empty() { Err(no_answer) } else { Ok(resolved) }
 }
 
 #[cfg(test)]
@@ -70,10 +70,10 @@ mod tests {
     use std::future::pending;
     use std::time::Duration;
 
-    use super::super::server_list::server_list;
     use super::*;
+    use crate::inspect::addresses::parse_addresses;
 
-    /// A resolver that knows addresses, has four for `many`, and says nothing about `slow`.
+    /// A resolver that has four addresses for `many` and never answers for `slow`.
     async fn lookup(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
         match host.as_str() {
             "slow" => pending().await,
@@ -87,7 +87,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_name_leaves_time_for_the_other_addresses() {
-        let addresses = server_list("slow:1,127.0.0.1:2,nobody:3,127.0.0.1:2").unwrap();
+        let addresses = parse_addresses("slow:1,127.0.0.1:2,nobody:3,127.0.0.1:2").unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
         let resolved = resolve_by(lookup, &addresses, deadline).await;
         assert!(Instant::now() < deadline);
@@ -98,11 +98,11 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_has_no_address_is_told_from_one_that_is_not_found_in_time() {
         for (list, expected) in [
-            ("nobody:1", Silence::Unresolved),
-            ("slow:1", Silence::LookupTimedOut),
-            ("slow:1,nobody:1", Silence::LookupTimedOut),
+            ("nobody:1", NoAnswer::Unresolved),
+            ("slow:1", NoAnswer::LookupTimedOut),
+            ("slow:1,nobody:1", NoAnswer::LookupTimedOut),
         ] {
-            let addresses = server_list(list).unwrap();
+            let addresses = parse_addresses(list).unwrap();
             let deadline = Instant::now() + Duration::from_millis(10);
             assert_eq!(resolve_by(lookup, &addresses, deadline).await, Err(expected), "{list}");
         }
@@ -112,7 +112,7 @@ mod tests {
     async fn no_more_than_eight_addresses_of_a_server_are_looked_at() {
         let nine: Vec<String> = (1..=9).map(|port| format!("127.0.0.1:{port}")).collect();
         for (list, last) in [(nine.join(","), "127.0.0.1:8"), ("many:1,many:2,many:3".into(), "10.0.0.4:2")] {
-            let addresses = server_list(&list).unwrap();
+            let addresses = parse_addresses(&list).unwrap();
             let deadline = Instant::now() + Duration::from_secs(5);
             let resolved = resolve_by(lookup, &addresses, deadline).await.unwrap();
             assert_eq!((resolved.len(), resolved[7].socket), (8, last.parse().unwrap()));

@@ -1,4 +1,4 @@
-//! The network between the servers: who hears whom, and which connections there are.
+//! The network between the servers: connections, send queues, delays, losses, partitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -6,22 +6,21 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::super::notification::Notification;
-use super::super::vote::ServerId;
+use crate::notification::Notification;
+use crate::vote::ServerId;
 
 /// How the network treats messages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// How long a message takes from one server to another, from the shortest to the longest: drawn evenly for each.
+    /// The shortest and the longest time that a message takes from one server to another, drawn evenly for each message.
     /// Default: 1 to 5 ms.
     ///
-    /// The messages from one server to another keep their order nevertheless, as on every TCP connection: one that
-    /// would overtake another arrives together with it.
+    /// Messages from one server to another keep their order, as on a TCP connection: a message that would overtake
+    /// another one arrives together with it.
     pub delay: RangeInclusive<Duration>,
-    /// How probable it is, from 0 to 1, that a message gets lost, and the connection with it. Default: 0.
+    /// The probability, from 0 to 1, that a message is lost, and its connection with it. Default: 0.
     pub loss: f64,
-    /// How many delays it takes to make a connection before it carries a message. Default: 0, as if it had been
-    /// there. Over TCP it is 2, a round trip.
+    /// The number of delays that pass before a new connection carries a message. Default: 0. TCP takes 2, a round trip.
     pub handshake: u32,
 }
 
@@ -44,48 +43,48 @@ impl Network {
     }
 }
 
-/// The connections, the messages that wait for one, and who hears whom.
+/// The connections, the send queues, and the partition.
 #[derive(Clone, Debug)]
-pub(super) struct Links {
+pub(super) struct Connections {
     network: Network,
-    /// Delays that do not depend on luck.
+    /// Fixed delays, by sender and receiver.
     delays: BTreeMap<(ServerId, ServerId), Duration>,
-    /// While there is a partition: those in one group hear each other. Who is in none hears nobody.
+    /// During a partition: the servers of a group reach each other. A server in no group reaches no other.
     groups: Option<Vec<BTreeSet<ServerId>>>,
-    /// The connections of pairs, the lower id first. Where there is no entry there is none.
-    connections: BTreeMap<(ServerId, ServerId), Connection>,
-    /// From a server to another.
-    channels: BTreeMap<(ServerId, ServerId), Channel>,
+    /// By pair of servers, the lower id first.
+    connections: BTreeMap<(ServerId, ServerId), ConnectionState>,
+    /// By sender and receiver.
+    queues: BTreeMap<(ServerId, ServerId), SendQueue>,
 }
 
-/// What a pair of servers has.
+/// The state of the connection between two servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Connection {
+pub(super) enum ConnectionState {
     /// It is being made.
     Connecting,
     /// It carries messages.
     Up,
 }
 
-/// What a server keeps for another one.
+/// The messages that a server keeps for another one.
 #[derive(Clone, Debug, Default)]
-struct Channel {
-    /// The queue, which has one place: the newest message wins.
+struct SendQueue {
+    /// The message to be sent. A newer one replaces it.
     waiting: Option<Notification>,
-    /// The last message sent, which goes over every new connection if nothing waits.
+    /// The last message sent. A new connection carries it again if no message waits.
     last: Option<Notification>,
-    /// When the last message arrives: none overtakes it.
+    /// The arrival of the last message, which no later message overtakes.
     arrival: Duration,
 }
 
-impl Links {
+impl Connections {
     pub(super) fn new(network: Network) -> Self {
         Self {
             network,
             delays: BTreeMap::new(),
             groups: None,
             connections: BTreeMap::new(),
-            channels: BTreeMap::new(),
+            queues: BTreeMap::new(),
         }
     }
 
@@ -101,16 +100,16 @@ impl Links {
         self.groups = groups;
     }
 
-    /// Whether no partition is between these two.
-    pub(super) fn hear_each_other(&self, a: ServerId, b: ServerId) -> bool {
+    /// Whether no partition separates these two.
+    pub(super) fn reach_each_other(&self, a: ServerId, b: ServerId) -> bool {
         self.groups.as_ref().is_none_or(|groups| groups.iter().any(|it| it.contains(&a) && it.contains(&b)))
     }
 
-    pub(super) fn connection(&self, a: ServerId, b: ServerId) -> Option<Connection> {
+    pub(super) fn connection(&self, a: ServerId, b: ServerId) -> Option<ConnectionState> {
         self.connections.get(&pair(a, b)).copied()
     }
 
-    pub(super) fn set_connection(&mut self, a: ServerId, b: ServerId, connection: Connection) {
+    pub(super) fn set_connection(&mut self, a: ServerId, b: ServerId, connection: ConnectionState) {
         self.connections.insert(pair(a, b), connection);
     }
 
@@ -118,30 +117,30 @@ impl Links {
         self.connections.remove(&pair(a, b));
     }
 
-    /// A server has crashed: its connections and all that it kept for others are gone.
+    /// Removes the connections and the send queues of a server that has crashed.
     pub(super) fn forget(&mut self, id: ServerId) {
         self.connections.retain(|(a, b), _| *a != id && *b != id);
-        self.channels.retain(|(from, _), _| *from != id);
+        self.queues.retain(|(from, _), _| *from != id);
     }
 
-    /// Puts a message into the queue, in the place of what is there.
-    pub(super) fn put(&mut self, from: ServerId, to: ServerId, notification: Notification) {
-        self.channels.entry((from, to)).or_default().waiting = Some(notification);
+    /// Puts a message into the send queue. It replaces the one that waits there.
+    pub(super) fn enqueue(&mut self, from: ServerId, to: ServerId, notification: Notification) {
+        self.queues.entry((from, to)).or_default().waiting = Some(notification);
     }
 
-    /// Whether a message waits in the queue.
-    pub(super) fn waits(&self, from: ServerId, to: ServerId) -> bool {
-        self.channels.get(&(from, to)).is_some_and(|channel| channel.waiting.is_some())
+    /// Whether a message waits in the send queue.
+    pub(super) fn has_waiting(&self, from: ServerId, to: ServerId) -> bool {
+        self.queues.get(&(from, to)).is_some_and(|queue| queue.waiting.is_some())
     }
 
-    /// What goes over a new connection first: what waits, else what was sent last.
+    /// The first message over a new connection: the one that waits, or else the last one once more.
     pub(super) fn take_first(&mut self, from: ServerId, to: ServerId) -> Option<Notification> {
-        let channel = self.channels.get_mut(&(from, to))?;
-        channel.arrival = Duration::ZERO;
-        channel.waiting.take().or_else(|| channel.last.clone())
+        let queue = self.queues.get_mut(&(from, to))?;
+        queue.arrival = Duration::ZERO;
+        queue.waiting.take().or_else(|| queue.last.clone())
     }
 
-    /// Sends a message, and says when it arrives; `None` if it is lost.
+    /// Sends a message. Returns its arrival, or `None` if it is lost.
     pub(super) fn transmit(
         &mut self,
         now: Duration,
@@ -151,24 +150,24 @@ impl Links {
         rng: &mut Rng,
     ) -> Option<Duration> {
         let arrival = now.saturating_add(self.delay(from, to, rng));
-        let channel = self.channels.entry((from, to)).or_default();
-        channel.last = Some(notification.clone());
+        let queue = self.queues.entry((from, to)).or_default();
+        queue.last = Some(notification.clone());
         if self.network.loss > 0.0 && rng.f64() < self.network.loss {
             return None;
         }
-        channel.arrival = channel.arrival.max(arrival);
-        Some(channel.arrival)
+        queue.arrival = queue.arrival.max(arrival);
+        Some(queue.arrival)
     }
 
-    /// How long it takes to make a connection.
+    /// The time that a new connection takes.
     pub(super) fn handshake(&self, from: ServerId, to: ServerId, rng: &mut Rng) -> Duration {
-        let mut way = (from, to);
-        let mut takes = Duration::ZERO;
+        let mut direction = (from, to);
+        let mut time = Duration::ZERO;
         for _ in 0..self.network.handshake {
-            takes = takes.saturating_add(self.delay(way.0, way.1, rng));
-            way = (way.1, way.0);
+            time = time.saturating_add(self.delay(direction.0, direction.1, rng));
+            direction = (direction.1, direction.0);
         }
-        takes
+        time
     }
 
     fn delay(&self, from: ServerId, to: ServerId, rng: &mut Rng) -> Duration {

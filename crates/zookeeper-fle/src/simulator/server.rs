@@ -1,41 +1,41 @@
-//! One server of a simulation: its disk, its election, and what it does after it.
+//! One server of a simulation: its disk, its election, and its state in the stand-in for Zab.
 
 use std::time::Duration;
 
-use super::super::election::{Decision, Elector, History};
-use super::super::vote::{Epoch, ServerId, ServerState};
+use crate::elector::{Decision, Elector, History};
+use crate::simulator::schedule::ScheduleKey;
+use crate::vote::{Epoch, ServerId, ServerState};
 
 /// A server of a [`Simulation`](super::Simulation).
 #[derive(Clone, Debug)]
 pub struct SimulatedServer {
     pub(super) history: History,
-    /// While it is up.
+    /// Only while it runs.
     pub(super) elector: Option<Elector>,
-    /// While it has settled on a leader.
-    pub(super) tenure: Option<Tenure>,
-    /// Where in the agenda its next tick is.
-    pub(super) tick: Option<(Duration, u64)>,
+    /// Only while it has settled on a leader.
+    pub(super) zab_state: Option<ZabState>,
+    /// The elector's next tick in the schedule.
+    pub(super) tick: Option<ScheduleKey>,
 }
 
-/// What a server does once it has settled on a leader, or on itself.
+/// The state of a settled server in the stand-in for Zab.
 #[derive(Clone, Debug)]
-pub(super) struct Tenure {
+pub(super) struct ZabState {
     pub(super) leader: ServerId,
-    /// Of a leader: the number of its leadership, unique in the simulation. Of a follower: that of the leadership
-    /// which has taken it in.
+    /// The number of the leadership, unique in the simulation. A follower has none before the leader accepts it.
     pub(super) leadership: Option<u64>,
-    /// When it last was in touch: a leader with a quorum of its followers, a follower with its leader.
-    pub(super) contact: Duration,
-    /// The epoch of the leadership, once it has one.
+    /// The last time at which a leader reached a quorum of followers, or a follower reached its leader.
+    pub(super) last_contact: Duration,
+    /// The epoch of the leadership, once it is established.
     pub(super) epoch: Option<Epoch>,
 }
 
 impl SimulatedServer {
     pub(super) fn new(history: History) -> Self {
-        Self { history, elector: None, tenure: None, tick: None }
+        Self { history, elector: None, zab_state: None, tick: None }
     }
 
-    /// What it has on its disk.
+    /// The history on its disk.
     #[must_use]
     pub fn history(&self) -> History {
         self.history
@@ -47,39 +47,39 @@ impl SimulatedServer {
         self.elector.is_some()
     }
 
-    /// Its election: state, round, proposal, votes. `None` if it does not run.
+    /// Its elector, with state, round, proposal and votes; `None` unless it runs.
     #[must_use]
     pub fn elector(&self) -> Option<&Elector> {
         self.elector.as_ref()
     }
 
-    /// What it does. `None` if it does not run.
+    /// Its state; `None` unless it runs.
     #[must_use]
     pub fn state(&self) -> Option<ServerState> {
         self.elector.as_ref().map(Elector::state)
     }
 
-    /// On whom it has settled, maybe itself. `None` while it looks, and if it does not run.
+    /// The leader that it has settled on, perhaps itself; `None` while it is looking, and unless it runs.
     #[must_use]
     pub fn leader(&self) -> Option<ServerId> {
-        self.tenure.as_ref().map(|tenure| tenure.leader)
+        self.zab_state.as_ref().map(|state| state.leader)
     }
 
-    /// The epoch of the leadership that it is part of, once it is established.
+    /// The epoch of its leadership, once that is established; `None` before, and while it is looking.
     #[must_use]
     pub fn established(&self) -> Option<Epoch> {
-        self.tenure.as_ref().and_then(|tenure| tenure.epoch)
+        self.zab_state.as_ref().and_then(|state| state.epoch)
     }
 }
 
-impl Tenure {
-    /// As it begins with a decision; `leadership` is its number if the decision is to lead.
-    pub(super) fn begin(now: Duration, decision: &Decision, leadership: u64) -> Self {
+impl ZabState {
+    /// The state after a decision. A decision to lead begins the leadership with this number.
+    pub(super) fn after(decision: &Decision, now: Duration, leadership: u64) -> Self {
         let leads = decision.state == ServerState::Leading;
         Self {
             leader: decision.vote.leader,
             leadership: leads.then_some(leadership),
-            contact: now,
+            last_contact: now,
             epoch: None,
         }
     }

@@ -29,19 +29,21 @@ fn eventful(seed: u64) -> Simulation {
 
 #[test]
 fn the_same_seed_gives_the_same_happenings_and_another_one_others() {
-    assert_eq!(eventful(7).happenings(), eventful(7).happenings());
-    assert_ne!(eventful(7).happenings(), eventful(8).happenings());
+    assert_eq!(eventful(7).trace(), eventful(7).trace());
+    assert_ne!(eventful(7).trace(), eventful(8).trace());
 }
 
 /// The votes that one server hears of another, each time.
 fn heard(ensemble: &Simulation, by: i64, of: i64) -> Vec<(u128, i64)> {
-    let hears = |it: &Happening| match &it.what {
-        What::Hears { from, notification, .. } if it.server == ServerId(by) && *from == ServerId(of) => {
+    let hears = |it: &TraceEvent| match &it.kind {
+        EventKind::Received { from, notification, .. }
+            if it.server == ServerId(by) && *from == ServerId(of) =>
+        {
             Some((it.at.as_millis(), notification.vote.leader.0))
         }
         _ => None,
     };
-    ensemble.happenings().iter().filter_map(hears).collect()
+    ensemble.trace().iter().filter_map(hears).collect()
 }
 
 /// Ten milliseconds from each server to each other one.
@@ -124,18 +126,19 @@ fn who_has_settled_is_quiet_and_a_run_that_is_over_ends() {
     // Nothing happens for an hour, and the leader is not taken for lost because nobody looked.
     ensemble.run_for(SECOND * 3600);
     ensemble.crash(ServerId(1));
-    assert_eq!(ensemble.step().map(|it| it.what), Some(What::Crashed));
+    assert_eq!(ensemble.step().map(|it| it.kind), Some(EventKind::Crashed));
     assert_eq!(ensemble.step(), None);
     assert_eq!(ensemble.write(2), Some(Zxid(0x1_0000_0002)));
     // Two of three are a quorum, one is not.
     ensemble.crash(ServerId(2));
     assert_eq!(ensemble.write(1), None);
-    assert!(ensemble.run_until(SECOND, |it| it.happenings().iter().any(|it| it.what == What::FollowersLost)));
+    assert!(ensemble.run_until(SECOND, |it| it.trace().iter().any(|it| it.kind == EventKind::FollowersLost)));
 }
 
 #[test]
 fn time_ends_and_so_do_all_waits() {
-    let mut ensemble = even(3, 0).with_zab(Zab { sync_limit: u32::MAX, ..Zab::default() });
+    let mut ensemble =
+        even(3, 0).with_zab_timeouts(ZabTimeouts { sync_limit: u32::MAX, ..ZabTimeouts::default() });
     // A message that takes for ever never arrives.
     ensemble.set_delay(ServerId(1), ServerId(2), Duration::MAX);
     (1..=3).for_each(|id| ensemble.start(ServerId(id)));
@@ -143,7 +146,7 @@ fn time_ends_and_so_do_all_waits() {
     assert_eq!(heard(&ensemble, 2, 1), []);
     ensemble.start_after(ServerId(2), Duration::MAX);
     assert!(!ensemble.run_until(Duration::MAX, |it| it.leader() != Some(ServerId(3))));
-    let happened = ensemble.happenings().len();
+    let happened = ensemble.trace().len();
     for time in [Duration::MAX, SECOND] {
         ensemble.run_for(time);
         assert_eq!(ensemble.now(), END);
@@ -151,14 +154,14 @@ fn time_ends_and_so_do_all_waits() {
     ensemble.crash(ServerId(3));
     ensemble.start(ServerId(3));
     ensemble.run_for(SECOND);
-    let after: Vec<_> = ensemble.happenings()[happened..].iter().map(|it| it.at).collect();
+    let after: Vec<_> = ensemble.trace()[happened..].iter().map(|it| it.at).collect();
     assert!(!after.is_empty() && after.iter().all(|at| *at == END), "{after:?}");
 }
 
 #[test]
-#[should_panic(expected = "Zab::tick is zero: write")]
+#[should_panic(expected = "ZabTimeouts::tick is zero: write")]
 fn a_tick_takes_time() {
-    let _ = even(3, 0).with_zab(Zab { tick: Duration::ZERO, ..Zab::default() });
+    let _ = even(3, 0).with_zab_timeouts(ZabTimeouts { tick: Duration::ZERO, ..ZabTimeouts::default() });
 }
 
 #[test]

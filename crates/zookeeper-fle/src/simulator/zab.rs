@@ -1,44 +1,17 @@
-//! The stand-in for what comes after an election, Zab: how leaders get hold of their followers and how both notice
-//! that they have lost each other.
+//! The stand-in for Zab, which follows an election: leaders and followers find each other, and notice when they lose each
+//! other.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use super::super::election::History;
-use super::super::vote::{Epoch, ServerId, ServerState, Zxid};
-use super::Simulation;
-use super::happening::What;
-use super::server::Tenure;
-
-/// How patient the servers are with each other once they have settled on a leader. As in `zoo.cfg`, but quicker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Zab {
-    /// How often a leader and its followers look for each other (`tickTime`), never 0. Default: 50 ms.
-    pub tick: Duration,
-    /// For how many of these ticks an elected leader waits for a quorum (`initLimit`). Default: 20, which is a
-    /// second.
-    pub init_limit: u32,
-    /// For how many of these ticks an established leader does without a quorum, and a follower without its leader
-    /// (`syncLimit`). Default: 10, which is half a second.
-    pub sync_limit: u32,
-}
-
-impl Default for Zab {
-    fn default() -> Self {
-        Self { tick: Duration::from_millis(50), init_limit: 20, sync_limit: 10 }
-    }
-}
-
-impl Zab {
-    pub(super) fn assert_sound(&self) {
-        assert!(!self.tick.is_zero(), "Zab::tick is zero: write a time that passes, such as 50 ms");
-    }
-}
+use crate::elector::History;
+use crate::simulator::Simulation;
+use crate::simulator::server::ZabState;
+use crate::simulator::trace::EventKind;
+use crate::vote::{Epoch, ServerId, ServerState, Zxid};
 
 impl Simulation {
-    /// Lets those who have settled look for each other, and says whether that has to be repeated: if not, nothing
-    /// changes before something else happens.
-    pub(super) fn pulse(&mut self) -> bool {
+    /// Checks all settled servers. Returns whether another tick is needed: if not, all are established and synchronised.
+    pub(super) fn zab_tick(&mut self) -> bool {
         let settled = self.servers.iter().filter_map(|(id, it)| it.leader().map(|leader| (*id, leader)));
         let (leaders, followers): (Vec<_>, Vec<_>) = settled.partition(|(id, leader)| id == leader);
         let mut at_rest = true;
@@ -51,47 +24,51 @@ impl Simulation {
         !at_rest
     }
 
-    /// A follower looks for its leader. Says whether all is well.
+    /// Checks whether a follower reaches its leader. Returns whether it is synchronised.
     fn follow(&mut self, id: ServerId) -> bool {
-        let Some(tenure) = &self.servers[&id].tenure else { return true };
-        let (leader, own) = (tenure.leader, tenure.leadership);
-        let led = self.servers[&leader].tenure.as_ref().filter(|it| it.leader == leader);
+        let Some(zab_state) = &self.servers[&id].zab_state else { return true };
+        let (leader, own) = (zab_state.leader, zab_state.leadership);
+        let led = self.servers[&leader].zab_state.as_ref().filter(|it| it.leader == leader);
         let led =
-            led.filter(|it| self.hear_each_other(id, leader) && (own.is_none() || own == it.leadership));
+            led.filter(|it| self.reach_each_other(id, leader) && (own.is_none() || own == it.leadership));
         let Some((leadership, epoch)) = led.map(|it| (it.leadership, it.epoch)) else {
-            if self.is_patience_at_an_end(id, self.zab.sync_limit) {
-                self.happens(id, What::LeaderLost { leader });
+            if self.is_out_of_contact(id, self.zab_timeouts.sync_limit) {
+                self.record(id, EventKind::LeaderLost { leader });
                 self.look(id);
             }
             return false;
         };
         let now = self.now;
-        let in_step = self.servers[&id].established();
-        if let Some(tenure) = self.tenure(id) {
-            (tenure.contact, tenure.leadership) = (now, leadership);
+        let synchronised = self.servers[&id].established();
+        if let Some(zab_state) = self.zab_state(id) {
+            (zab_state.last_contact, zab_state.leadership) = (now, leadership);
         }
-        if let (Some(epoch), None) = (epoch, in_step) {
-            self.bring_in_step(id, self.servers[&leader].history, epoch);
+        if let (Some(epoch), None) = (epoch, synchronised) {
+            self.synchronise(id, self.servers[&leader].history, epoch);
         }
         epoch.is_some()
     }
 
-    /// A leader looks for a quorum of followers. Says whether all is well.
+    /// Checks whether a leader has a quorum of followers. Returns whether it is established.
     fn lead(&mut self, id: ServerId) -> bool {
         let followers = self.followers(id);
         let with_leader: BTreeSet<ServerId> = followers.iter().copied().chain([id]).collect();
         let established = self.servers[&id].established();
         if !self.quorum.is_quorum(&with_leader) {
-            let limit = if established.is_some() { self.zab.sync_limit } else { self.zab.init_limit };
-            if self.is_patience_at_an_end(id, limit) {
-                self.happens(id, What::FollowersLost);
+            let limit = if established.is_some() {
+                self.zab_timeouts.sync_limit
+            } else {
+                self.zab_timeouts.init_limit
+            };
+            if self.is_out_of_contact(id, limit) {
+                self.record(id, EventKind::FollowersLost);
                 self.look(id);
             }
             return false;
         }
         let now = self.now;
-        if let Some(tenure) = self.tenure(id) {
-            tenure.contact = now;
+        if let Some(zab_state) = self.zab_state(id) {
+            zab_state.last_contact = now;
         }
         if established.is_none() {
             self.establish(id, &followers);
@@ -99,29 +76,30 @@ impl Simulation {
         self.servers[&id].established().is_some()
     }
 
-    /// A leader that a quorum follows gets an epoch that none of them has seen, if a quorum has no better history.
+    /// Gives a leader with a quorum of followers an epoch that none of them has seen, unless too many of them have a better
+    /// history.
     fn establish(&mut self, id: ServerId, followers: &BTreeSet<ServerId>) {
         let own = self.servers[&id].history;
         let (ahead, accepting): (BTreeSet<ServerId>, BTreeSet<ServerId>) =
             followers.iter().partition(|it| self.servers[*it].history > own);
         if !self.quorum.is_quorum(&accepting.into_iter().chain([id]).collect()) {
             let by = ahead.first().copied().unwrap_or(id);
-            self.happens(id, What::Refused { by });
+            self.record(id, EventKind::Refused { by });
             self.look(id);
             return;
         }
         let epochs = followers.iter().map(|it| self.servers[it].history.epoch).chain([own.epoch]);
         let epoch = Epoch(epochs.max().map_or(0, |it| it.0) + 1);
         let history = History { epoch, ..own };
-        self.happens(id, What::Established { epoch });
+        self.record(id, EventKind::Established { epoch });
         self.store(id, history, epoch);
         for follower in followers {
-            self.bring_in_step(*follower, history, epoch);
+            self.synchronise(*follower, history, epoch);
         }
     }
 
-    fn bring_in_step(&mut self, id: ServerId, history: History, epoch: Epoch) {
-        self.happens(id, What::InStep { history });
+    fn synchronise(&mut self, id: ServerId, history: History, epoch: Epoch) {
+        self.record(id, EventKind::Synchronised { history });
         self.store(id, history, epoch);
     }
 
@@ -131,21 +109,21 @@ impl Simulation {
             if let Some(elector) = &mut server.elector {
                 elector.established(epoch);
             }
-            if let Some(tenure) = &mut server.tenure {
-                tenure.epoch = Some(epoch);
+            if let Some(zab_state) = &mut server.zab_state {
+                zab_state.epoch = Some(epoch);
             }
         }
     }
 
-    /// Adds this many transactions to the histories of a leader and all who follow it. Says the zxid of the last one;
-    /// `None` if no leader has a quorum.
+    /// Adds this many transactions to the histories of the established leader and its synchronised followers. Returns the
+    /// zxid of the last one; `None` if no leader has a quorum.
     ///
-    /// Like everything of [`Zab`]'s stand-in it happens at once, between two messages.
+    /// It is atomic, like every step of the stand-in for Zab.
     pub fn write(&mut self, transactions: u32) -> Option<Zxid> {
         let leaders = self.servers.iter().filter(|(_, it)| it.state() == Some(ServerState::Leading));
         let leaders = leaders.filter_map(|(id, it)| it.established().map(|epoch| (epoch, *id)));
         let quorate = |id: ServerId| {
-            let with_leader: BTreeSet<ServerId> = self.in_step(id).into_iter().chain([id]).collect();
+            let with_leader: BTreeSet<ServerId> = self.synchronised(id).into_iter().chain([id]).collect();
             self.quorum.is_quorum(&with_leader).then_some(with_leader)
         };
         let (epoch, id, all) = leaders
@@ -159,29 +137,29 @@ impl Simulation {
         Some(zxid)
     }
 
-    /// Who follows this leadership, and can be reached.
+    /// The followers of this leadership that the leader reaches.
     fn followers(&self, leader: ServerId) -> BTreeSet<ServerId> {
-        let leadership = self.servers[&leader].tenure.as_ref().and_then(|it| it.leadership);
+        let leadership = self.servers[&leader].zab_state.as_ref().and_then(|it| it.leadership);
         let follows = |id: ServerId| {
-            let tenure = self.servers[&id].tenure.as_ref();
-            tenure.is_some_and(|it| it.leader == leader && it.leadership == leadership)
+            let zab_state = self.servers[&id].zab_state.as_ref();
+            zab_state.is_some_and(|it| it.leader == leader && it.leadership == leadership)
         };
         let others = self.servers.keys().copied().filter(|id| *id != leader);
-        others.filter(|id| follows(*id) && self.hear_each_other(*id, leader)).collect()
+        others.filter(|id| follows(*id) && self.reach_each_other(*id, leader)).collect()
     }
 
-    /// Those of them that have its history.
-    fn in_step(&self, leader: ServerId) -> BTreeSet<ServerId> {
+    /// The followers that are synchronised with the leader.
+    fn synchronised(&self, leader: ServerId) -> BTreeSet<ServerId> {
         self.followers(leader).into_iter().filter(|id| self.servers[id].established().is_some()).collect()
     }
 
-    fn is_patience_at_an_end(&self, id: ServerId, ticks: u32) -> bool {
-        let contact = self.servers[&id].tenure.as_ref().map(|it| it.contact);
-        let patience = self.zab.tick.saturating_mul(ticks);
-        contact.is_some_and(|contact| self.now >= contact.saturating_add(patience))
+    fn is_out_of_contact(&self, id: ServerId, ticks: u32) -> bool {
+        let contact = self.servers[&id].zab_state.as_ref().map(|it| it.last_contact);
+        let limit = self.zab_timeouts.tick.saturating_mul(ticks);
+        contact.is_some_and(|contact| self.now >= contact.saturating_add(limit))
     }
 
-    fn tenure(&mut self, id: ServerId) -> Option<&mut Tenure> {
-        self.servers.get_mut(&id).and_then(|it| it.tenure.as_mut())
+    fn zab_state(&mut self, id: ServerId) -> Option<&mut ZabState> {
+        self.servers.get_mut(&id).and_then(|it| it.zab_state.as_mut())
     }
 }

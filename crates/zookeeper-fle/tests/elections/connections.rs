@@ -36,7 +36,7 @@ pub(crate) enum Input {
 
 /// All connections of one peer. They end when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Connections {
+pub(crate) struct PeerConnections {
     own: ServerId,
     hello: Vec<u8>,
     addresses: BTreeMap<ServerId, SocketAddr>,
@@ -69,7 +69,7 @@ struct Link {
     _tasks: JoinSet<()>,
 }
 
-impl Connections {
+impl PeerConnections {
     /// Those of the server `own`, which is one of these with their election addresses.
     pub(crate) fn new(
         own: ServerId,

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use zookeeper_client::{Acls, Client, CreateMode};
-use zookeeper_fle::simulator::{Simulation, What};
-use zookeeper_fle::{History, Inspection, Inspector, LONGEST_WAIT, Quorum, ServerId, ServerState};
+use zookeeper_fle::simulator::{EventKind, Simulation};
+use zookeeper_fle::{History, LONGEST_WAIT, Notification, Quorum, ServerId, ServerState};
 
+use crate::raw_connection::ask;
 use crate::{FRESH, seeded_or};
 use testkit::{Ensemble, PATIENCE, Server, eventually};
 
 /// What is done to real servers before they are all stopped, so that they have histories. Servers are named by id.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum HistoryStep {
     /// The ensemble writes so many transactions.
     Write(u32),
     /// A server is killed.
@@ -39,7 +40,7 @@ async fn five_fresh_servers_started_one_after_the_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_higher_zxid_wins_over_a_higher_id() {
-    let steps = [Step::Write(2), Step::Kill(3), Step::Write(3)];
+    let steps = [HistoryStep::Write(2), HistoryStep::Kill(3), HistoryStep::Write(3)];
     let mut ensemble = Ensemble::builder(3).start().await;
     let histories = make_histories(&mut ensemble, &steps).await;
     assert!(histories[&ServerId(1)] > histories[&ServerId(3)], "{histories:?}");
@@ -78,23 +79,23 @@ fn majority(servers: i64) -> Quorum {
 }
 
 /// Some steps and an order. At most one of the three is down at a time, so that the others can write.
-fn draw(rng: &mut Rng) -> (Vec<Step>, Vec<i64>) {
+fn draw(rng: &mut Rng) -> (Vec<HistoryStep>, Vec<i64>) {
     let mut down = None;
     let mut steps = Vec::new();
     for _ in 0..3 {
         steps.push(match down.take() {
-            Some(id) if rng.bool() => Step::Start(id),
+            Some(id) if rng.bool() => HistoryStep::Start(id),
             Some(id) => {
                 down = Some(id);
-                Step::Write(rng.u32(1..5))
+                HistoryStep::Write(rng.u32(1..5))
             }
             None => {
                 let id = rng.i64(1..=3);
                 down = Some(id);
-                Step::Kill(id)
+                HistoryStep::Kill(id)
             }
         });
-        steps.push(Step::Write(rng.u32(1..5)));
+        steps.push(HistoryStep::Write(rng.u32(1..5)));
     }
     let mut order = vec![1, 2, 3];
     rng.shuffle(&mut order);
@@ -102,10 +103,10 @@ fn draw(rng: &mut Rng) -> (Vec<Step>, Vec<i64>) {
 }
 
 /// Does these steps to an ensemble that runs, kills all its servers, and reads from each what it has on disk.
-async fn make_histories(ensemble: &mut Ensemble, steps: &[Step]) -> BTreeMap<ServerId, History> {
+async fn make_histories(ensemble: &mut Ensemble, steps: &[HistoryStep]) -> BTreeMap<ServerId, History> {
     for step in steps {
         match *step {
-            Step::Write(transactions) => {
+            HistoryStep::Write(transactions) => {
                 let running = ensemble.servers().iter().filter(|it| it.is_running()).map(Server::address);
                 let client =
                     Client::connect(&running.collect::<Vec<_>>().join(",")).await.expect("a session");
@@ -114,11 +115,11 @@ async fn make_histories(ensemble: &mut Ensemble, steps: &[Step]) -> BTreeMap<Ser
                     client.create("/n-", b"", &options).await.expect("a znode");
                 }
             }
-            Step::Kill(id) => {
+            HistoryStep::Kill(id) => {
                 server(ensemble, id).kill();
                 ensemble.wait_until_serving().await;
             }
-            Step::Start(id) => {
+            HistoryStep::Start(id) => {
                 server(ensemble, id).start();
                 ensemble.wait_until_serving().await;
             }
@@ -132,13 +133,7 @@ async fn make_histories(ensemble: &mut Ensemble, steps: &[Step]) -> BTreeMap<Ser
     for id in ids {
         // One that is alone looks for a leader, and shows a vote for itself.
         server(ensemble, id).start();
-        let inspection = finds(ensemble, &[id], |it| is_looking(it, id)).await;
-        let answer = inspection
-            .servers
-            .iter()
-            .find(|it| it.id == Some(ServerId(id)))
-            .and_then(|it| it.outcome.as_ref().ok());
-        let vote = answer.expect("the server that was asked").ballot.vote;
+        let vote = finds(ensemble, &[id], all_looking).await[&ServerId(id)].vote;
         assert_eq!(vote.leader, ServerId(id));
         histories.insert(ServerId(id), History { epoch: vote.epoch, zxid: vote.zxid });
         server(ensemble, id).kill();
@@ -170,7 +165,7 @@ async fn elect_both(
         let real = if suffice {
             Some(finds_leader(ensemble, &running).await)
         } else {
-            finds(ensemble, &running, |it| running.iter().all(|id| is_looking(it, *id))).await;
+            finds(ensemble, &running, all_looking).await;
             None
         };
         // Longer than any wait: one that weighs nothing hears of the leader when it asks again.
@@ -183,34 +178,35 @@ async fn elect_both(
 
 /// The leader of these servers, once all of them have settled on it.
 async fn finds_leader(ensemble: &Ensemble, running: &[i64]) -> ServerId {
-    let settled = |inspection: &Inspection| {
-        let (leader, _) = inspection.leader()?;
-        let follows = |id: &i64| states(inspection).any(|it| it == (ServerId(*id), ServerState::Following));
-        running.iter().all(|id| *id == leader.0 || follows(id)).then_some(leader)
+    let settled = |answers: &Answers| {
+        let leader = answers.values().next()?.vote.leader;
+        let has_settled = |(id, it): (&ServerId, &Notification)| {
+            let state = if *id == leader { ServerState::Leading } else { ServerState::Following };
+            (it.state, it.vote.leader) == (state, leader)
+        };
+        (answers.contains_key(&leader) && answers.iter().all(has_settled)).then_some(leader)
     };
     settled(&finds(ensemble, running, |it| settled(it).is_some()).await).expect("it was there")
 }
 
-/// Inspects the servers that run until it finds what is wanted.
-async fn finds(ensemble: &Ensemble, running: &[i64], wanted: impl Fn(&Inspection) -> bool) -> Inspection {
-    let addresses: Vec<String> = running
-        .iter()
-        .map(|id| ensemble.server(usize::try_from(id - 1).expect("an id")).election_address().to_string())
-        .collect();
+/// The answers of servers on their election ports.
+type Answers = BTreeMap<ServerId, Notification>;
+
+/// Asks these servers until all their answers are as wanted.
+async fn finds(ensemble: &Ensemble, running: &[i64], wanted: impl Fn(&Answers) -> bool) -> Answers {
     eventually("the servers come to rest", PATIENCE, async || {
-        let inspector = Inspector::new().timeout(Duration::from_secs(3));
-        let inspection = inspector.inspect(&addresses.join(",")).await.expect("addresses");
-        wanted(&inspection).then_some(inspection)
+        let mut answers = Answers::new();
+        for id in running {
+            let server = ensemble.server(usize::try_from(id - 1).expect("an id"));
+            answers.insert(ServerId(*id), ask(server.election_address()).await.0);
+        }
+        wanted(&answers).then_some(answers)
     })
     .await
 }
 
-fn is_looking(inspection: &Inspection, id: i64) -> bool {
-    states(inspection).any(|it| it == (ServerId(id), ServerState::Looking))
-}
-
-fn states(inspection: &Inspection) -> impl Iterator<Item = (ServerId, ServerState)> {
-    inspection.servers.iter().filter_map(|it| Some((it.id?, it.outcome.as_ref().ok()?.ballot.state)))
+fn all_looking(answers: &Answers) -> bool {
+    answers.values().all(|it| it.state == ServerState::Looking)
 }
 
 /// The server with this id.
@@ -232,15 +228,15 @@ fn simulated_agreement() -> Vec<Duration> {
     assert!(simulation.run_until(PATIENCE, Simulation::is_settled));
     let crashed = simulation.leader().expect("a leader");
     simulation.crash(crashed);
-    let before = simulation.happenings().len();
+    let before = simulation.trace().len();
     assert!(simulation.run_until(PATIENCE, |it| it.leader().is_some_and(|leader| leader != crashed)));
     let mut began = BTreeMap::new();
     let mut took = Vec::new();
-    for happening in &simulation.happenings()[before..] {
-        match happening.what {
-            What::Looks { .. } => _ = began.insert(happening.server, happening.at),
-            What::Decided { .. } => {
-                took.extend(began.remove(&happening.server).map(|began| happening.at - began))
+    for event in &simulation.trace()[before..] {
+        match event.kind {
+            EventKind::RoundStarted { .. } => _ = began.insert(event.server, event.at),
+            EventKind::Decided { .. } => {
+                took.extend(began.remove(&event.server).map(|began| event.at - began))
             }
             _ => {}
         }

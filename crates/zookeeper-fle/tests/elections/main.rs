@@ -1,25 +1,26 @@
-//! FastLeaderElection as ZooKeeper's servers do it: an [`Elector`](zookeeper_fle::Elector) elects with real
-//! servers, and does what they do, message for message. And five of them elect among themselves.
+//! [`Elector`](zookeeper_fle::Elector) among ZooKeeper's servers: it elects with them, and sends what they send, message
+//! for message. Five electors also elect among themselves.
 //!
 //! ```text
-//! FLE_SEED=$RANDOM cargo test --test fle                             # other conversations and histories
-//! FLE_SEED=$RANDOM FLE_SCRIPTS=300 cargo test --test fle message     # a minute of other conversations
-//! FLE_SEED=7 cargo test --test fle                                   # the bytes of a failed run again
+//! FLE_SEED=$RANDOM cargo test -p zookeeper-fle --test elections                          # other conversations and histories
+//! FLE_SEED=$RANDOM FLE_SCRIPTS=300 cargo test -p zookeeper-fle --test elections message  # a minute of conversations
+//! FLE_SEED=7 cargo test -p zookeeper-fle --test elections                                # repeat a failed run
 //! ```
 //!
-//! Conversations and histories are the same in each run unless a seed says otherwise: with real servers a run in which
-//! both sides disagree once in a thousand is to be looked for, not to be met with by chance. Only the bytes, which go
-//! to no server, are always others.
+//! Conversations and histories are the same in each run unless `FLE_SEED` is set, so that a rare disagreement with real
+//! servers is found by a search and not by chance. Only the mutated messages, which no server receives, differ in each
+//! run; the test prints their seed.
 
 mod connections;
-mod duel;
-mod followers;
 mod fuzz;
 mod histories;
+mod lockstep;
 mod peer;
+mod quorum_ports;
+mod raw_connection;
+mod real_servers;
+mod round_trip;
 mod script;
-mod servers;
-mod voice;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -29,24 +30,24 @@ use fastrand::Rng;
 use tokio::net::TcpListener;
 use zookeeper_fle::{Decision, Epoch, History, Notification, Round, ServerId, ServerState, Vote, Zxid};
 
-use duel::Duel;
-use peer::{Heard, Peer};
-use script::Tally;
-use servers::{Past, assert_genuine, config, members};
+use lockstep::Lockstep;
+use peer::{Peer, ReceivedNotification};
+use raw_connection::ask;
+use real_servers::{RecordedRun, assert_genuine, config, members};
+use script::DecisionCounts;
 use testkit::ports::Ports;
 use testkit::{Ensemble, PATIENCE, eventually};
-use voice::ask;
 
 use ServerState::{Following, Leading, Looking};
 
 const FRESH: History = History { epoch: Epoch(0), zxid: Zxid(0) };
 
-/// Each time from another seed, unless `FLE_SEED` names one.
+/// A generator from a random seed, unless `FLE_SEED` is set.
 fn seeded() -> Rng {
     seeded_or(fastrand::u64(..1 << 40))
 }
 
-/// From this seed, unless `FLE_SEED` names another one. It is printed.
+/// A generator from this seed, unless `FLE_SEED` is set. Prints the seed.
 fn seeded_or(seed: u64) -> Rng {
     let seed = env::var("FLE_SEED").map_or(seed, |seed| seed.parse().expect("FLE_SEED, a number"));
     println!("FLE_SEED={seed}");
@@ -106,7 +107,9 @@ async fn on_equal_data_a_real_server_follows_the_peer_with_the_higher_id_until_i
     assert_eq!(decision, Decision { state: Leading, vote, round: Round(1) });
 
     // It looks again by itself; and is answered that nothing has changed.
-    let again = |heard: &Heard| heard.notification.state == Looking && heard.notification.round == Round(2);
+    let again = |heard: &ReceivedNotification| {
+        heard.notification.state == Looking && heard.notification.round == Round(2)
+    };
     let looks_again = async || peer.record().heard.iter().any(again).then_some(());
     eventually("a second round of the real server", PATIENCE, looks_again).await;
     let log = ensemble.server(0).log();
@@ -129,7 +132,7 @@ async fn on_equal_data_a_real_server_follows_the_peer_with_the_higher_id_until_i
 
 #[tokio::test]
 async fn the_better_history_wins_whoever_has_it_and_the_epoch_counts_before_the_zxid() {
-    let past = Past::get().await;
+    let past = RecordedRun::get().await;
     let mut ensemble = Ensemble::builder(3).prepare();
     let (members, config) = (members(&ensemble), config(&ensemble));
     past.restore(ensemble.server(0));
@@ -155,7 +158,9 @@ async fn the_better_history_wins_whoever_has_it_and_the_epoch_counts_before_the_
 
     // It waits for followers in vain, and looks again; and so does the peer, with a later epoch and next to no history.
     let round = decision.round.next();
-    let again = |heard: &Heard| heard.notification.state == Looking && heard.notification.round == round;
+    let again = |heard: &ReceivedNotification| {
+        heard.notification.state == Looking && heard.notification.round == round
+    };
     let looks_again = async || peer.record().heard.iter().any(again).then_some(());
     eventually("a second round of the real server", PATIENCE, looks_again).await;
     let later = History { epoch: Epoch(first.vote.epoch.0 + 1), zxid: Zxid(1) };
@@ -171,7 +176,7 @@ async fn the_better_history_wins_whoever_has_it_and_the_epoch_counts_before_the_
 
 #[tokio::test]
 async fn a_late_peer_follows_the_settled_servers_however_much_better_it_is_and_disturbs_nobody() {
-    let past = Past::get().await;
+    let past = RecordedRun::get().await;
     let [follower, leader] = &past.before;
     assert_eq!((follower.state, leader.state), (Following, Leading));
     assert_eq!((follower.vote.leader, leader.vote.leader), (ServerId(2), ServerId(2)));
@@ -188,20 +193,20 @@ async fn a_late_peer_follows_the_settled_servers_however_much_better_it_is_and_d
 #[tokio::test]
 async fn message_for_message_an_elector_says_what_a_real_server_says() {
     let mut rng = seeded_or(1);
-    let past = Past::get().await;
+    let past = RecordedRun::get().await;
     let mut ensemble = Ensemble::builder(5).prepare();
     past.restore(ensemble.server(0));
     ensemble.server_mut(0).start();
-    let mut duel = Duel::with(&ensemble).await;
-    duel.fixed_script().await;
-    let mut tally = Tally::default();
+    let mut lockstep = Lockstep::with(&ensemble).await;
+    lockstep.fixed_script().await;
+    let mut tally = DecisionCounts::default();
     let scripts =
         env::var("FLE_SCRIPTS").map_or(25, |scripts| scripts.parse().expect("FLE_SCRIPTS, a number"));
     for _ in 0..scripts {
-        duel.random_script(&mut rng, &mut tally).await;
+        lockstep.random_script(&mut rng, &mut tally).await;
     }
-    println!("{} messages, {tally:?}", duel.said);
+    println!("{} messages, {tally:?}", lockstep.said);
     assert!(tally.joined > 0 && tally.elected > 0, "{tally:?}");
-    duel.assert_no_answer_is_missing(&ensemble).await;
-    duel.be_followed().await;
+    lockstep.assert_no_answer_is_missing(&ensemble).await;
+    lockstep.be_followed().await;
 }

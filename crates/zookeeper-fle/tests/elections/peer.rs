@@ -15,7 +15,7 @@ use zookeeper_fle::{
     Action, Decision, Elector, Event, History, Notification, Quorum, Round, ServerId, ServerState, Vote,
 };
 
-use crate::connections::{Connections, Input};
+use crate::connections::{Input, PeerConnections};
 use testkit::PATIENCE;
 
 /// A peer that runs until it is dropped.
@@ -23,7 +23,7 @@ use testkit::PATIENCE;
 pub(crate) struct Peer {
     pub(crate) id: ServerId,
     status: watch::Receiver<Status>,
-    record: Arc<Mutex<Record>>,
+    record: Arc<Mutex<PeerLog>>,
     looks: mpsc::UnboundedSender<History>,
     _task: JoinSet<()>,
 }
@@ -41,15 +41,15 @@ pub(crate) struct Status {
 
 /// What a peer has met with since its start.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Record {
-    pub(crate) heard: Vec<Heard>,
+pub(crate) struct PeerLog {
+    pub(crate) heard: Vec<ReceivedNotification>,
     /// Frames that are no notification.
     pub(crate) unreadable: Vec<(ServerId, Vec<u8>)>,
 }
 
 /// A notification as it has arrived.
 #[derive(Clone, Debug)]
-pub(crate) struct Heard {
+pub(crate) struct ReceivedNotification {
     pub(crate) from: ServerId,
     pub(crate) raw: Vec<u8>,
     pub(crate) notification: Notification,
@@ -70,10 +70,10 @@ impl Peer {
             TcpListener::bind(members[&id]).await.expect("the election port of a server that is down");
         let elector = Elector::new(id, Quorum::majority(members.keys().copied())).announcing(config);
         let (inputs, incoming) = mpsc::unbounded_channel();
-        let connections = Connections::new(id, members.clone(), listener, inputs);
+        let connections = PeerConnections::new(id, members.clone(), listener, inputs);
         let (looks, to_look) = mpsc::unbounded_channel();
         let (status, seen) = watch::channel(Status::of(&elector, None));
-        let record = Arc::new(Mutex::new(Record::default()));
+        let record = Arc::new(Mutex::new(PeerLog::default()));
         let running = Running {
             elector,
             connections,
@@ -111,7 +111,7 @@ impl Peer {
     }
 
     /// What it has met with.
-    pub(crate) fn record(&self) -> Record {
+    pub(crate) fn record(&self) -> PeerLog {
         lock(&self.record).clone()
     }
 }
@@ -119,12 +119,12 @@ impl Peer {
 /// The task of a peer.
 struct Running {
     elector: Elector,
-    connections: Connections,
+    connections: PeerConnections,
     began: Instant,
     deadline: Option<Instant>,
     decision: Option<Decision>,
     status: watch::Sender<Status>,
-    record: Arc<Mutex<Record>>,
+    record: Arc<Mutex<PeerLog>>,
 }
 
 impl Running {
@@ -158,7 +158,11 @@ impl Running {
             Input::Frame { from, body: raw } => match Notification::decode(&raw) {
                 Err(_) => lock(&self.record).unreadable.push((from, raw)),
                 Ok(notification) => {
-                    lock(&self.record).heard.push(Heard { from, raw, notification: notification.clone() });
+                    lock(&self.record).heard.push(ReceivedNotification {
+                        from,
+                        raw,
+                        notification: notification.clone(),
+                    });
                     let event = Event::Notification { from, notification };
                     return self.elector.handle(self.began.elapsed(), event);
                 }
@@ -203,6 +207,6 @@ impl Status {
     }
 }
 
-fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
+fn lock(record: &Mutex<PeerLog>) -> MutexGuard<'_, PeerLog> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,20 +3,20 @@
 use fastrand::Rng;
 use zookeeper_fle::{Epoch, Format, Notification, Round, ServerId, ServerState, Vote, Zxid};
 
-use crate::duel::Duel;
+use crate::lockstep::Lockstep;
 
 use ServerState::{Following, Leading, Looking, Observing};
 
 /// What scripts from seeds have come to.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct DecisionCounts {
     /// Decisions to follow, because a quorum had settled.
     pub(crate) joined: usize,
     /// Decisions to follow, after a quorum and a silence.
     pub(crate) elected: usize,
 }
 
-impl Duel {
+impl Lockstep {
     /// A notification, its vote told by how it differs from the server's own first one.
     fn vote(&self, state: ServerState, epoch: i64, zxid: i64, leader: i64, round: i64) -> Notification {
         let vote = Vote {
@@ -119,7 +119,7 @@ impl Duel {
     }
 
     /// A script from a seed.
-    pub(crate) async fn random_script(&mut self, rng: &mut Rng, tally: &mut Tally) {
+    pub(crate) async fn random_script(&mut self, rng: &mut Rng, tally: &mut DecisionCounts) {
         for _ in 0..40 {
             let (from, notification) = self.anything(rng);
             let (decision, finalizing) = self.foresee(from, &notification);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 use zookeeper_client::{Acls, Client, CreateMode};
-use zookeeper_fle::{Finding, Inspection, Role, ServerState, Silence, Who, Zxid};
+use zookeeper_fle::{Finding, Inspection, NoAnswer, Role, ServerRef, ServerState, Zxid};
 
 use crate::{election_address, finds, id, inspect};
 use testkit::{Ensemble, Mode, PATIENCE, Server, eventually, example};
@@ -40,10 +40,10 @@ async fn five_servers_until_two_are_left_and_start_again() {
     let paused = (leader + 2) % 5;
     ensemble.server_mut(paused).stop();
     let inspection = inspect(&all[leader]).await;
-    assert_eq!(inspection.servers[paused].outcome, Err(Silence::Deaf), "{inspection}");
+    assert_eq!(inspection.servers[paused].outcome, Err(NoAnswer::Deaf), "{inspection}");
     assert_eq!(inspection.leader().map(|it| it.0), Some(id(leader)), "{inspection}");
     assert!(
-        inspection.findings.contains(&Finding::Deaf { who: vec![Who::Server(id(paused))] }),
+        inspection.findings.contains(&Finding::Deaf { servers: vec![ServerRef::Server(id(paused))] }),
         "{inspection}"
     );
     ensemble.server_mut(paused).cont();
@@ -52,14 +52,17 @@ async fn five_servers_until_two_are_left_and_start_again() {
     ensemble.server_mut(leader).kill();
     let (dead, before) = (leader, inspection.leader().expect("a leader").1);
     let ask = all[(dead + 1) % 5].clone();
-    let four_agree =
-        |it: &Inspection| it.leader().is_some_and(|(leader, _)| leader != id(dead)) && it.findings.len() == 2;
+    // A leader shows its new epoch only when it begins to serve.
+    let four_agree = |it: &Inspection| {
+        it.leader().is_some_and(|(leader, epoch)| leader != id(dead) && epoch > before)
+            && it.findings.len() == 2
+    };
     let inspection = finds("another leader, and one missing", &ask, four_agree).await;
     let leader = ensemble.leader().await;
     assert_eq!(inspection.leader().unwrap().0, id(leader), "{inspection}");
     assert!(inspection.leader().unwrap().1 > before, "{inspection}");
-    assert_eq!(inspection.servers[dead].outcome, Err(Silence::Refused), "{inspection}");
-    let missing = Finding::NotReached { who: Who::Server(id(dead)), why: Silence::Refused };
+    assert_eq!(inspection.servers[dead].outcome, Err(NoAnswer::Refused), "{inspection}");
+    let missing = Finding::NotReached { server: ServerRef::Server(id(dead)), reason: NoAnswer::Refused };
     assert_eq!(inspection.findings[1], missing, "{inspection}");
 
     // Then one misses a transaction that another one has, two more are killed, and what is left knows a leader only.
@@ -146,7 +149,7 @@ fn says_what_is_missing(inspection: &Inspection, missing: &[usize]) {
     let expected = Finding::NoQuorum { answering: 2, voters: 5, needed: 3, missing: missing.clone() };
     assert_eq!(inspection.findings[0], expected, "{inspection}");
     for id in missing {
-        let refused = Finding::NotReached { who: Who::Server(id), why: Silence::Refused };
+        let refused = Finding::NotReached { server: ServerRef::Server(id), reason: NoAnswer::Refused };
         assert!(inspection.findings.contains(&refused), "{inspection}");
     }
 }

@@ -1,9 +1,9 @@
 //! The inspector: its answers about ensembles of real servers, that these do not notice it, and what it makes of
 //! listeners that are no election ports.
 
+mod listeners;
 mod live;
 mod load;
-mod strangers;
 
 use std::time::Duration;
 

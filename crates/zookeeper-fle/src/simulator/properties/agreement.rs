@@ -1,8 +1,8 @@
 //! Whether the decisions of one round agree. They need not.
 
-use super::super::super::search::FINALIZE_WAIT;
 use super::faults::FaultyRun;
 use super::*;
+use crate::elector::FINALIZE_WAIT;
 
 /// The conditions: nothing is lost and nobody crashes; and from the first start on the last one, and after it two
 /// messages, the longest, take less than the wait for a better vote.
@@ -23,7 +23,7 @@ fn decisions_of_one_round_agree_if_the_round_is_short_against_the_wait() {
         let reached = advance_rounds(&mut ensemble, &members, rounds, &mut rng);
         later_rounds += usize::from(reached > Round(1));
 
-        let begin = ensemble.happenings().len();
+        let begin = ensemble.trace().len();
         let span = up_to(FINALIZE_WAIT - MILLISECOND, &mut rng);
         let longest = up_to((FINALIZE_WAIT - MILLISECOND - span) / 2, &mut rng);
         ensemble.set_network(Network { delay: Duration::ZERO..=longest, ..Network::default() });
@@ -32,7 +32,7 @@ fn decisions_of_one_round_agree_if_the_round_is_short_against_the_wait() {
             ensemble.start_after(id, up_to(span, &mut rng));
         }
         ensemble.run_for(Duration::from_secs(1));
-        assert_eq!(disagreement(&ensemble.happenings()[begin..]), None, "seed {seed}: {members:?}");
+        assert_eq!(disagreement(&ensemble.trace()[begin..]), None, "seed {seed}: {members:?}");
     }
     assert!(later_rounds > 1000, "{later_rounds} runs in later rounds are too few to show anything");
 }
@@ -44,7 +44,7 @@ fn two_servers_may_lead_at_once_under_faults() {
     let (mut in_one_round, mut in_two) = (Vec::new(), Vec::new());
     for seed in 0..runs {
         let run = FaultyRun::with(seed, |_| Members::majority(5));
-        let together = leaders_at_once(run.ensemble.happenings());
+        let together = leaders_at_once(run.ensemble.trace());
         if together.iter().any(|(a, b)| a == b) {
             in_one_round.push(seed);
         }
@@ -78,10 +78,10 @@ fn advance_rounds(ensemble: &mut Simulation, members: &Members, rounds: u8, rng:
 }
 
 /// Two leaders on whom servers have settled in one round.
-fn disagreement(happenings: &[Happening]) -> Option<(Round, ServerId, ServerId)> {
+fn disagreement(trace: &[TraceEvent]) -> Option<(Round, ServerId, ServerId)> {
     let mut leaders: BTreeMap<Round, ServerId> = BTreeMap::new();
-    happenings.iter().find_map(|it| {
-        let What::Decided { decision, .. } = it.what else { return None };
+    trace.iter().find_map(|it| {
+        let EventKind::Decided { decision, .. } = it.kind else { return None };
         let leader = decision.vote.leader;
         let first = *leaders.entry(decision.round).or_insert(leader);
         (first != leader).then_some((decision.round, first, leader))
@@ -89,15 +89,15 @@ fn disagreement(happenings: &[Happening]) -> Option<(Round, ServerId, ServerId)>
 }
 
 /// The rounds of those who led at the same time.
-fn leaders_at_once(happenings: &[Happening]) -> Vec<(Round, Round)> {
+fn leaders_at_once(trace: &[TraceEvent]) -> Vec<(Round, Round)> {
     let mut leading: BTreeMap<ServerId, Round> = BTreeMap::new();
     let mut together = Vec::new();
-    for Happening { server, what, .. } in happenings {
-        match what {
-            What::Crashed | What::Looks { .. } => {
+    for TraceEvent { server, kind, .. } in trace {
+        match kind {
+            EventKind::Crashed | EventKind::RoundStarted { .. } => {
                 leading.remove(server);
             }
-            What::Decided { decision, .. } if decision.state == ServerState::Leading => {
+            EventKind::Decided { decision, .. } if decision.state == ServerState::Leading => {
                 together.extend(leading.values().map(|round| (*round, decision.round)));
                 leading.insert(*server, decision.round);
             }

@@ -7,7 +7,7 @@ const SEEDS: std::ops::Range<u64> = 0..3000;
 
 /// What has been said so far in a run.
 #[derive(Default)]
-struct Said {
+struct SentVotes {
     /// With what each server began its election.
     initial: BTreeMap<ServerId, Vote>,
     /// What each server put forward last since it began: the round and the vote.
@@ -20,18 +20,18 @@ struct Said {
     led: BTreeSet<ServerId>,
 }
 
-impl Said {
+impl SentVotes {
     /// Goes through a run; `check` sees what was said before each happening, and says whether it applies to it. Says to
     /// how many it applied.
-    fn check(run: &FaultyRun, check: impl Fn(&Self, &Happening) -> bool) -> usize {
+    fn check(run: &FaultyRun, check: impl Fn(&Self, &TraceEvent) -> bool) -> usize {
         let mut said = Self::default();
-        let happenings = run.ensemble.happenings().iter();
-        happenings.filter(|happening| said.check_and_take(happening, &check)).count()
+        let trace = run.ensemble.trace().iter();
+        trace.filter(|event| said.check_and_take(event, &check)).count()
     }
 
-    fn check_and_take(&mut self, happening: &Happening, check: impl Fn(&Self, &Happening) -> bool) -> bool {
-        let server = happening.server;
-        if let What::Says(notification) = &happening.what {
+    fn check_and_take(&mut self, event: &TraceEvent, check: impl Fn(&Self, &TraceEvent) -> bool) -> bool {
+        let server = event.server;
+        if let EventKind::Broadcast(notification) = &event.kind {
             let Notification { vote, round, .. } = *notification;
             let initial = self.initial[&server];
             let initial = History { epoch: initial.epoch, zxid: initial.zxid };
@@ -40,16 +40,16 @@ impl Said {
             supporters.insert(server);
             *best = initial.max(*best);
         }
-        let applies = check(self, happening);
-        match happening.what {
-            What::Looks { vote, .. } => {
+        let applies = check(self, event);
+        match event.kind {
+            EventKind::RoundStarted { vote, .. } => {
                 self.initial.insert(server, vote);
                 self.last.remove(&server);
             }
-            What::Says(Notification { vote, round, .. }) => {
+            EventKind::Broadcast(Notification { vote, round, .. }) => {
                 self.last.insert(server, (round, vote));
             }
-            What::Decided { decision, .. } => {
+            EventKind::Decided { decision, .. } => {
                 self.settled.entry(decision.vote.leader).or_default().insert(server);
                 if decision.state == ServerState::Leading {
                     self.led.insert(server);
@@ -69,11 +69,11 @@ impl Said {
 }
 
 /// Checks whatever the check applies to in many runs, and that this is not too little to show anything.
-fn for_all_faults(at_least: usize, check: impl Fn(&FaultyRun, &Said, &Happening) -> bool) {
+fn for_all_faults(at_least: usize, check: impl Fn(&FaultyRun, &SentVotes, &TraceEvent) -> bool) {
     let mut applied = 0;
     for seed in SEEDS {
         let run = FaultyRun::of(seed);
-        applied += Said::check(&run, |said, happening| check(&run, said, happening));
+        applied += SentVotes::check(&run, |said, event| check(&run, said, event));
     }
     assert!(applied >= at_least, "{applied} are too few to show anything");
 }
@@ -81,12 +81,12 @@ fn for_all_faults(at_least: usize, check: impl Fn(&FaultyRun, &Said, &Happening)
 /// Of all who have put the winner forward none knows more than it. Who has settled on it may know more: it has joined.
 #[test]
 fn the_winner_s_history_is_at_least_that_of_each_supporter() {
-    for_all_faults(10_000, |run, said, happening| {
-        let What::Decided { decision, by: By::Votes } = &happening.what else { return false };
+    for_all_faults(10_000, |run, said, event| {
+        let EventKind::Decided { decision, reason: Reason::Votes } = &event.kind else { return false };
         let Vote { epoch, zxid, .. } = decision.vote;
         let (_, best) = said.supporters(decision);
         let at_least = best.is_some_and(|best| History { epoch, zxid } >= best);
-        assert!(at_least, "seed {}: {happening}, supported from {best:?}", run.seed);
+        assert!(at_least, "seed {}: {event}, supported from {best:?}", run.seed);
         true
     });
 }
@@ -95,36 +95,36 @@ fn the_winner_s_history_is_at_least_that_of_each_supporter() {
 /// never have put it forward but have joined.
 #[test]
 fn a_decision_by_votes_has_had_a_quorum() {
-    for_all_faults(10_000, |run, said, happening| {
-        let What::Decided { decision, by: By::Votes } = &happening.what else { return false };
+    for_all_faults(10_000, |run, said, event| {
+        let EventKind::Decided { decision, reason: Reason::Votes } = &event.kind else { return false };
         let (mut with, _) = said.supporters(decision);
         with.extend(said.settled.get(&decision.vote.leader).into_iter().flatten());
-        assert!(run.members.is_quorum(&with), "seed {}: {happening} with {with:?}", run.seed);
+        assert!(run.members.is_quorum(&with), "seed {}: {event} with {with:?}", run.seed);
         true
     });
 }
 
 #[test]
 fn who_joins_a_leader_joins_a_quorum_and_one_who_has_led() {
-    for_all_faults(700, |run, said, happening| {
-        let What::Decided { decision, by: By::Joining } = &happening.what else { return false };
+    for_all_faults(700, |run, said, event| {
+        let EventKind::Decided { decision, reason: Reason::Joining } = &event.kind else { return false };
         let leader = decision.vote.leader;
         let (mut with, _) = said.supporters(decision);
         with.extend(said.settled.get(&leader).into_iter().flatten());
-        assert!(run.members.is_quorum(&with), "seed {}: {happening} with {with:?}", run.seed);
-        let led = leader == happening.server || said.led.contains(&leader);
-        assert!(led, "seed {}: {happening}, who never led", run.seed);
+        assert!(run.members.is_quorum(&with), "seed {}: {event} with {with:?}", run.seed);
+        let led = leader == event.server || said.led.contains(&leader);
+        assert!(led, "seed {}: {event}, who never led", run.seed);
         true
     });
 }
 
 #[test]
 fn proposals_and_rounds_only_rise_while_a_server_looks() {
-    for_all_faults(25_000, |run, said, happening| {
-        let What::Says(Notification { vote, round, .. }) = &happening.what else { return false };
-        let Some(last) = said.last.get(&happening.server) else { return false };
+    for_all_faults(25_000, |run, said, event| {
+        let EventKind::Broadcast(Notification { vote, round, .. }) = &event.kind else { return false };
+        let Some(last) = said.last.get(&event.server) else { return false };
         let risen = *round > last.0 || (*round == last.0 && *vote >= last.1);
-        assert!(risen, "seed {}: {happening} after {last:?}", run.seed);
+        assert!(risen, "seed {}: {event} after {last:?}", run.seed);
         true
     });
 }
@@ -133,12 +133,12 @@ fn proposals_and_rounds_only_rise_while_a_server_looks() {
 /// even a vote for itself: if it has crashed, and come back with less, from those who still vote for what it was.
 #[test]
 fn who_is_proposed_in_a_round_has_proposed_itself_in_that_round_with_that_history() {
-    for_all_faults(40_000, |run, said, happening| {
-        let What::Says(Notification { vote, round, .. }) = &happening.what else { return false };
+    for_all_faults(40_000, |run, said, event| {
+        let EventKind::Broadcast(Notification { vote, round, .. }) = &event.kind else { return false };
         let (supporters, _) = &said.supporters[&(*round, *vote)];
-        assert!(supporters.contains(&vote.leader), "seed {}: {happening}, alone", run.seed);
-        let first = supporters.len() > 1 || said.initial[&happening.server] == *vote;
-        assert!(first, "seed {}: {happening}, but began otherwise", run.seed);
+        assert!(supporters.contains(&vote.leader), "seed {}: {event}, alone", run.seed);
+        let first = supporters.len() > 1 || said.initial[&event.server] == *vote;
+        assert!(first, "seed {}: {event}, but began otherwise", run.seed);
         true
     });
 }
@@ -151,13 +151,13 @@ fn an_epoch_is_established_once_and_with_all_that_was_written() {
         let run = FaultyRun::of(seed);
         written += run.written.len();
         let mut epochs = BTreeSet::new();
-        for (index, happening) in run.ensemble.happenings().iter().enumerate() {
-            match happening.what {
-                What::Established { epoch } => assert!(epochs.insert(epoch), "seed {seed}: {happening}"),
-                What::InStep { history } => {
+        for (index, event) in run.ensemble.trace().iter().enumerate() {
+            match event.kind {
+                EventKind::Established { epoch } => assert!(epochs.insert(epoch), "seed {seed}: {event}"),
+                EventKind::Synchronised { history } => {
                     let before = run.written.iter().filter(|(before, _)| *before <= index).map(|(_, it)| it);
                     let lost = before.max().filter(|last| **last > history);
-                    assert_eq!(lost, None, "seed {seed}: {happening}");
+                    assert_eq!(lost, None, "seed {seed}: {event}");
                     in_step += 1;
                 }
                 _ => {}

@@ -64,7 +64,7 @@ impl FaultyRun {
                 self.ensemble.crash(leader.unwrap_or(id));
             }
             _ => {
-                let before = self.ensemble.happenings().len();
+                let before = self.ensemble.trace().len();
                 if let Some(zxid) = self.ensemble.write(rng.u32(1..=3)) {
                     self.written.push((before, History { epoch: zxid.epoch(), zxid }));
                 }

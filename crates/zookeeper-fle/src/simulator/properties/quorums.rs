@@ -12,10 +12,10 @@ fn a_server_that_weighs_nothing_never_leads_and_nobody_wants_it_to() {
         for (_, decision, _) in decisions(&run.ensemble) {
             assert!(run.members.can_lead(decision.vote.leader), "seed {seed}: {decision:?}");
         }
-        for happening in run.ensemble.happenings() {
-            if let What::Says(Notification { vote, .. }) = &happening.what {
-                let wanted = vote.leader == happening.server || run.members.can_lead(vote.leader);
-                assert!(wanted, "seed {seed}: {happening}");
+        for event in run.ensemble.trace() {
+            if let EventKind::Broadcast(Notification { vote, .. }) = &event.kind {
+                let wanted = vote.leader == event.server || run.members.can_lead(vote.leader);
+                assert!(wanted, "seed {seed}: {event}");
             }
         }
     }

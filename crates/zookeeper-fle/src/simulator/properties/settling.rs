@@ -1,8 +1,8 @@
 //! Whom a network without faults settles on, and that it settles.
 
-use super::super::super::search::FINALIZE_WAIT;
 use super::faults::FaultyRun;
 use super::*;
+use crate::elector::FINALIZE_WAIT;
 
 /// Together: the time between the first start and the last, and the longest message, are less than the wait for a
 /// better vote.
@@ -50,7 +50,7 @@ fn a_late_server_deposes_nobody_even_with_a_better_history() {
         assert!(ensemble.run_until(Duration::from_secs(10), Simulation::is_settled), "seed {seed}");
         let leader = ensemble.leader();
         let epoch = ensemble.server(leader.unwrap()).unwrap().established();
-        let before = ensemble.happenings().len();
+        let before = ensemble.trace().len();
 
         let history = History { epoch: Epoch(9), zxid: Zxid(Epoch(9).first_zxid().0 + 9) };
         let better = rng.bool();
@@ -59,13 +59,16 @@ fn a_late_server_deposes_nobody_even_with_a_better_history() {
         }
         ensemble.start(late);
         ensemble.run_for(Duration::from_secs(10));
-        for happening in &ensemble.happenings()[before..] {
-            let unsettles = happening.server != late
+        for event in &ensemble.trace()[before..] {
+            let unsettles = event.server != late
                 && matches!(
-                    happening.what,
-                    What::Decided { .. } | What::Looks { .. } | What::LeaderLost { .. } | What::FollowersLost
+                    event.kind,
+                    EventKind::Decided { .. }
+                        | EventKind::RoundStarted { .. }
+                        | EventKind::LeaderLost { .. }
+                        | EventKind::FollowersLost
                 );
-            assert!(!unsettles, "seed {seed}: {happening}");
+            assert!(!unsettles, "seed {seed}: {event}");
         }
         let now = ensemble.server(leader.unwrap()).unwrap().established();
         assert_eq!((ensemble.server(late).unwrap().leader(), now), (leader, epoch), "seed {seed}, {better}");
@@ -108,8 +111,8 @@ fn who_is_cut_off_from_any_quorum_before_the_round_never_decides() {
 
 /// What a server had on its disk when it started first.
 fn first_history(ensemble: &Simulation, id: ServerId) -> History {
-    let started = ensemble.happenings().iter().find_map(|it| match it.what {
-        What::Started(history) if it.server == id => Some(history),
+    let started = ensemble.trace().iter().find_map(|it| match it.kind {
+        EventKind::Started(history) if it.server == id => Some(history),
         _ => None,
     });
     started.expect("it started")

@@ -10,7 +10,7 @@ fn nobody_is_passed_over_where_one_id_answers_differently() {
     let others = || [2, 3, 4, 5].map(|id| says(id, Following, led_by_1(2)));
     let with = |a: InspectedServer, b: InspectedServer| {
         let servers = [at("a:3888", a), at("b:3888", b)].into_iter().chain(others());
-        Inspection::of(servers.collect())
+        Inspection::new(servers.collect())
     };
     let leads = |epoch| says(1, Leading, led_by_1(epoch));
 
@@ -52,6 +52,6 @@ fn an_id_that_answers_differently_makes_no_quorum() {
     assert_eq!(found[0], unconfirmed(3, 2, &[2, 3], (3, 5, 3)));
     let followers = by_address(&["b:3888"]);
     let follows =
-        Finding::FollowsNoLeader { leader: ServerId(2), epoch: Epoch(1), says: Some(Following), followers };
+        Finding::FollowsNoLeader { leader: ServerId(2), epoch: Epoch(1), state: Some(Following), followers };
     assert!(found.contains(&follows), "{found:?}");
 }

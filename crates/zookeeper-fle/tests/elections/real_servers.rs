@@ -12,8 +12,8 @@ use zookeeper_client::{Acls, Client, CreateMode};
 use zookeeper_fle::codec::{Addresses, Hello};
 use zookeeper_fle::{Decision, Epoch, History, Notification, Round, ServerId, ServerState, Zxid};
 
-use crate::peer::{Peer, Record};
-use crate::voice::{ask, greeting};
+use crate::peer::{Peer, PeerLog};
+use crate::raw_connection::{ask, greeting};
 use testkit::{Ensemble, Server};
 
 /// The servers' ids and election addresses.
@@ -50,13 +50,13 @@ fn assert_greeting(raw: &[u8], from: ServerId, address: SocketAddr) {
 }
 
 /// What two servers of three have gone through, and what server 1 has on its disk after it.
-pub(crate) struct Past {
+pub(crate) struct RecordedRun {
     /// The answers of servers 1 and 2, which have settled: server 1 follows, server 2 leads.
     pub(crate) before: [Notification; 2],
     /// What they answer after a peer has come as server 3, better than both.
     pub(crate) after: [Notification; 2],
     /// The peer's decision and what it has met with.
-    pub(crate) late: (Decision, Record),
+    pub(crate) late: (Decision, PeerLog),
     /// How many elections the two have begun before it came, and in all.
     pub(crate) elections: [usize; 2],
     /// Notifications of real servers, and last a greeting.
@@ -64,11 +64,11 @@ pub(crate) struct Past {
     files: Vec<(PathBuf, Vec<u8>)>,
 }
 
-impl Past {
+impl RecordedRun {
     /// The same for all tests: it is made once.
     pub(crate) async fn get() -> Arc<Self> {
-        static PAST: OnceCell<Arc<Past>> = OnceCell::const_new();
-        PAST.get_or_init(async || Arc::new(Self::make().await)).await.clone()
+        static RECORDED: OnceCell<Arc<RecordedRun>> = OnceCell::const_new();
+        RECORDED.get_or_init(async || Arc::new(Self::make().await)).await.clone()
     }
 
     /// Puts server 1's files into the place of a server that has not been started.

@@ -1,51 +1,53 @@
-//! The addresses of servers, as a caller writes them.
+//! Parses the election addresses that a caller gives.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::super::config::{MemberAddress, bracketed, is_of_host};
+use crate::config::{MemberAddress, bracketed, is_of_host};
 
-/// Where an election port is.
+/// The address of an election port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ServerAddress {
     pub(super) host: String,
     pub(super) port: u16,
 }
 
-/// A text that is no list of election addresses.
+/// Why a text is not a list of election addresses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// There is no address.
-    #[error("no server: write host:port[,host:port...] of election ports, e.g. 127.0.0.1:3888")]
+    /// The text has no address.
+    #[error("no server is given: write host:port[,host:port...] of election ports, e.g. 127.0.0.1:3888")]
     Empty,
-    /// An address is empty, or has no host.
+    /// An address is empty or has no host.
     #[error("{address:?} names no server: write host:port[,host:port...]")]
     NoHost {
         /// The address.
         address: String,
     },
-    /// A host has spaces, control characters or other signs that no host has.
-    #[error("{address:?} is not the address of a server: write a name or an IP address, and no other signs")]
+    /// A host has a character that no host name has, such as a space or a control character.
+    #[error(
+        "{address:?} is not the address of a server: write a host name or an IP address, without other characters"
+    )]
     Host {
         /// The address.
         address: String,
     },
     /// An address has no port.
-    #[error("{address:?} has no port: write {address}:3888, with the port that the server elects on")]
+    #[error("{address:?} has no port: write {address}:3888, with the election port of the server")]
     NoPort {
         /// The address.
         address: String,
     },
-    /// A port is none.
+    /// A port is not a number from 1 to 65535.
     #[error("{address:?}: {port:?} is not a port: write host:port, with a number from 1 to 65535")]
     Port {
         /// The address.
         address: String,
-        /// What stands in place of the port.
+        /// The text in place of the port.
         port: String,
     },
-    /// An IPv6 address has no brackets, so that the port cannot be told from it.
+    /// An IPv6 address has no brackets, so its port is ambiguous.
     #[error("{address:?} looks like an IPv6 address: write it in brackets, [::1]:3888")]
     Ipv6 {
         /// The address.
@@ -53,8 +55,8 @@ pub enum AddressError {
     },
 }
 
-/// The addresses in `host:port[,host:port...]`.
-pub(super) fn server_list(text: &str) -> Result<Vec<ServerAddress>, AddressError> {
+/// Parses `host:port[,host:port...]`.
+pub(super) fn parse_addresses(text: &str) -> Result<Vec<ServerAddress>, AddressError> {
     if text.trim().is_empty() {
         return Err(AddressError::Empty);
     }
@@ -110,14 +112,14 @@ mod tests {
 
     #[test]
     fn addresses_are_read_as_they_print() {
-        let list = server_list(" zk1:3888, [::1]:3889,10.0.0.3:65535").unwrap();
+        let list = parse_addresses(" zk1:3888, [::1]:3889,10.0.0.3:65535").unwrap();
         let printed: Vec<String> = list.iter().map(ServerAddress::to_string).collect();
         assert_eq!(printed, ["zk1:3888", "[::1]:3889", "10.0.0.3:65535"]);
         assert_eq!(list[1].host, "::1");
     }
 
     #[test]
-    fn what_is_wrong_is_said_and_what_to_write() {
+    fn an_error_says_what_is_wrong_and_what_to_write() {
         for (text, error, advice) in [
             ("", AddressError::Empty, "write host:port"),
             (" ", AddressError::Empty, "e.g. 127.0.0.1:3888"),
@@ -133,7 +135,7 @@ mod tests {
             ("::1:3888", AddressError::Ipv6 { address: "::1:3888".into() }, "in brackets, [::1]:3888"),
             ("[::1:3888", AddressError::Ipv6 { address: "[::1:3888".into() }, "in brackets"),
         ] {
-            let refused = server_list(text).unwrap_err();
+            let refused = parse_addresses(text).unwrap_err();
             assert_eq!(refused, error, "{text:?}");
             assert!(refused.to_string().contains(advice), "{refused}");
         }

@@ -1,7 +1,7 @@
 //! The worked examples, and what the election alone does not prevent.
 
-use super::super::search::{FINALIZE_WAIT, LONGEST_WAIT};
 use super::*;
+use crate::elector::{FINALIZE_WAIT, LONGEST_WAIT};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -104,8 +104,9 @@ fn a_server_whose_round_is_behind_drops_its_votes_and_goes_over_to_the_later_rou
         start(&mut ensemble, [3]);
         assert_eq!(settles(&mut ensemble), 1, "seed {seed}");
         assert_eq!(round(&ensemble, 3), 2);
-        let goes_over = |it: &&Happening| matches!(it.what, What::Hears { effect: Effect::LaterRound, .. });
-        assert_eq!(ensemble.happenings().iter().filter(goes_over).count(), 1, "seed {seed}");
+        let goes_over =
+            |it: &&TraceEvent| matches!(it.kind, EventKind::Received { effect: Effect::LaterRound, .. });
+        assert_eq!(ensemble.trace().iter().filter(goes_over).count(), 1, "seed {seed}");
     }
 }
 
@@ -125,12 +126,12 @@ fn the_votes_of_the_earlier_round_are_dropped() {
             [(2, Some(2)), (2, Some(2)), (1, Some(5)), (1, Some(5))]
         );
         ensemble.heal();
-        let goes_over = |it: &Happening| match it.what {
-            What::Hears { from, effect: Effect::LaterRound, .. } => Some((it.server, from)),
+        let goes_over = |it: &TraceEvent| match it.kind {
+            EventKind::Received { from, effect: Effect::LaterRound, .. } => Some((it.server, from)),
             _ => None,
         };
-        assert!(ensemble.run_until(SECOND, |it| it.happenings().iter().any(|it| goes_over(it).is_some())));
-        let (id, from) = ensemble.happenings().iter().find_map(goes_over).unwrap();
+        assert!(ensemble.run_until(SECOND, |it| it.trace().iter().any(|it| goes_over(it).is_some())));
+        let (id, from) = ensemble.trace().iter().find_map(goes_over).unwrap();
         // Nothing is left but the vote that it has heard, which is now its own.
         let votes: Vec<_> = elector(&ensemble, id.0).votes().map(|(id, vote)| (id, vote.leader)).collect();
         assert_eq!(votes, [(from, server(2)), (id, server(2))], "seed {seed}");
@@ -202,10 +203,10 @@ fn two_servers_can_lead_in_one_round_until_one_of_them_notices_that_nobody_follo
     assert_eq!(leading(&ensemble), [3, 5]);
 
     assert_eq!(settles(&mut ensemble), 5);
-    let lost = |it: &Happening| it.server == server(3) && it.what == What::FollowersLost;
-    assert_eq!(ensemble.happenings().iter().filter(|it| lost(it)).count(), 1);
-    let established = |it: &&Happening| matches!(it.what, What::Established { .. });
-    assert!(ensemble.happenings().iter().filter(established).all(|it| it.server == server(5)));
+    let lost = |it: &TraceEvent| it.server == server(3) && it.kind == EventKind::FollowersLost;
+    assert_eq!(ensemble.trace().iter().filter(|it| lost(it)).count(), 1);
+    let established = |it: &&TraceEvent| matches!(it.kind, EventKind::Established { .. });
+    assert!(ensemble.trace().iter().filter(established).all(|it| it.server == server(5)));
 }
 
 /// 1, 2 and 3 have settled on 3. Before it is established, 4 and 5, who know more, join it, and 1 and 2 crash. Now a
@@ -223,8 +224,9 @@ fn a_leader_that_knows_less_than_its_followers_is_refused() {
         assert!(ensemble.run_until(SECOND, |it| it.leader() == Some(server(3))));
         [1, 2].into_iter().for_each(|id| ensemble.crash(server(id)));
         assert_eq!(settles(&mut ensemble), 5, "seed {seed}");
-        let refused = |it: &Happening| it.server == server(3) && matches!(it.what, What::Refused { .. });
-        assert!(ensemble.happenings().iter().any(refused), "seed {seed}");
+        let refused =
+            |it: &TraceEvent| it.server == server(3) && matches!(it.kind, EventKind::Refused { .. });
+        assert!(ensemble.trace().iter().any(refused), "seed {seed}");
     }
 }
 
@@ -235,7 +237,8 @@ fn a_leader_that_knows_less_than_its_followers_is_refused() {
 #[test]
 fn two_servers_can_lead_in_different_rounds_after_a_partition() {
     for seed in 0..50 {
-        let mut ensemble = fresh(5, seed).with_zab(Zab { init_limit: 40, ..Zab::default() });
+        let mut ensemble =
+            fresh(5, seed).with_zab_timeouts(ZabTimeouts { init_limit: 40, ..ZabTimeouts::default() });
         start(&mut ensemble, 1..=5);
         assert!(ensemble.run_until(SECOND, |it| it.leader() == Some(server(5))));
         ensemble.partition(&[&[1, 2, 3].map(ServerId), &[4, 5].map(ServerId)]);
@@ -262,13 +265,13 @@ fn a_server_that_weighs_nothing_and_hears_no_better_vote_joins_when_it_repeats_i
         let mut ensemble = Simulation::new(Quorum::hierarchical(weights), seed);
         start(&mut ensemble, [3]);
         ensemble.run_for(SECOND * 5);
-        let alone = ensemble.happenings().len();
+        let alone = ensemble.trace().len();
         start(&mut ensemble, [1, 2]);
         assert!(ensemble.run_until(2 * LONGEST_WAIT, Simulation::is_settled), "seed {seed}");
         assert_eq!(ensemble.leader(), Some(server(2)), "seed {seed}");
-        let of_third = || ensemble.happenings()[alone..].iter().filter(|it| it.server == server(3));
-        let connects = of_third().filter(|it| it.what == What::Connects).count();
-        let repeats = of_third().filter(|it| matches!(it.what, What::Says(_))).count();
+        let of_third = || ensemble.trace()[alone..].iter().filter(|it| it.server == server(3));
+        let connects = of_third().filter(|it| it.kind == EventKind::Connecting).count();
+        let repeats = of_third().filter(|it| matches!(it.kind, EventKind::Broadcast(_))).count();
         assert_eq!((connects, repeats), (0, 1), "seed {seed}");
     }
 }

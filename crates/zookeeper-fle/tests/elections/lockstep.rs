@@ -1,7 +1,7 @@
 //! The same conversation with a real server and with an [`Elector`], message for message.
 //!
 //! The test speaks for servers 2 to 5, and for somebody without a vote, to a real server 1. Each notification goes to the
-//! elector too, and what it would send has to come from the real server. After each, the same voice says something that
+//! elector too, and what it would send has to come from the real server. After each, the same connection says something that
 //! is answered in any case: so the real server has taken in what was said before the next is said, and had it sent
 //! something else, that would have come first.
 //!
@@ -17,14 +17,14 @@ use zookeeper_fle::{
     ServerState, Vote, Zxid,
 };
 
-use crate::followers::QuorumPorts;
-use crate::servers::{config, members};
-use crate::voice::{Voice, question, stranger};
+use crate::quorum_ports::QuorumPorts;
+use crate::raw_connection::{RawConnection, question, stranger};
+use crate::real_servers::{config, members};
 use testkit::{Ensemble, PATIENCE};
 
 /// A real server 1 of five, and the elector that has to do as it does.
-pub(crate) struct Duel {
-    voices: BTreeMap<ServerId, Voice>,
+pub(crate) struct Lockstep {
+    connections: BTreeMap<ServerId, RawConnection>,
     /// What came last on each connection.
     last: BTreeMap<ServerId, Notification>,
     /// How many repetitions have come on each.
@@ -44,22 +44,22 @@ pub(crate) struct Duel {
     pub(crate) said: usize,
 }
 
-impl Duel {
+impl Lockstep {
     /// Begins when server 1, alone of five, looks for the first time.
     pub(crate) async fn with(ensemble: &Ensemble) -> Self {
         let address = ensemble.server(0).election_address();
         let stranger = stranger();
-        let mut voices = BTreeMap::new();
+        let mut connections = BTreeMap::new();
         for id in [2, 3, 4, 5].map(ServerId).into_iter().chain([stranger]) {
-            voices.insert(id, Voice::dial(id, address).await);
+            connections.insert(id, RawConnection::dial(id, address).await);
         }
-        let (first, _) = voices.get_mut(&ServerId(2)).expect("a voice").hear().await;
+        let (first, _) = connections.get_mut(&ServerId(2)).expect("a connection").hear().await;
         let Vote { epoch, zxid, .. } = first.vote;
         let Some(text) = first.config() else { panic!("{first:?}") };
         let ours =
             Elector::new(ServerId(1), Quorum::majority(members(ensemble).into_keys())).announcing(text);
-        let mut duel = Self {
-            voices,
+        let mut lockstep = Self {
+            connections,
             last: BTreeMap::from([(ServerId(2), first)]),
             repetitions: BTreeMap::new(),
             stranger,
@@ -74,8 +74,8 @@ impl Duel {
             story: String::new(),
             said: 0,
         };
-        duel.look().await;
-        duel
+        lockstep.look().await;
+        lockstep
     }
 
     /// Both begin to look.
@@ -87,7 +87,7 @@ impl Duel {
         assert!(!self.ours.is_finalizing());
     }
 
-    /// This voice says this to both.
+    /// This connection says this to both.
     pub(crate) async fn say(&mut self, from: ServerId, notification: &Notification) {
         self.say_all(from, std::slice::from_ref(notification)).await;
         self.be_answered(from).await;
@@ -96,7 +96,7 @@ impl Duel {
     /// These, without a pause, and without waiting for an answer to whatever is answered in any case.
     pub(crate) async fn say_all(&mut self, from: ServerId, notifications: &[Notification]) {
         self.said += notifications.len();
-        self.voices.get_mut(&from).expect("a voice").say(notifications).await;
+        self.connections.get_mut(&from).expect("a connection").say(notifications).await;
         for notification in notifications.iter().cloned() {
             let _ = writeln!(self.story, "{from} says {}", brief(&notification));
             let actions = self.ours.handle(self.now, Event::Notification { from, notification });
@@ -104,7 +104,7 @@ impl Duel {
         }
     }
 
-    /// This voice says what is answered and has no effect.
+    /// This connection says what is answered and has no effect.
     pub(crate) async fn be_answered(&mut self, from: ServerId) {
         let harmless = if from == self.stranger { question() } else { self.outdated_vote() };
         let event = Event::Notification { from, notification: harmless.clone() };
@@ -213,7 +213,7 @@ impl Duel {
     /// It changes its state first and its vote afterwards: for a moment it answers that it follows whom it has voted for
     /// before this election. And somebody without a vote may ask at any time: it disturbs no silence.
     async fn settle(&mut self) {
-        let (ours, stranger) = (&self.ours, self.voices.get_mut(&self.stranger).expect("a voice"));
+        let (ours, stranger) = (&self.ours, self.connections.get_mut(&self.stranger).expect("a connection"));
         let mut answer = None;
         for _ in 0..PATIENCE.as_millis() / 50 {
             stranger.say(&[question()]).await;
@@ -234,9 +234,9 @@ impl Duel {
 
     /// The next message on this connection is this one, but for repetitions of the last.
     async fn expect(&mut self, id: ServerId, expected: &Notification) {
-        let voice = self.voices.get_mut(&id).expect("a voice");
+        let connection = self.connections.get_mut(&id).expect("a connection");
         for _ in 0..1000 {
-            let Some((heard, _)) = voice.hear_within(PATIENCE).await else {
+            let Some((heard, _)) = connection.hear_within(PATIENCE).await else {
                 panic!("nothing comes to {id} where the elector sends {}\n{}", brief(expected), self.story)
             };
             if heard == *expected {
@@ -259,8 +259,8 @@ impl Duel {
     /// whether there was anything.
     async fn skip_repetitions(&mut self, id: ServerId) -> bool {
         let settled = self.outdated_vote();
-        let voice = self.voices.get_mut(&id).expect("a voice");
-        voice.say(std::slice::from_ref(&settled)).await;
+        let connection = self.connections.get_mut(&id).expect("a connection");
+        connection.say(std::slice::from_ref(&settled)).await;
         let Some(Action::Send { notification: answer, .. }) = self
             .ours
             .handle(self.now, Event::Notification { from: id, notification: settled })
@@ -271,7 +271,7 @@ impl Duel {
         };
         let mut repeated = false;
         for _ in 0..1000 {
-            let (heard, _) = voice.hear().await;
+            let (heard, _) = connection.hear().await;
             if heard == answer {
                 self.last.insert(id, heard);
                 return repeated;

@@ -15,8 +15,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use zookeeper_fle::codec::{Addresses, DecodeError, Hello};
 use zookeeper_fle::{
-    AddressError, Epoch, Finding, Format, InspectError, Inspector, NotAsked, Notification, Round, ServerId,
-    ServerState, Silence, Vote, Who, Zxid, inspect,
+    AddressError, Epoch, Finding, Format, InspectError, Inspector, NoAnswer, NotAsked, Notification, Round,
+    ServerId, ServerRef, ServerState, Vote, Zxid, inspect,
 };
 
 use crate::TIMEOUT;
@@ -166,32 +166,32 @@ async fn listeners_that_are_no_election_ports_do_not_stop_the_inspection() {
         found.unwrap_or_else(|| panic!("{address} is missing:\n{inspection}")).outcome.clone()
     };
     let of = |listener: &Listener| outcome(&listener.address);
-    let too_long = |announced| Err(Silence::NotTheProtocol(DecodeError::FrameLength { announced }));
-    assert_eq!(of(&deaf), Err(Silence::Deaf));
-    assert_eq!(of(&closing), Err(Silence::Closed));
+    let too_long = |announced| Err(NoAnswer::NotTheProtocol(DecodeError::FrameLength { announced }));
+    assert_eq!(of(&deaf), Err(NoAnswer::Deaf));
+    assert_eq!(of(&closing), Err(NoAnswer::Closed));
     assert_eq!(of(&web), too_long(i32::from_be_bytes(*b"HTTP")));
     assert_eq!(of(&huge), too_long(10_000_000));
-    assert_eq!(of(&short), Err(Silence::NotTheProtocol(DecodeError::Length { bytes: 4 })));
-    assert_eq!(of(&trickling), Err(Silence::Deaf));
-    assert_eq!(outcome(&nobody), Err(Silence::Refused));
-    assert_eq!(outcome("nowhere..invalid:3888"), Err(Silence::Unresolved));
+    assert_eq!(of(&short), Err(NoAnswer::NotTheProtocol(DecodeError::Length { bytes: 4 })));
+    assert_eq!(of(&trickling), Err(NoAnswer::Deaf));
+    assert_eq!(outcome(&nobody), Err(NoAnswer::Refused));
+    assert_eq!(outcome("nowhere..invalid:3888"), Err(NoAnswer::Unresolved));
     let flooded = of(&flooding).expect("its last words in time");
     assert_eq!(flooded.ballot.state, ServerState::Following);
     assert!(flooded.config.is_some_and(|config| config.is_err()));
 
     // The last word of the good one counts, and it is known although its address is not the configuration's.
     assert_eq!(of(&good).expect("an answer").ballot.state, ServerState::Leading, "{inspection}");
-    let who = |id: i64| Who::Server(ServerId(id));
-    let flooding_at = Who::At(flooding.address.clone());
+    let who = |id: i64| ServerRef::Server(ServerId(id));
+    let flooding_at = ServerRef::At(flooding.address.clone());
     let found =
         |finding: Finding| assert!(inspection.findings.contains(&finding), "{finding:?}\n{inspection}");
-    found(Finding::NotReached { who: who(3), why: Silence::Unresolved });
-    found(Finding::Unidentified { who: vec![flooding_at] });
+    found(Finding::NotReached { server: who(3), reason: NoAnswer::Unresolved });
+    found(Finding::Unidentified { servers: vec![flooding_at] });
     let deaf_ones = inspection.findings.iter().find_map(|finding| match finding {
-        Finding::Deaf { who } => Some(who.clone()),
+        Finding::Deaf { servers } => Some(servers.clone()),
         _ => None,
     });
-    assert_eq!(deaf_ones, Some(vec![who(2), Who::At(trickling.address.clone())]), "{inspection}");
+    assert_eq!(deaf_ones, Some(vec![who(2), ServerRef::At(trickling.address.clone())]), "{inspection}");
 
     // Each was asked once, the one that was given twice and the one that has a name as well too.
     for listener in all {
@@ -263,7 +263,7 @@ async fn an_ensemble_with_ids_like_those_of_strangers_is_left_alone() {
     let server = server(config, Arc::default()).await;
     let inspection = inspect(&server.address).await.unwrap();
     let reserved = ServerId((1 << 62) + 5);
-    let not_asked = Err(Silence::NotAsked(NotAsked::ReservedId(reserved)));
+    let not_asked = Err(NoAnswer::NotAsked(NotAsked::ReservedId(reserved)));
     // What has been heard is not lost. That it calls itself the leader 1 tells who it is.
     let outcomes: Vec<_> = inspection.servers.iter().map(|it| (it.id, it.outcome.is_ok())).collect();
     assert_eq!(outcomes, [(Some(ServerId(1)), true), (Some(reserved), false)], "{inspection}");
@@ -300,11 +300,11 @@ async fn each_member_of_the_newest_configuration_has_a_line_and_a_reason_if_it_w
     // Whichever came first with the one address.
     let (asked, other) = if line(2).outcome.is_ok() { (line(2), line(4)) } else { (line(4), line(2)) };
     assert!(asked.outcome.is_ok() && asked.address.ends_with(&port(&second.address)), "{inspection}");
-    let same = Silence::NotAsked(NotAsked::SameAddress(asked.id.unwrap()));
+    let same = NoAnswer::NotAsked(NotAsked::SameAddress(asked.id.unwrap()));
     assert_eq!(other.outcome, Err(same), "{inspection}");
-    assert_eq!(line(3).outcome, Err(Silence::NotAsked(NotAsked::Unspecified)), "{inspection}");
+    assert_eq!(line(3).outcome, Err(NoAnswer::NotAsked(NotAsked::Unspecified)), "{inspection}");
     assert_eq!(line(3).address, "0.0.0.0:3888");
-    assert_eq!(line(7).outcome, Err(Silence::Refused), "{inspection}");
+    assert_eq!(line(7).outcome, Err(NoAnswer::Refused), "{inspection}");
     assert_eq!(*second.connections.lock().unwrap(), 1);
 }
 
@@ -313,12 +313,12 @@ async fn of_too_many_servers_as_many_are_asked_as_may_be() {
     let refusing = |id: i64| format!("server.{id}=127.0.0.{}:1:{}\n", 2 + id % 250, 1 + id / 250);
     let first = server((2..=300).map(refusing).collect::<String>() + "version=1", Arc::default()).await;
     let inspection = Inspector::new().timeout(PATIENCE).inspect(&first.address).await.unwrap();
-    let too_many = Err(Silence::NotAsked(NotAsked::TooMany));
+    let too_many = Err(NoAnswer::NotAsked(NotAsked::TooMany));
     let (not_asked, asked): (Vec<_>, Vec<_>) =
         inspection.servers.iter().partition(|server| server.outcome == too_many);
     // Itself is one of them. It votes for server 1, and so is that, although nothing names it.
     assert_eq!((asked.len(), not_asked.len()), (256, 44), "{inspection}");
-    assert!(asked.iter().all(|it| it.id == Some(ServerId(1)) || it.outcome == Err(Silence::Refused)));
+    assert!(asked.iter().all(|it| it.id == Some(ServerId(1)) || it.outcome == Err(NoAnswer::Refused)));
     assert!(not_asked.iter().all(|it| it.id > Some(ServerId(256))), "{inspection}");
 
     let given: Vec<String> = (1..=257).map(|port| format!("127.0.0.2:{port}")).collect();
@@ -342,7 +342,7 @@ async fn servers_that_name_each_other_one_by_one_are_not_followed_for_ever() {
     let asked: u32 = listeners.iter().map(|it| *it.connections.lock().unwrap()).sum();
     assert_eq!(asked, 4, "{inspection}");
     let last = inspection.servers.last().expect("a line");
-    assert_eq!(last.outcome, Err(Silence::NotAsked(NotAsked::Late)), "{inspection}");
+    assert_eq!(last.outcome, Err(NoAnswer::NotAsked(NotAsked::Late)), "{inspection}");
 }
 
 #[tokio::test]

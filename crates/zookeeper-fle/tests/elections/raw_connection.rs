@@ -27,12 +27,12 @@ pub(crate) fn question() -> Notification {
 
 /// One side of a connection.
 #[derive(Debug)]
-pub(crate) struct Voice {
+pub(crate) struct RawConnection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-impl Voice {
+impl RawConnection {
     /// Connects as soon as the server listens.
     pub(crate) async fn dial(id: ServerId, server: SocketAddr) -> Self {
         let hello = Hello { from: id, addresses: Addresses::None }.encode();
@@ -82,9 +82,9 @@ impl Voice {
 
 /// What a server answers to somebody without a vote.
 pub(crate) async fn ask(server: SocketAddr) -> (Notification, Vec<u8>) {
-    let mut voice = Voice::dial(stranger(), server).await;
-    voice.say(&[question()]).await;
-    voice.hear().await
+    let mut connection = RawConnection::dial(stranger(), server).await;
+    connection.say(&[question()]).await;
+    connection.hear().await
 }
 
 /// What the next server says that dials here and closes, as one does whose id is the lower one.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::super::election::Decision;
-use super::super::vote::Round;
 use super::*;
+use crate::elector::Decision;
+use crate::notification::Notification;
+use crate::vote::Round;
 
 mod agreement;
 mod audit;
@@ -106,9 +107,9 @@ fn up_to(longest: Duration, rng: &mut Rng) -> Duration {
     Duration::from_micros(rng.u64(0..=longest.as_micros() as u64))
 }
 
-fn decisions(ensemble: &Simulation) -> impl Iterator<Item = (ServerId, Decision, By)> {
-    ensemble.happenings().iter().filter_map(|it| match it.what {
-        What::Decided { decision, by } => Some((it.server, decision, by)),
+fn decisions(ensemble: &Simulation) -> impl Iterator<Item = (ServerId, Decision, Reason)> {
+    ensemble.trace().iter().filter_map(|it| match it.kind {
+        EventKind::Decided { decision, reason } => Some((it.server, decision, reason)),
         _ => None,
     })
 }

@@ -1,7 +1,7 @@
 //! One server's election, message by message.
 
-use super::super::search::{FINALIZE_WAIT, LONGEST_WAIT};
 use super::*;
+use crate::vote::Zxid;
 
 const NOW: Duration = Duration::from_secs(1000);
 const FRESH: History = History { epoch: Epoch(0), zxid: Zxid(0) };
