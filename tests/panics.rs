@@ -216,7 +216,10 @@ struct Faltering {
 #[async_trait]
 impl Connect for Faltering {
     async fn connect(&self, resume: Option<Resume>) -> Result<Client, ConnectError> {
-        let is_next = |mishap| self.mishaps.lock().unwrap().pop_front_if(|next| *next == mishap).is_some();
+        let is_next = |mishap| {
+            let mut mishaps = self.mishaps.lock().unwrap();
+            mishaps.front() == Some(&mishap) && mishaps.pop_front().is_some()
+        };
         assert!(!is_next(Mishap::PanicsBefore), "before connecting");
         let mut connector = Client::connector().with_fail_eagerly().with_session_timeout(SESSION_TIMEOUT);
         if let Some(resume) = resume {

@@ -4,6 +4,8 @@ use std::env;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 
+use rustix::fs::{FlockOperation, flock};
+
 use super::random;
 
 /// A block of ports on 127.0.0.1, reserved among all test processes of this machine until it is dropped.
@@ -36,7 +38,7 @@ impl Ports {
             let Ok(lock) = File::options().create(true).append(true).open(path) else {
                 continue;
             };
-            if lock.try_lock().is_err() {
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
                 continue;
             }
             let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
