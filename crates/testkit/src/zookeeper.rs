@@ -9,7 +9,8 @@ use super::server::four_letter;
 
 /// What a test runs on. Dropping it ends it.
 ///
-/// A test is written once, as a function that is given one of these, and [`on_both_servers`] makes two tests of it.
+/// A test is written once, as a function that is given one of these, and [`on_both_servers`](crate::on_both_servers)
+/// makes two tests of it.
 #[derive(Debug)]
 pub enum ZooKeeper {
     /// Processes of ZooKeeper's own server.
@@ -76,7 +77,7 @@ impl ZooKeeper {
 ///     one_thread_is_enough: #[tokio::test];
 /// }
 ///
-/// async fn the_next_in_the_queue_leads(zookeeper: ZooKeeper) { … }
+/// async fn the_next_in_the_queue_leads(zookeeper: ZooKeeper) { /* ... */ }
 /// ```
 ///
 /// There is one real server, unless another number is given; a test runs on two threads, unless another attribute is
