@@ -1,5 +1,5 @@
 //! A server's replica of an ensemble's data, for the simulation of ensembles: the tree and the watches of an
-//! [`Engine`], to which committed transactions are applied.
+//! `Engine`, to which committed transactions are applied.
 //!
 //! The open sessions are part of the data. The caller decides when they expire, and manages time, connections and
 //! clients.
