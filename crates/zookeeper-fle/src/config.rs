@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::vote::{ServerId, Zxid};
@@ -254,8 +253,10 @@ impl EnsembleConfig {
 
 impl Member {
     /// Whether one of its addresses is `0.0.0.0` or `::`, as in some servers' own configuration.
+    #[cfg(feature = "inspect")]
     pub(super) fn is_unspecified(&self) -> bool {
-        let unspecified = |it: &MemberAddress| it.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+        let unspecified =
+            |it: &MemberAddress| it.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified());
         self.addresses.iter().any(unspecified)
     }
 
