@@ -29,7 +29,7 @@ pub(super) enum Outcome {
     Created(Result<(Node, Lease), Failure>, Prefetched),
 }
 
-/// Sends one request of the machine.
+/// Carries out one request of the machine.
 pub(super) async fn send(
     config: &ContenderConfig,
     client: Arc<Client>,

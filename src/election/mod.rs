@@ -73,12 +73,12 @@ impl Election {
         }
     }
 
-    /// Takes a place in the election, and waits until it is our turn to lead.
+    /// Takes a place in the election, and waits until this contender leads.
     ///
     /// The place is kept through disconnections. When it is lost (the session expired, the znode was
     /// deleted), the contender joins again at the tail. When the directory vanishes it is created again.
     ///
-    /// After a leadership has ended, campaign again for another; the znode of the last one is removed first.
+    /// After a leadership has ended, campaign again for another. The znode of the previous one is removed first.
     ///
     /// # Errors
     /// [`Error::AlreadyCampaigning`], [`Error::Withdrawn`], [`Error::SessionClosed`], [`Error::SessionLost`];

@@ -56,7 +56,8 @@ pub(crate) struct WrittenBreadcrumb {
 /// Where a removal's result is sent.
 pub(crate) type RemovalReply = oneshot::Sender<Result<(), Error>>;
 
-/// The contender's task, as the leadership that it has handed out sees it.
+/// The contender's task, as the leadership that it has handed out sees it. A trait, because the task has to know
+/// [`Leadership`] as well. The bounds keep the auto traits of `Leadership`.
 pub(crate) trait GiveBack: Send + Sync + UnwindSafe + RefUnwindSafe {
     /// Ends the leadership, if it has not ended. The reply comes when its znode is removed.
     fn give_back(&self, reply: Option<RemovalReply>);

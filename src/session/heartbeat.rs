@@ -51,6 +51,7 @@ pub(crate) struct Heartbeat {
 #[derive(Default)]
 struct Subscribers {
     paths: BTreeMap<u64, String>,
+    /// The number of subscriptions so far.
     numbers: u64,
     /// The number of the znode that was checked last. They take turns.
     last: u64,
