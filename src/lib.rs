@@ -14,8 +14,9 @@
 //! - [`Leadership::guarded`], [`ElectionBuilder::breadcrumb`], [`Fence`]: writes that an old leader cannot commit, and
 //!   what is done about it before the next one leads.
 //! - [`Error`] and [`Lost`]: why a call failed, and why a leadership ended.
-//! - The modules `embedded` and `fle`, with the features of the same names: a server for tests, and the election that
-//!   ZooKeeper's servers hold among themselves.
+//!
+//! Two crates stand beside this one: `zookeeper-embedded`, a server for tests, and `zookeeper-fle`, the election that
+//! ZooKeeper's servers hold among themselves.
 
 mod backoff;
 mod breadcrumb;

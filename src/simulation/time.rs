@@ -42,7 +42,7 @@ impl Clock {
 
     /// How far the clock runs in a million of true units.
     fn rate(self) -> u64 {
-        MILLION.strict_add_signed(self.gain)
+        MILLION.saturating_add_signed(self.gain)
     }
 }
 

@@ -14,8 +14,9 @@ use crate::doors::Doors;
 use crate::referee::Referee;
 use crate::{Operator, session};
 
-/// So long that the deposed server still keeps the session when A comes, after 0.6 of it.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(12);
+/// The deposed server keeps the session for so long, and A comes to it after 0.6 of it. The other servers elect a leader in
+/// between, which takes seconds on a busy machine.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(24);
 
 /// A look and a delete that go over different connections. A deposed leader server answers `sync` at once
 /// (`Leader.processSync`) and shows the znode of a master that has left; the delete goes to a server that knows the next

@@ -167,7 +167,8 @@ impl Process {
             let ended = |(connection, next): &(ConnectionId, Down)| {
                 *connection == packet.0 && matches!(next, Down::Closed)
             };
-            let end = self.inbox.pop_front_if(|next| ended(next) && world.rng.bool());
+            let at_once = self.inbox.front().is_some_and(|next| ended(next) && world.rng.bool());
+            let end = if at_once { self.inbox.pop_front() } else { None };
             self.step(world, |instance, world| {
                 for (connection, packet) in [packet].into_iter().chain(end) {
                     instance.0.session.receive(world, connection, packet);
