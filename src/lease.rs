@@ -40,8 +40,8 @@ impl Terms {
     }
 
     /// The interval between beats. A little shorter than the client's own ping interval (0.15 of the session timeout without
-    /// a request), so that beats replace pings, and short enough that the answer to the last beat but one is older than
-    /// [`relay`](Self::relay).
+    /// a request), so that beats replace pings, and short enough that when a beat is sent, the answer to the
+    /// beat before the previous one is older than [`relay`](Self::relay).
     pub(crate) fn beat(&self) -> Duration {
         self.session_timeout / 7
     }

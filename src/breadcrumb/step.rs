@@ -21,8 +21,7 @@ use crate::telemetry;
 /// The pause between two attempts to read or write it.
 const PAUSE: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(1) };
 
-/// A breadcrumb that is not emptied makes the next leader fence for nothing, but a resignation that takes long makes it
-/// wait.
+/// A breadcrumb that is not emptied makes the next leader fence needlessly. A resignation that takes long makes it wait.
 const ATTEMPTS_TO_ERASE: u32 = 5;
 
 /// Reads, fences and writes the breadcrumb of an election.

@@ -243,8 +243,8 @@ impl Election {
         self.standing.borrow().clone()
     }
 
-    /// Where this contender stands, and every change of it from now on. A slow reader misses what was
-    /// overtaken, never the latest.
+    /// Where this contender stands, and every change of it from now on. A slow reader may skip
+    /// states in between, but always gets the newest.
     pub fn standings(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
     }

@@ -67,9 +67,9 @@ impl Default for SessionBuilder {
 }
 
 impl SessionBuilder {
-    /// How long the ensemble keeps the session, and with it the znodes, of a process that it does not hear
-    /// of. After a crash of the leader the next one leads when this much has passed since the last sign of
-    /// life, which is at most a fifth of it before the crash, rounded up to the next tick of the servers.
+    /// How long the ensemble keeps the session of a process that it does not hear of, and with it the znodes. After
+    /// a crash of the leader, the next one leads one session timeout after the leader's last sign of life, rounded
+    /// up to the next tick of the servers. That sign came at most a fifth of the session timeout before the crash.
     ///
     /// Default 6 s. The ensemble moves it into its own bounds, by default 2 to 20 ticks of its servers (4 s to
     /// 40 s at the default tick of 2 s). Must lie between 1 ms and 2147483647 ms.
@@ -84,9 +84,9 @@ impl SessionBuilder {
         self
     }
 
-    /// How long to wait for the answer to a request before its outcome counts as unknown, and it is found out
-    /// what became of it. Default: the session timeout as negotiated. A much shorter one makes contenders ask
-    /// again where waiting would have done.
+    /// How long to wait for the answer to a request. After that its outcome is unknown, and the contender asks the
+    /// ensemble what became of it. Default: the session timeout as negotiated. With a much shorter one, contenders
+    /// ask although the answer is on its way.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = Some(timeout);
         self

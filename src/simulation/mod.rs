@@ -25,7 +25,7 @@
 //! are over: each wanted election has one leader, and no znode is left behind.
 //!
 //! A mistake changes the code at one point, for example `NoMargin`: leases last until the session can expire. Each must
-//! violate an invariant in some seed. `tests` stores that seed, so that noticing it takes one run.
+//! violate an invariant in some seed. `mistakes` stores that seed, so that noticing it takes one run.
 //!
 //! ```text
 //! SIMULATION_SEED=42 cargo test --lib simulation -- --nocapture      replay one seed, with the end of its transcript

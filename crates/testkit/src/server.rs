@@ -119,8 +119,7 @@ impl Server {
         self.spawn(log.try_clone().expect("a file handle").into(), log.into());
     }
 
-    /// As [`Server::start`], but what it says goes to a pipe. Those of its threads that have something to say wait when
-    /// nobody reads.
+    /// Like [`Server::start`], but its log goes to a pipe. If nobody reads the pipe, threads that write to it block.
     pub fn start_with_log(&mut self) -> PipeReader {
         let (reader, writer) = pipe().expect("a pipe");
         self.spawn(writer.try_clone().expect("a pipe").into(), writer.into());

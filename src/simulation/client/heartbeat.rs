@@ -1,4 +1,4 @@
-//! The heartbeat of a session, as in `session/prover.rs`: proofs while somebody wants them, cheap reads otherwise.
+//! The heartbeat of a session, as in `session/heartbeat.rs`: proofs while somebody wants them, cheap reads otherwise.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

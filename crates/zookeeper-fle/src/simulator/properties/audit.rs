@@ -129,7 +129,7 @@ fn proposals_and_rounds_only_rise_while_a_server_looks() {
     });
 }
 
-/// Whoever says a vote first, and as long as nobody else says it, says what it began with. Later a server may take over
+/// The first server to send a vote sends the history that it started with, until another server sends the same vote. Later a server may take over
 /// even a vote for itself: if it has crashed, and come back with less, from those who still vote for what it was.
 #[test]
 fn who_is_proposed_in_a_round_has_proposed_itself_in_that_round_with_that_history() {
