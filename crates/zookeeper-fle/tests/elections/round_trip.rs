@@ -1,6 +1,6 @@
 //! Decodes, encodes, and asserts that nothing was lost. Each function returns whether its input could be decoded.
 //!
-//! The tests use this with mutated messages, and so does the fuzz target `fuzz/src/decode.rs`.
+//! The tests use this with mutated messages, and so does the fuzz target `fuzz/election_port.rs`.
 
 use std::collections::BTreeSet;
 

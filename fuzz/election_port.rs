@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/elections/round_trip.rs"]
+#[path = "../crates/zookeeper-fle/tests/elections/round_trip.rs"]
 mod round_trip;
 
 fuzz_target!(|bytes: &[u8]| {
