@@ -10,7 +10,7 @@ use zookeeper_embedded::replica::ConnectionId;
 
 /// An event. A `life` is the number of a start: events of an earlier start are ignored.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(super) enum WorldEvent {
     /// A packet from a client arrives at its server.
     PacketAtServer(ConnectionId, Up),
     /// A packet from a server arrives at its client.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::client::Process;
 use super::ensemble::Ensemble;
-use super::event::Event;
+use super::event::WorldEvent;
 use super::invariants::reports::ProcessView;
 use super::invariants::{Checker, no_ghosts, somebody_leads};
 use super::mistakes::Mistake;
@@ -107,9 +107,9 @@ impl Run {
         let mut processes: Vec<Process> =
             (0..processes).map(|number| Process::new(number, &mut world)).collect();
         processes.iter_mut().for_each(|process| process.start(&mut world));
-        world.schedule(Duration::ZERO, Event::Fault);
+        world.schedule(Duration::ZERO, WorldEvent::Fault);
         // When the last one is well again.
-        world.schedule(world.settings.faults_until + Duration::from_millis(1), Event::CheckSettled);
+        world.schedule(world.settings.faults_until + Duration::from_millis(1), WorldEvent::CheckSettled);
         Self { world, ensemble, processes, settled: None, over: false }
     }
 
@@ -144,8 +144,8 @@ impl Run {
     fn happen(&mut self) -> bool {
         let Self { world, ensemble, processes, .. } = self;
         match world.queue.pop() {
-            Some(Event::PacketAtServer(connection, packet)) => self.at_server(connection, packet),
-            Some(Event::PacketAtClient(connection, packet)) => {
+            Some(WorldEvent::PacketAtServer(connection, packet)) => self.at_server(connection, packet),
+            Some(WorldEvent::PacketAtClient(connection, packet)) => {
                 let closed = matches!(packet, super::network::Down::Closed);
                 if let Some(process) = world.network.process(connection)
                     && (closed || !world.network.is_broken(connection))
@@ -153,52 +153,52 @@ impl Run {
                     processes[process].receive(world, connection, packet);
                 }
             }
-            Some(Event::ServerMessage { from, to, sent, message }) => {
+            Some(WorldEvent::ServerMessage { from, to, sent, message }) => {
                 ensemble.deliver(world, from, to, sent, message);
             }
-            Some(Event::HalfTick { server, life }) => ensemble.half_tick(world, server, life),
-            Some(Event::ReadSocket { server, life, connection }) => {
+            Some(WorldEvent::HalfTick { server, life }) => ensemble.half_tick(world, server, life),
+            Some(WorldEvent::ReadSocket { server, life, connection }) => {
                 ensemble.read(world, server, life, connection);
             }
-            Some(Event::ReleaseQueue { server }) => ensemble.release_queue(world, server),
-            Some(Event::Decide { process, life, contender, again }) => {
+            Some(WorldEvent::ReleaseQueue { server }) => ensemble.release_queue(world, server),
+            Some(WorldEvent::Decide { process, life, contender, again }) => {
                 processes[process].act(world, life, contender, again);
             }
-            Some(Event::Fault) => {
+            Some(WorldEvent::Fault) => {
                 let interval = self.world.settings.fault_interval;
                 let after = interval.mul_f64(-(1.0 - self.world.rng.f64()).ln());
                 if self.world.now + after < self.world.settings.faults_until {
                     self.inject_fault();
-                    self.world.schedule(after, Event::Fault);
+                    self.world.schedule(after, WorldEvent::Fault);
                 }
                 return true;
             }
-            Some(Event::CutLink { from, to }) => {
+            Some(WorldEvent::CutLink { from, to }) => {
                 trace!(world, "FAULT: server {from} cannot talk to {to} any more");
                 ensemble.cut(world.now, from, to);
             }
-            Some(Event::IsolateServer(connection)) => {
+            Some(WorldEvent::IsolateServer(connection)) => {
                 if let Some(server) = world.network.server(connection) {
                     self.isolate_server(server, Duration::ZERO);
                 }
             }
-            Some(Event::BreakConnection(connection)) => world.break_connection(connection),
-            Some(Event::Confine { process, confinement }) => self.confine_and_stop(process, confinement),
-            Some(Event::Silence { process }) => self.silence_process(process),
-            Some(Event::IsolateServerOf { process }) => self.isolate_server_of(process),
-            Some(Event::PauseAndMove(connection, duration)) => self.pause_and_move(connection, duration),
-            Some(Event::LoseLeader(connection)) => self.lose_leader_server(connection),
-            Some(Event::DelayToExpiry { process }) => self.delay_to_expiry(process),
-            Some(Event::BlockReplies { process }) => self.block_replies(process),
-            Some(Event::BlockServer { process, server }) => self.block_server(process, server),
-            Some(Event::Resign { process }) => processes[process].resign(world),
-            Some(Event::Pause { process, duration }) => self.pause(process, duration),
-            Some(Event::Arm { process, fault }) => {
+            Some(WorldEvent::BreakConnection(connection)) => world.break_connection(connection),
+            Some(WorldEvent::Confine { process, confinement }) => self.confine_and_stop(process, confinement),
+            Some(WorldEvent::Silence { process }) => self.silence_process(process),
+            Some(WorldEvent::IsolateServerOf { process }) => self.isolate_server_of(process),
+            Some(WorldEvent::PauseAndMove(connection, duration)) => self.pause_and_move(connection, duration),
+            Some(WorldEvent::LoseLeader(connection)) => self.lose_leader_server(connection),
+            Some(WorldEvent::DelayToExpiry { process }) => self.delay_to_expiry(process),
+            Some(WorldEvent::BlockReplies { process }) => self.block_replies(process),
+            Some(WorldEvent::BlockServer { process, server }) => self.block_server(process, server),
+            Some(WorldEvent::Resign { process }) => processes[process].resign(world),
+            Some(WorldEvent::Pause { process, duration }) => self.pause(process, duration),
+            Some(WorldEvent::Arm { process, fault }) => {
                 trace!(world, "FAULT: {fault:?} waits for process {process}");
                 world.network.arm(process, fault);
             }
-            Some(Event::Recover(recovery)) => self.recover(recovery),
-            Some(Event::CheckSettled) => self.check_settled(),
+            Some(WorldEvent::Recover(recovery)) => self.recover(recovery),
+            Some(WorldEvent::CheckSettled) => self.check_settled(),
             None => {}
         }
         false
@@ -216,7 +216,7 @@ impl Run {
         match asked.and_then(|moment| self.world.network.fire(connection, moment)) {
             Some(TriggeredFault::PauseOnRequest(duration)) => {
                 if let Some(process) = self.world.network.process(connection) {
-                    self.world.schedule(Duration::ZERO, Event::Pause { process, duration });
+                    self.world.schedule(Duration::ZERO, WorldEvent::Pause { process, duration });
                 }
             }
             Some(TriggeredFault::PauseServerOn(_, duration)) => self.pause_server_of(connection, duration),
@@ -225,7 +225,7 @@ impl Run {
                 if let TriggeredFault::ConfineOn(_, confinement) = fault
                     && let Some(process) = self.world.network.process(connection)
                 {
-                    self.world.schedule(Duration::ZERO, Event::Confine { process, confinement });
+                    self.world.schedule(Duration::ZERO, WorldEvent::Confine { process, confinement });
                 }
                 return self.world.break_connection(connection);
             }
@@ -263,7 +263,7 @@ impl Run {
                 self.world.checker.requests.begin();
             }
         }
-        self.world.schedule(timeout / 4, Event::CheckSettled);
+        self.world.schedule(timeout / 4, WorldEvent::CheckSettled);
     }
 
     fn check_end(&self) -> Result<(), String> {

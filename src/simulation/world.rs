@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::event::Event;
+use super::event::WorldEvent;
 use super::invariants::Checker;
 use super::network::{Down, Network, Up};
 use super::settings::Settings;
@@ -17,7 +17,7 @@ pub(super) struct World {
     pub(super) settings: Settings,
     /// Faults are over, and applications know what they want.
     pub(super) calm: bool,
-    pub(super) queue: EventQueue<Event>,
+    pub(super) queue: EventQueue<WorldEvent>,
     pub(super) rng: fastrand::Rng,
     pub(super) network: Network,
     pub(super) checker: Checker,
@@ -35,7 +35,7 @@ macro_rules! trace {
 pub(super) use trace;
 
 impl World {
-    pub(super) fn schedule(&mut self, after: Duration, what: Event) {
+    pub(super) fn schedule(&mut self, after: Duration, what: WorldEvent) {
         self.queue.push(self.now + after, what);
     }
 
@@ -69,7 +69,7 @@ impl World {
     pub(super) fn send_up(&mut self, connection: ConnectionId, packet: Up) {
         let latency = self.latency();
         if let Some(arrival) = self.network.up(connection, self.now, latency) {
-            self.queue.push(arrival, Event::PacketAtServer(connection, packet));
+            self.queue.push(arrival, WorldEvent::PacketAtServer(connection, packet));
         }
     }
 
@@ -77,10 +77,10 @@ impl World {
     pub(super) fn send_down(&mut self, connection: ConnectionId, packet: Down) {
         if let Down::Reply { result, .. } = &packet {
             let consequence = match self.network.fire(connection, Trigger::of(result)) {
-                Some(TriggeredFault::IsolateServerOnCommit) => Some(Event::IsolateServer(connection)),
-                Some(TriggeredFault::LoseLeaderOnCommit) => Some(Event::LoseLeader(connection)),
+                Some(TriggeredFault::IsolateServerOnCommit) => Some(WorldEvent::IsolateServer(connection)),
+                Some(TriggeredFault::LoseLeaderOnCommit) => Some(WorldEvent::LoseLeader(connection)),
                 Some(TriggeredFault::PauseAndMoveOnStat(duration)) => {
-                    Some(Event::PauseAndMove(connection, duration))
+                    Some(WorldEvent::PauseAndMove(connection, duration))
                 }
                 Some(TriggeredFault::ConfineOnReply(confinement)) => {
                     let process = self.network.process(connection);
@@ -89,9 +89,9 @@ impl World {
                     } else {
                         Duration::ZERO
                     };
-                    process
-                        .into_iter()
-                        .for_each(|process| self.schedule(after, Event::Confine { process, confinement }));
+                    process.into_iter().for_each(|process| {
+                        self.schedule(after, WorldEvent::Confine { process, confinement })
+                    });
                     if confinement.lost == LostPacket::Neither {
                         return self.pass_down(connection, packet);
                     }
@@ -103,12 +103,12 @@ impl World {
                 }
                 None => None,
             };
-            let ends = matches!(consequence, Some(Event::PauseAndMove(..)));
+            let ends = matches!(consequence, Some(WorldEvent::PauseAndMove(..)));
             consequence.into_iter().for_each(|consequence| self.schedule(Duration::ZERO, consequence));
             self.pass_down(connection, packet);
             if ends {
                 self.pass_down(connection, Down::Closed);
-                self.schedule(Duration::ZERO, Event::PacketAtServer(connection, Up::Close));
+                self.schedule(Duration::ZERO, WorldEvent::PacketAtServer(connection, Up::Close));
             }
             return;
         }
@@ -118,7 +118,7 @@ impl World {
     fn pass_down(&mut self, connection: ConnectionId, packet: Down) {
         let latency = self.latency();
         if let Some(arrival) = self.network.down(connection, self.now, latency) {
-            self.queue.push(arrival, Event::PacketAtClient(connection, packet));
+            self.queue.push(arrival, WorldEvent::PacketAtClient(connection, packet));
         }
     }
 
@@ -126,8 +126,8 @@ impl World {
     pub(super) fn break_connection(&mut self, connection: ConnectionId) {
         if self.network.break_off(connection) {
             let (up, down) = (self.latency(), self.latency());
-            self.schedule(up, Event::PacketAtServer(connection, Up::Close));
-            self.schedule(down, Event::PacketAtClient(connection, Down::Closed));
+            self.schedule(up, WorldEvent::PacketAtServer(connection, Up::Close));
+            self.schedule(down, WorldEvent::PacketAtClient(connection, Down::Closed));
         }
     }
 }

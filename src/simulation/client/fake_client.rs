@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::claims::Claims;
+use super::claims::FakeClaims;
 use crate::error::Failure;
 use crate::lease::{DEFAULT_MARGIN, Evidence, Lease, Terms};
 use crate::simulation::mistakes::Mistake;
@@ -37,7 +37,7 @@ pub(super) struct State {
     pub(super) moved: bool,
     /// The session timeout that was negotiated last.
     pub(super) newest_timeout: Duration,
-    pub(super) claims: Claims,
+    pub(super) claims: FakeClaims,
     /// Requests to be sent.
     pub(super) outgoing: VecDeque<(Slot, Request)>,
     /// The requests that wait for an answer, and when they were made.
@@ -61,7 +61,7 @@ impl FakeClient {
                 evidence: None,
                 moved: false,
                 newest_timeout: Duration::ZERO,
-                claims: Claims::default(),
+                claims: FakeClaims::default(),
                 outgoing: VecDeque::new(),
                 waiting: BTreeMap::new(),
                 answers: BTreeMap::new(),

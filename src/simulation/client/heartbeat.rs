@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::fake_client::FakeClient;
-use super::wire::Proof;
+use super::wire::FakeProof;
 use crate::error::Failure;
 use crate::simulation::mistakes::Mistake;
 use crate::timestamp::Timestamp;
@@ -14,12 +14,12 @@ use crate::timestamp::Timestamp;
 /// How many beats may wait for their answers at a time.
 const MOST_UNDER_WAY: usize = 8;
 
-type Beat = Pin<Box<dyn Future<Output = Option<Result<Proof, Failure>>>>>;
+type FakeBeat = Pin<Box<dyn Future<Output = Option<Result<FakeProof, Failure>>>>>;
 
-pub(super) struct Heartbeat {
+pub(super) struct FakeHeartbeat {
     /// When to beat next; never, while there is no connection.
     due: Option<Timestamp>,
-    under_way: Vec<Beat>,
+    under_way: Vec<FakeBeat>,
     /// The znodes for whose sake proofs are wanted.
     wanted: BTreeMap<u64, String>,
     numbers: u64,
@@ -29,7 +29,7 @@ pub(super) struct Heartbeat {
     newest: Option<Timestamp>,
 }
 
-impl Heartbeat {
+impl FakeHeartbeat {
     pub(super) fn new() -> Self {
         let (wanted, under_way) = (BTreeMap::new(), Vec::new());
         Self { due: None, under_way, wanted, numbers: 0, last: 0, newest: None }
@@ -90,7 +90,7 @@ impl Heartbeat {
     }
 
     /// The proofs that have come in, but for those that are older than one that was told before.
-    pub(super) fn poll(&mut self) -> Vec<Proof> {
+    pub(super) fn poll(&mut self) -> Vec<FakeProof> {
         let mut cx = Context::from_waker(Waker::noop());
         let mut proofs = Vec::new();
         self.under_way.retain_mut(|beat| match beat.as_mut().poll(&mut cx) {

@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::contender::{Contender, Env};
+use super::contender::{Env, FakeContender};
 use super::fake_client::FakeClient;
-use super::heartbeat::Heartbeat;
+use super::heartbeat::FakeHeartbeat;
 use super::requests::Contest;
-use super::session::{Notice, Session};
-use super::znodes::Counter;
+use super::session::{FakeSession, Notice};
+use super::znodes::FakeCounter;
 use crate::lease::DEFAULT_MARGIN;
 use crate::machine::{ElectionSpec, naming};
-use crate::simulation::event::Event;
+use crate::simulation::event::WorldEvent;
 use crate::simulation::invariants::reports::{ContenderId, ContenderView, ProcessView};
 use crate::simulation::mistakes::Mistake;
 use crate::simulation::network::Down;
@@ -38,9 +38,9 @@ pub(in crate::simulation) struct Process {
 
 struct Instance {
     client: Rc<FakeClient>,
-    session: Session,
-    heartbeat: Heartbeat,
-    contenders: Vec<Contender>,
+    session: FakeSession,
+    heartbeat: FakeHeartbeat,
+    contenders: Vec<FakeContender>,
 }
 
 impl Process {
@@ -83,7 +83,7 @@ impl Process {
     }
 
     fn views(&self) -> impl Iterator<Item = ContenderView<'_>> {
-        self.instance.iter().flat_map(|instance| instance.contenders.iter().map(Contender::view))
+        self.instance.iter().flat_map(|instance| instance.contenders.iter().map(FakeContender::view))
     }
 
     pub(in crate::simulation) fn wake_at(&self) -> Option<Instant> {
@@ -102,17 +102,17 @@ impl Process {
         let margin = if mistake == Some(Mistake::NoMargin) { 0.0 } else { DEFAULT_MARGIN };
         let client = Rc::new(FakeClient::new(mistake));
         let now = self.clock.reading(world.now);
-        let session = Session::new(self.number, margin, wish, &world.settings, client.clone(), now);
+        let session = FakeSession::new(self.number, margin, wish, &world.settings, client.clone(), now);
         let contenders = self.contenders(&world.settings.clone(), &mut world.rng);
         for contender in 0..contenders.len() {
             self.act_later(world, contender, true);
         }
-        self.instance = Some(Instance { client, session, heartbeat: Heartbeat::new(), contenders });
+        self.instance = Some(Instance { client, session, heartbeat: FakeHeartbeat::new(), contenders });
         self.inbox.clear();
         self.step(world, |_, _| {});
     }
 
-    fn contenders(&self, settings: &Settings, rng: &mut fastrand::Rng) -> Vec<Contender> {
+    fn contenders(&self, settings: &Settings, rng: &mut fastrand::Rng) -> Vec<FakeContender> {
         let elections = settings.elections.iter().copied().enumerate();
         let twin = settings.elections.first().copied().filter(|_| settings.twins).map(|mode| (0, mode));
         let numbered = elections.chain(twin).enumerate();
@@ -120,10 +120,10 @@ impl Process {
             let id = ContenderId { process: self.number, life: self.life, contender };
             let identity = if settings.same_identity { "same".into() } else { format!("{}", self.number) };
             let path = path_of(election, mode);
-            let counter = (mode == Mode::Master).then(|| Counter::new(naming::counter(&path)));
+            let counter = (mode == Mode::Master).then(|| FakeCounter::new(naming::counter(&path)));
             let plan = ElectionSpec { mode, path, prefix: "guid_".into() };
             let contest = Contest { plan, identity, number: rng.u64(..), counter };
-            Contender::new(id, election, contest, rng.u64(..))
+            FakeContender::new(id, election, contest, rng.u64(..))
         };
         numbered.map(contender).collect()
     }
@@ -222,7 +222,7 @@ impl Process {
     fn act_later(&mut self, world: &mut World, contender: usize, again: bool) {
         let mean = world.settings.timeout.mul_f64(if again { 3.0 } else { 0.2 });
         let after = mean.mul_f64(-(1.0 - world.rng.f64()).ln());
-        world.schedule(after, Event::Decide { process: self.number, life: self.life, contender, again });
+        world.schedule(after, WorldEvent::Decide { process: self.number, life: self.life, contender, again });
     }
 
     /// What applications want when everything is over.
@@ -256,7 +256,7 @@ impl Process {
 
 impl Instance {
     fn wake_at(&self, clock: Clock, now: Instant) -> Option<Instant> {
-        let contenders = self.contenders.iter().filter_map(Contender::wake_at);
+        let contenders = self.contenders.iter().filter_map(FakeContender::wake_at);
         let first = contenders.chain(self.heartbeat.wake_at()).chain([self.session.wake_at()]).min()?;
         Some(clock.when(first).max(now))
     }
@@ -266,7 +266,7 @@ impl Instance {
 struct Running<'a>(&'a mut Instance, Clock);
 
 impl Running<'_> {
-    fn each(&mut self, world: &mut World, mut act: impl FnMut(&mut Contender, &mut Env<'_>)) {
+    fn each(&mut self, world: &mut World, mut act: impl FnMut(&mut FakeContender, &mut Env<'_>)) {
         let Instance { client, heartbeat, contenders, .. } = &mut *self.0;
         let mut env = Env { world, client, heartbeat, clock: self.1 };
         contenders.iter_mut().for_each(|contender| act(contender, &mut env));

@@ -6,7 +6,7 @@ use futures_util::future::join as both;
 
 use super::fake_client::{FakeClient, WatchId};
 use super::wire::Glance;
-use super::znodes::{Counter, Created, Creation};
+use super::znodes::{Created, FakeCounter, FakeCreation};
 use crate::error::Failure;
 use crate::lease::Lease;
 use crate::machine::{ElectionSpec, Reply, Request, Seen, Ticket, naming, stat_check};
@@ -22,20 +22,20 @@ pub(super) struct Contest {
     /// Tells the contender from all others.
     pub(super) number: u64,
     /// The counter beside a master's path.
-    pub(super) counter: Option<Counter>,
+    pub(super) counter: Option<FakeCounter>,
 }
 
 /// The answer to a request, with the watch that it left.
-pub(super) enum Outcome {
+pub(super) enum FakeOutcome {
     Reply(Reply),
     Own(Result<(Seen, Option<WatchId>), Failure>),
-    Ahead(Result<Ahead, Failure>),
+    FakeAhead(Result<FakeAhead, Failure>),
     /// The answer to a create, and what was asked right behind it.
     Tried(Result<(Node, Lease), Failure>, Preview),
 }
 
 /// What a look at the znode ahead has told.
-pub(super) struct Ahead {
+pub(super) struct FakeAhead {
     pub(super) seen: Seen,
     pub(super) watch: Option<WatchId>,
     pub(super) token: Option<FencingToken>,
@@ -56,7 +56,7 @@ pub(super) async fn send(
     client: Rc<FakeClient>,
     ticket: Ticket,
     request: Request,
-) -> Outcome {
+) -> FakeOutcome {
     let ElectionSpec { mode, path, .. } = &contest.plan;
     let dir = match mode {
         Mode::Sequential => path.as_str(),
@@ -65,35 +65,39 @@ pub(super) async fn send(
     match request {
         Request::Create => {
             let (created, preview) = create(&contest, &client, ticket).await;
-            Outcome::Tried(created, preview)
+            FakeOutcome::Tried(created, preview)
         }
-        Request::CreateParents => Outcome::Reply(Reply::ParentsCreated(client.create_parents(dir).await)),
+        Request::CreateParents => FakeOutcome::Reply(Reply::ParentsCreated(client.create_parents(dir).await)),
         Request::FindOwn(_) if client.makes(Mistake::NoSearch) => {
-            Outcome::Reply(Reply::Found(Ok(Vec::new())))
+            FakeOutcome::Reply(Reply::Found(Ok(Vec::new())))
         }
-        Request::FindOwn(create) => Outcome::Reply(Reply::Found(find_own(&contest, &client, create).await)),
-        Request::List => Outcome::Reply(Reply::Listed(client.list(dir).await)),
-        Request::WatchOwn(node) => {
-            Outcome::Own(client.read_and_watch(&node.path).await.map(|glance| own(&client, &node, glance)))
+        Request::FindOwn(create) => {
+            FakeOutcome::Reply(Reply::Found(find_own(&contest, &client, create).await))
         }
-        Request::WatchAhead(path) => Outcome::Ahead(watch_ahead(&contest, &client, &path).await),
+        Request::List => FakeOutcome::Reply(Reply::Listed(client.list(dir).await)),
+        Request::WatchOwn(node) => FakeOutcome::Own(
+            client.read_and_watch(&node.path).await.map(|glance| own(&client, &node, glance)),
+        ),
+        Request::WatchAhead(path) => FakeOutcome::FakeAhead(watch_ahead(&contest, &client, &path).await),
         Request::Remove { node, verify } => {
             let removed = client.remove(&node, contest.counter.as_ref(), verify).await;
-            Outcome::Reply(Reply::Removed(removed))
+            FakeOutcome::Reply(Reply::Removed(removed))
         }
     }
 }
 
 /// Answers a request from a preview, if there is one and the request is for what it shows.
-pub(super) fn recall(client: &FakeClient, request: &Request, preview: &mut Preview) -> Option<Outcome> {
+pub(super) fn recall(client: &FakeClient, request: &Request, preview: &mut Preview) -> Option<FakeOutcome> {
     match request {
         Request::WatchOwn(node) => {
-            preview.glance.take().map(|glance| Outcome::Own(Ok(own(client, node, glance))))
+            preview.glance.take().map(|glance| FakeOutcome::Own(Ok(own(client, node, glance))))
         }
         Request::WatchAhead(path) => {
-            preview.glance.take().map(|glance| Outcome::Ahead(ahead(client, path, glance)))
+            preview.glance.take().map(|glance| FakeOutcome::FakeAhead(ahead(client, path, glance)))
         }
-        Request::List => preview.children.take().map(|children| Outcome::Reply(Reply::Listed(Ok(children)))),
+        Request::List => {
+            preview.children.take().map(|children| FakeOutcome::Reply(Reply::Listed(Ok(children))))
+        }
         _ => None,
     }
 }
@@ -109,7 +113,7 @@ async fn create(
         Mode::Master => path.clone(),
     };
     let (tombstone, data) = (&tombstone(contest, ticket), contest.identity.as_str());
-    let creation = Creation { path: &node, tombstone, counter: contest.counter.as_ref(), data };
+    let creation = FakeCreation { path: &node, tombstone, counter: contest.counter.as_ref(), data };
     match client.create_znode(creation).await {
         Ok(Created { node, lease, glance, children }) => {
             (Ok((node, lease)), Preview { glance: Some(Some(glance)), children })
@@ -162,7 +166,7 @@ async fn look_for_own(contest: &Contest, client: &FakeClient) -> Result<Vec<Node
     }
 }
 
-async fn watch_ahead(contest: &Contest, client: &FakeClient, path: &str) -> Result<Ahead, Failure> {
+async fn watch_ahead(contest: &Contest, client: &FakeClient, path: &str) -> Result<FakeAhead, Failure> {
     let glance = match &contest.counter {
         None => client.read_and_watch(path).await?,
         Some(counter) => {
@@ -181,13 +185,13 @@ fn own(client: &FakeClient, node: &Node, glance: Option<Glance>) -> (Seen, Optio
 }
 
 /// What a look at the znode ahead has shown.
-fn ahead(client: &FakeClient, path: &str, glance: Option<Glance>) -> Result<Ahead, Failure> {
+fn ahead(client: &FakeClient, path: &str, glance: Option<Glance>) -> Result<FakeAhead, Failure> {
     if let Some(glance) = &glance
         && let Some(node) = client.claim_forgotten(path, glance)?
     {
-        return Ok(Ahead { seen: Seen::Orphan(node), watch: None, token: None });
+        return Ok(FakeAhead { seen: Seen::Orphan(node), watch: None, token: None });
     }
     let token = glance.as_ref().map(|(origin, _)| origin.token);
     let (seen, watch) = stat_check::ahead(glance);
-    Ok(Ahead { seen, watch, token })
+    Ok(FakeAhead { seen, watch, token })
 }

@@ -16,7 +16,7 @@ use zookeeper_embedded::replica::{
 pub(super) type Glance = (Origin, WatchId);
 
 /// A transaction of the session that has committed.
-pub(super) struct Proof {
+pub(super) struct FakeProof {
     pub(super) sent: Timestamp,
     pub(super) lease: Lease,
 }
@@ -128,17 +128,17 @@ impl FakeClient {
     }
 
     /// Proves by a transaction that changes nothing that the ensemble keeps the session.
-    pub(super) async fn prove(&self, path: &str) -> Result<Proof, Failure> {
+    pub(super) async fn prove(&self, path: &str) -> Result<FakeProof, Failure> {
         let sent = self.now();
         if self.makes(Mistake::ProofByReading) || self.makes(Mistake::ProofBySync) {
             let outcome = match self.makes(Mistake::ProofBySync) {
                 true => self.sync(path).await,
                 false => self.stat(path).await.map(drop),
             };
-            return outcome.map(|()| Proof { sent, lease: self.lease(sent) });
+            return outcome.map(|()| FakeProof { sent, lease: self.lease(sent) });
         }
         match self.transact(vec![check(path, -1)]).await {
-            Ok(_) => Ok(Proof { sent, lease: self.lease(sent) }),
+            Ok(_) => Ok(FakeProof { sent, lease: self.lease(sent) }),
             Err(Aborted::Request(failure)) => Err(failure),
             Err(Aborted::Operation { .. }) => Err(Failure::NoNode),
         }

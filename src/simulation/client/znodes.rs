@@ -18,10 +18,10 @@ use zookeeper_embedded::replica::{Code, Outcome as Part, Write, create};
 const BINDINGS: usize = 4;
 
 /// How a contender's znode is to be created.
-pub(super) struct Creation<'a> {
+pub(super) struct FakeCreation<'a> {
     pub(super) path: &'a str,
     pub(super) tombstone: &'a str,
-    pub(super) counter: Option<&'a Counter>,
+    pub(super) counter: Option<&'a FakeCounter>,
     pub(super) data: &'a str,
 }
 
@@ -34,23 +34,23 @@ pub(super) struct Created {
 }
 
 /// Why a znode was not created, with a look at the master's znode, if there was time for one.
-pub(super) type NotCreated = (Failure, Option<Option<Glance>>);
+pub(super) type FakeNotCreated = (Failure, Option<Option<Glance>>);
 
 /// The znode beside a master's path whose version grows with each master.
-pub(super) struct Counter {
+pub(super) struct FakeCounter {
     pub(super) path: String,
     seen: Cell<Option<i32>>,
 }
 
-impl Counter {
+impl FakeCounter {
     pub(super) fn new(path: String) -> Self {
         Self { path, seen: Cell::new(None) }
     }
 }
 
 impl FakeClient {
-    pub(super) async fn create_znode(&self, creation: Creation<'_>) -> Result<Created, NotCreated> {
-        let Creation { tombstone, path, .. } = creation;
+    pub(super) async fn create_znode(&self, creation: FakeCreation<'_>) -> Result<Created, FakeNotCreated> {
+        let FakeCreation { tombstone, path, .. } = creation;
         self.state().claims.unsettled.insert(tombstone.to_owned(), path.to_owned());
         let outcome = match creation.counter {
             None => self.create_sequential(&creation).await,
@@ -62,7 +62,7 @@ impl FakeClient {
         outcome
     }
 
-    async fn create_sequential(&self, creation: &Creation<'_>) -> Result<Created, NotCreated> {
+    async fn create_sequential(&self, creation: &FakeCreation<'_>) -> Result<Created, FakeNotCreated> {
         let sent = self.now();
         let writes = creation.writes(create::EPHEMERAL_SEQUENTIAL, None);
         let parts = self.transact(writes).await.map_err(|it| (failure_of(it), None))?;
@@ -74,7 +74,11 @@ impl FakeClient {
         self.created(path, None, lease, glance, children.ok())
     }
 
-    async fn create_master(&self, creation: &Creation<'_>, counter: &Counter) -> Result<Created, NotCreated> {
+    async fn create_master(
+        &self,
+        creation: &FakeCreation<'_>,
+        counter: &FakeCounter,
+    ) -> Result<Created, FakeNotCreated> {
         let version = match counter.seen.get() {
             Some(version) => version,
             None => self.count(counter).await.map_err(|failure| (failure, None))?,
@@ -104,7 +108,7 @@ impl FakeClient {
         lease: Lease,
         glance: Result<Option<Glance>, Failure>,
         children: Option<Vec<String>>,
-    ) -> Result<Created, NotCreated> {
+    ) -> Result<Created, FakeNotCreated> {
         let glance = match glance {
             Ok(Some(glance)) if glance.0.is_of(self.session()) => glance,
             Ok(_) => {
@@ -191,7 +195,7 @@ impl FakeClient {
     pub(super) async fn remove(
         &self,
         node: &Node,
-        counter: Option<&Counter>,
+        counter: Option<&FakeCounter>,
         verify: bool,
     ) -> Result<(), Failure> {
         let unbound = self.makes(Mistake::UnboundRemoval) || self.makes(Mistake::RemovesUnseen);
@@ -212,7 +216,7 @@ impl FakeClient {
         Ok(origin?.is_some_and(|it| it.is_still(node)))
     }
 
-    async fn remove_master(&self, node: &Node, counter: &Counter) -> Result<(), Failure> {
+    async fn remove_master(&self, node: &Node, counter: &FakeCounter) -> Result<(), Failure> {
         let mut incarnation = node.incarnation;
         for _ in 0..BINDINGS {
             let version = match incarnation {
@@ -231,14 +235,14 @@ impl FakeClient {
     }
 
     /// The version of the counter that stands for this znode; `None` if the znode is gone.
-    async fn version_of(&self, node: &Node, counter: &Counter) -> Result<Option<i32>, Failure> {
+    async fn version_of(&self, node: &Node, counter: &FakeCounter) -> Result<Option<i32>, Failure> {
         let version = self.count(counter).await?;
         let stands = self.stat(&node.path).await?.is_some_and(|it| it.is_still(node));
         Ok(stands.then_some(version))
     }
 
     /// The version of a counter, which is created if it does not exist.
-    pub(super) async fn count(&self, counter: &Counter) -> Result<i32, Failure> {
+    pub(super) async fn count(&self, counter: &FakeCounter) -> Result<i32, Failure> {
         let version = match self.read(&counter.path).await? {
             Some((_, origin)) => origin.version,
             None => match self.create(&counter.path, create::PERSISTENT).await {
@@ -254,7 +258,7 @@ impl FakeClient {
     }
 
     /// Deletes a master's znode if the counter has this version. Returns whether the znode is gone.
-    async fn delete_counted(&self, path: &str, counter: &Counter, version: i32) -> Result<bool, Failure> {
+    async fn delete_counted(&self, path: &str, counter: &FakeCounter, version: i32) -> Result<bool, Failure> {
         match self.transact(vec![check(&counter.path, version), deletion(path)]).await {
             Ok(_) | Err(Aborted::Operation { index: 1, .. }) => Ok(true),
             Err(Aborted::Operation { .. }) => Ok(false),
@@ -263,8 +267,8 @@ impl FakeClient {
     }
 }
 
-impl Creation<'_> {
-    fn writes(&self, flags: i32, counter: Option<(&Counter, i32)>) -> Vec<Write> {
+impl FakeCreation<'_> {
+    fn writes(&self, flags: i32, counter: Option<(&FakeCounter, i32)>) -> Vec<Write> {
         let mut writes =
             vec![creation(self.tombstone, "", create::EPHEMERAL), creation(self.path, self.data, flags)];
         writes.extend(counter.map(|(counter, version)| setting(&counter.path, version)));

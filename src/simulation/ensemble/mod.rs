@@ -44,7 +44,7 @@ use self::links::Links;
 use self::role::{Following, Role};
 use self::server::Server;
 use self::transactions::{deletions, describe};
-use super::event::Event;
+use super::event::WorldEvent;
 use super::messages::{Message, MessageBody};
 use super::network::{Down, Up};
 use super::settings::{LATEST_PING, OPERATOR, SERVERS};
@@ -180,7 +180,7 @@ impl Ensemble {
     fn send(&mut self, world: &mut World, from: usize, to: usize, message: Message) {
         let latency = world.latency();
         if let Some(arrival) = self.links.arrival(world.now, latency, from, to) {
-            world.queue.push(arrival, Event::ServerMessage { from, to, sent: world.now, message });
+            world.queue.push(arrival, WorldEvent::ServerMessage { from, to, sent: world.now, message });
         }
     }
 
@@ -207,7 +207,7 @@ impl Ensemble {
         let life = self.servers[server].life;
         let late = 1.0 + LATEST_PING * world.rng.f64();
         let half = (world.settings.tick / 2).mul_f64(late);
-        world.schedule(half, Event::HalfTick { server, life });
+        world.schedule(half, WorldEvent::HalfTick { server, life });
     }
 
     /// A packet from a client arrives.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::Ensemble;
 use super::role::Role;
 use super::sockets::Reading;
-use crate::simulation::event::Event;
+use crate::simulation::event::WorldEvent;
 use crate::simulation::messages::{Message, MessageBody};
 use crate::simulation::network::Down;
 use crate::simulation::world::{World, trace};
@@ -68,7 +68,7 @@ impl Ensemble {
         let unread: Vec<ConnectionId> = this.sockets.from_clients.keys().copied().collect();
         for connection in unread {
             let after = if world.rng.bool() { Duration::ZERO } else { world.latency() };
-            world.schedule(after, Event::ReadSocket { server, life, connection });
+            world.schedule(after, WorldEvent::ReadSocket { server, life, connection });
         }
     }
 

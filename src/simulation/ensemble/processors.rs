@@ -6,7 +6,7 @@
 
 use super::Ensemble;
 use super::role::Role;
-use crate::simulation::event::Event;
+use crate::simulation::event::WorldEvent;
 use crate::simulation::messages::{ForwardedRequest, MessageBody, Operation};
 use crate::simulation::time::Instant;
 use crate::simulation::world::{World, trace};
@@ -37,7 +37,7 @@ impl Ensemble {
         if this.held_until < until {
             trace!(world, "the requests at server {server} are stuck until {until:?}");
             this.held_until = until;
-            world.queue.push(until, Event::ReleaseQueue { server });
+            world.queue.push(until, WorldEvent::ReleaseQueue { server });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::simulation::event::{Event, Recovery};
+use crate::simulation::event::{Recovery, WorldEvent};
 use crate::simulation::network::{DOWN, UP, Up};
 use crate::simulation::run::Run;
 use crate::simulation::settings::SERVERS;
@@ -25,7 +25,7 @@ impl Run {
             3 => TriggeredFault::LoseReplyTo(RequestKind::Removal),
             _ => TriggeredFault::LoseReply,
         };
-        self.world.schedule(Duration::ZERO, Event::Arm { process, fault });
+        self.world.schedule(Duration::ZERO, WorldEvent::Arm { process, fault });
     }
 
     /// Nothing passes between a process and servers, in one direction or in both.

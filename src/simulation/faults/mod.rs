@@ -13,7 +13,7 @@ mod servers;
 
 use std::time::Duration;
 
-use super::event::{Event, Recovery};
+use super::event::{Recovery, WorldEvent};
 use super::run::Run;
 use super::settings::{SERVERS, Scenario, Scenarios};
 use super::time::Instant;
@@ -111,6 +111,6 @@ impl Run {
     }
 
     fn recover_at(&mut self, at: Instant, recovery: Recovery) {
-        self.world.queue.push(at, Event::Recover(recovery));
+        self.world.queue.push(at, WorldEvent::Recover(recovery));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::simulation::event::{Event, Recovery};
+use crate::simulation::event::{Recovery, WorldEvent};
 use crate::simulation::run::Run;
 use crate::simulation::settings::SERVERS;
 use crate::simulation::time::Instant;
@@ -26,7 +26,7 @@ impl Run {
         for other in (0..SERVERS).filter(|other| *other != server) {
             for (from, to) in [(server, other), (other, server)] {
                 if (from == server && out) || (to == server && in_) {
-                    self.world.queue.push(at, Event::CutLink { from, to });
+                    self.world.queue.push(at, WorldEvent::CutLink { from, to });
                     self.recover_at(until, Recovery::MendLink { from, to });
                 }
             }

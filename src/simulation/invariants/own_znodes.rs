@@ -17,14 +17,14 @@ use crate::znode::Node;
 #[derive(Debug, Default)]
 pub(super) struct OwnZnodes {
     /// What sessions are about to remove, and since when.
-    removals: BTreeMap<(i64, String), Vec<Removal>>,
+    removals: BTreeMap<(i64, String), Vec<RequestedRemoval>>,
     /// What operators have deleted, or, because of that, others.
     by_others: BTreeMap<FencingToken, Instant>,
     strays: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Removal {
+struct RequestedRemoval {
     meant: FencingToken,
     since: Instant,
     /// Whether the contender looks first.
@@ -47,7 +47,7 @@ impl OwnZnodes {
         (verified, bound): (bool, bool),
         now: Instant,
     ) {
-        let removal = Removal { meant: node.token, since: now, verified, bound };
+        let removal = RequestedRemoval { meant: node.token, since: now, verified, bound };
         // Contenders of one session may have the same path. When it is asked for once more, the first request may still
         // be on the way.
         let known = self.removals.entry((session.raw(), node.path.clone())).or_default();

@@ -1,11 +1,11 @@
 //! The application of a contender: wants to lead, for a while, and changes its mind.
 
-use super::{Contender, Env};
+use super::{Env, FakeContender};
 use crate::error::Lost;
 use crate::machine::Event;
 use crate::simulation::world::trace;
 
-impl Contender {
+impl FakeContender {
     /// Begins the campaign that waits for the removal of the last one's znode, if that is done.
     pub(super) fn start_campaign(&mut self, env: &mut Env<'_>) {
         if self.deferred && self.is_idle() {

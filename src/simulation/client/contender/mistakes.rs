@@ -1,17 +1,17 @@
 //! Mistakes of contenders, where a [`Mistake`] asks for them.
 
-use super::super::requests::Outcome;
-use super::{Contender, Env};
+use super::super::requests::FakeOutcome;
+use super::{Env, FakeContender};
 use crate::machine::{Reply, Request, naming};
 use crate::simulation::mistakes::Mistake;
 use crate::types::FencingToken;
 
-impl Contender {
+impl FakeContender {
     /// Answers without asking anybody, where that is the mistake to be made.
-    pub(super) fn guess(&mut self, env: &Env<'_>, request: &Request) -> Option<Outcome> {
+    pub(super) fn guess(&mut self, env: &Env<'_>, request: &Request) -> Option<FakeOutcome> {
         match request {
             Request::List if self.departed && env.client.makes(Mistake::LeadsWithoutLooking) => {
-                Some(Outcome::Reply(Reply::Listed(Ok(self.created.iter().cloned().collect()))))
+                Some(FakeOutcome::Reply(Reply::Listed(Ok(self.created.iter().cloned().collect()))))
             }
             _ => None,
         }

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::fake_client::{FakeClient, WatchId};
-use super::heartbeat::Heartbeat;
-use super::requests::{Ahead, Contest, Outcome, Preview, recall, send};
+use super::heartbeat::FakeHeartbeat;
+use super::requests::{Contest, FakeAhead, FakeOutcome, Preview, recall, send};
 use crate::error::Lost;
 use crate::lease::Lease;
 use crate::machine::{Action, Event, Machine, Reply, Request, Ticket};
@@ -22,9 +22,9 @@ use crate::timestamp::Timestamp;
 use crate::types::{FencingToken, Standing};
 use crate::znode::Node;
 
-type Ask = Pin<Box<dyn Future<Output = Outcome>>>;
+type Ask = Pin<Box<dyn Future<Output = FakeOutcome>>>;
 
-pub(in crate::simulation) struct Contender {
+pub(in crate::simulation) struct FakeContender {
     id: ContenderId,
     election: usize,
     contest: Rc<Contest>,
@@ -62,11 +62,11 @@ pub(in crate::simulation) struct Contender {
 pub(super) struct Env<'a> {
     pub(super) world: &'a mut World,
     pub(super) client: &'a Rc<FakeClient>,
-    pub(super) heartbeat: &'a mut Heartbeat,
+    pub(super) heartbeat: &'a mut FakeHeartbeat,
     pub(super) clock: Clock,
 }
 
-impl Contender {
+impl FakeContender {
     pub(super) fn new(id: ContenderId, election: usize, contest: Contest, seed: u64) -> Self {
         Self {
             id,
@@ -174,22 +174,24 @@ impl Contender {
         any
     }
 
-    fn on_outcome(&mut self, env: &mut Env<'_>, ticket: Ticket, outcome: Outcome) {
+    fn on_outcome(&mut self, env: &mut Env<'_>, ticket: Ticket, outcome: FakeOutcome) {
         if !self.machine.awaits(ticket) {
             return;
         }
         let reply = match outcome {
-            Outcome::Reply(reply) => reply,
-            Outcome::Own(outcome) => Reply::Watched(outcome.map(|(seen, watch)| {
+            FakeOutcome::Reply(reply) => reply,
+            FakeOutcome::Own(outcome) => Reply::Watched(outcome.map(|(seen, watch)| {
                 self.own = watch;
                 seen
             })),
-            Outcome::Ahead(outcome) => Reply::Watched(outcome.map(|Ahead { seen, watch, token }| {
-                self.ahead = watch;
-                self.ahead_token = token;
-                seen
-            })),
-            Outcome::Tried(created, preview) => {
+            FakeOutcome::FakeAhead(outcome) => {
+                Reply::Watched(outcome.map(|FakeAhead { seen, watch, token }| {
+                    self.ahead = watch;
+                    self.ahead_token = token;
+                    seen
+                }))
+            }
+            FakeOutcome::Tried(created, preview) => {
                 self.preview = preview;
                 Reply::Created(created.map(|(node, lease)| (node, env.client.capped(lease))))
             }

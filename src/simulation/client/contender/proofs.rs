@@ -1,16 +1,16 @@
 //! Proofs of the session: asked for while the machine wants them, and told to it.
 
-use super::super::wire::Proof;
-use super::{Contender, Env};
+use super::super::wire::FakeProof;
+use super::{Env, FakeContender};
 use crate::lease::Lease;
 use crate::machine::{Event, ProofDemand};
 use crate::simulation::mistakes::Mistake;
 
-impl Contender {
+impl FakeContender {
     /// Proofs have come in.
-    pub(in super::super) fn on_proof(&mut self, env: &mut Env<'_>, proof: &Proof) {
+    pub(in super::super) fn on_proof(&mut self, env: &mut Env<'_>, proof: &FakeProof) {
         if self.proving.is_some() {
-            let Proof { sent, lease } = *proof;
+            let FakeProof { sent, lease } = *proof;
             self.proven = sent;
             let lease = env.client.capped(lease);
             self.feed(env, Event::Proven { sent, lease });

@@ -1,12 +1,12 @@
 //! Requests of a session: sent over the connection that there is, or kept until there is one, and given up.
 
-use super::{Call, Session, Transport};
+use super::{Call, FakeSession, Transport};
 use crate::simulation::network::Up;
 use crate::simulation::world::World;
 use crate::timestamp::Timestamp;
 use zookeeper_embedded::replica::Request;
 
-impl Session {
+impl FakeSession {
     /// Sends what was asked for, or keeps it until there is a connection. Returns whether there was something.
     pub(in super::super) fn flush(&mut self, world: &mut World) -> bool {
         let outgoing = std::mem::take(&mut self.client.state().outgoing);

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::claims::Claims;
+use super::claims::FakeClaims;
 use super::fake_client::{FakeClient, Slot, WatchId};
 use super::wire::check;
 use crate::lease::Evidence;
@@ -39,7 +39,7 @@ pub(super) enum Notice {
     },
 }
 
-pub(super) struct Session {
+pub(super) struct FakeSession {
     process: usize,
     /// By which part of the session timeout leases end before the session can.
     margin: f64,
@@ -100,7 +100,7 @@ enum Handshake {
     Watches(i32),
 }
 
-impl Session {
+impl FakeSession {
     pub(super) fn new(
         process: usize,
         margin: f64,
@@ -363,7 +363,7 @@ impl Session {
         trace!(world, "process {} hears that its session is over", self.process);
         let mut client = self.client.state();
         (client.session, client.evidence) = (None, None);
-        client.claims = Claims::default();
+        client.claims = FakeClaims::default();
         drop(client);
         self.reopening = None;
         self.forget_client();

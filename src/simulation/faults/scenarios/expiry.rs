@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::simulation::client::Process;
-use crate::simulation::event::Event;
+use crate::simulation::event::WorldEvent;
 use crate::simulation::network::{DOWN, UP};
 use crate::simulation::run::Run;
 use crate::simulation::settings::SERVERS;
@@ -26,7 +26,7 @@ impl Run {
             self.kill_server(leader, false, back);
         }
         self.silence_leaders(process);
-        self.world.schedule(after, Event::Silence { process });
+        self.world.schedule(after, WorldEvent::Silence { process });
     }
 
     /// Nothing is heard of those that lead any more, and soon a server is cut off that goes on answering the reads of one
@@ -41,7 +41,7 @@ impl Run {
         let process = self.waiting(|it| !it.wants_proofs()).unwrap_or(process);
         self.silence_leaders(process);
         let after = self.world.settings.tick.mul_f64(0.6 * self.world.rng.f64());
-        self.world.schedule(after, Event::IsolateServerOf { process });
+        self.world.schedule(after, WorldEvent::IsolateServerOf { process });
     }
 
     /// One of the processes that do not lead, if any: mostly.
@@ -68,7 +68,7 @@ impl Run {
         let told = self.world.settings.tick + self.world.settings.longest_stall;
         self.world.network.lose(process, self.world.now + told);
         self.break_connection(process);
-        self.world.schedule(told, Event::DelayToExpiry { process });
+        self.world.schedule(told, WorldEvent::DelayToExpiry { process });
     }
 
     /// What a process sends reaches the servers in the last moment of its session, or a little later.
@@ -102,14 +102,14 @@ impl Run {
         let closing = self.world.settings.longest_closing;
         let early = self.duration(0.001, 0.01);
         let at = (expires + closing.mul_f64(0.5 * self.world.rng.f64())).saturating_sub(early);
-        self.world.queue.push(at, Event::BlockServer { process, server });
+        self.world.queue.push(at, WorldEvent::BlockServer { process, server });
         self.block_replies_after(at, process);
     }
 
     /// Soon after it has come back, a process does not hear what becomes of its session.
     fn block_replies_after(&mut self, at: Instant, process: usize) {
         let soon = self.duration(0.003, 0.13);
-        self.world.queue.push(at + soon, Event::BlockReplies { process });
+        self.world.queue.push(at + soon, WorldEvent::BlockReplies { process });
     }
 
     pub(in crate::simulation) fn block_replies(&mut self, process: usize) {

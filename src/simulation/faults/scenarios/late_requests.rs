@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::simulation::event::Event;
+use crate::simulation::event::WorldEvent;
 use crate::simulation::network::{DOWN, UP};
 use crate::simulation::run::Run;
 use crate::simulation::settings::SERVERS;
@@ -31,8 +31,8 @@ impl Run {
         } else {
             // Once the others have a leader server.
             let elected = self.world.settings.tick * 11 / 20;
-            self.world.schedule(elected, Event::BlockServer { process, server: old });
-            self.world.schedule(elected, Event::Resign { process });
+            self.world.schedule(elected, WorldEvent::BlockServer { process, server: old });
+            self.world.schedule(elected, WorldEvent::Resign { process });
             let kind = self.request_kind();
             self.arm_after(elected, process, TriggeredFault::ConfineOn(kind, confinement));
         }
@@ -85,7 +85,7 @@ impl Run {
             let until = self.until(self.world.now, 0.02, 0.4);
             self.confine(process, server, until);
             let soon = self.duration(0.001, 0.02);
-            self.world.schedule(soon, Event::BreakConnection(connection));
+            self.world.schedule(soon, WorldEvent::BreakConnection(connection));
         }
     }
 }

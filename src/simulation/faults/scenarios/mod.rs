@@ -6,7 +6,7 @@ mod timeouts;
 
 use std::time::Duration;
 
-use crate::simulation::event::Event;
+use crate::simulation::event::WorldEvent;
 use crate::simulation::run::Run;
 use crate::simulation::settings::Scenario;
 use crate::simulation::triggers::{RequestKind, TriggeredFault};
@@ -24,7 +24,7 @@ impl Run {
     }
 
     fn arm_after(&mut self, after: Duration, process: usize, fault: TriggeredFault) {
-        self.world.schedule(after, Event::Arm { process, fault });
+        self.world.schedule(after, WorldEvent::Arm { process, fault });
     }
 
     /// A request that leaves a znode, or removes one.
@@ -36,7 +36,7 @@ impl Run {
     fn resign_repeatedly(&mut self, process: usize) {
         for _ in 0..3 {
             let after = self.duration(0.05, 1.0);
-            self.world.schedule(after, Event::Resign { process });
+            self.world.schedule(after, WorldEvent::Resign { process });
         }
     }
 

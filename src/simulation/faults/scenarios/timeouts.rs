@@ -1,6 +1,6 @@
 //! Scenarios in which a session expires earlier than its client assumes.
 
-use crate::simulation::event::Event;
+use crate::simulation::event::WorldEvent;
 use crate::simulation::network::UP;
 use crate::simulation::run::Run;
 use crate::simulation::settings::SERVERS;
@@ -31,7 +31,7 @@ impl Run {
         let until = self.until(self.world.now, 0.5, 2.0);
         self.confine(process, server, until);
         let after = self.duration(0.01, 0.1);
-        self.world.schedule(after, Event::BlockServer { process, server });
+        self.world.schedule(after, WorldEvent::BlockServer { process, server });
     }
 
     /// The leader server dies, and the process at this connection reaches nobody.
