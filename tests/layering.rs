@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use testkit::purity::{self, IMPURE, names_none_of};
+
 /// Each room, and the rooms that it may use: only rooms further up, so that there is no circle.
 /// `zookeeper_client` stands for the crate of that name.
 const ALLOWED: &[(&str, &str)] = &[
@@ -38,22 +40,6 @@ const ALLOWED: &[(&str, &str)] = &[
     ),
     // Tests only: the pure rooms, put together.
     ("simulation", "error lease machine path timestamp types znode"),
-];
-
-/// Names that a pure room must not contain: tasks, clocks, sockets, threads, randomness without a seed.
-const IMPURE: &[&str] = &[
-    "tokio::",
-    "futures_util::",
-    "tracing::",
-    "Instant",
-    "SystemTime",
-    "TcpStream",
-    "TcpListener",
-    "UdpSocket",
-    "ToSocketAddrs",
-    "std::thread",
-    "fastrand::u",
-    "fastrand::f",
 ];
 
 #[test]
@@ -113,32 +99,14 @@ fn the_simulation_is_pure() {
     }
 }
 
-fn names_none_of(names: &[&str], file: &Path, text: &str) {
-    for name in names {
-        assert!(!text.contains(name), "{} names {name}", file.display());
-    }
-}
-
-/// The sources of each room, without comments: the files below `src/<room>/`, or `src/<room>.rs`.
+/// The sources of each room: the files below `src/<room>/`, or `src/<room>.rs`.
 fn sources() -> BTreeMap<String, Vec<(PathBuf, String)>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut sources: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
-    let mut directories = vec![root.clone()];
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let below = path.strip_prefix(&root).unwrap();
-                let first = below.components().next().unwrap().as_os_str().to_str().unwrap();
-                let text = std::fs::read_to_string(&path).unwrap();
-                let code: Vec<&str> =
-                    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-                let room = first.trim_end_matches(".rs").to_owned();
-                sources.entry(room).or_default().push((path, code.join("\n")));
-            }
-        }
+    let mut rooms: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
+    for (path, code) in purity::sources(&root) {
+        let below = path.strip_prefix(&root).unwrap();
+        let first = below.components().next().unwrap().as_os_str().to_str().unwrap();
+        rooms.entry(first.trim_end_matches(".rs").to_owned()).or_default().push((path, code));
     }
-    sources
+    rooms
 }

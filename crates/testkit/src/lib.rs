@@ -20,6 +20,7 @@ pub mod network;
 pub mod ports;
 pub mod process;
 mod proxy;
+pub mod purity;
 mod server;
 mod zookeeper;
 
