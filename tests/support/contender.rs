@@ -104,6 +104,12 @@ pub async fn identities(election: &Election) -> Vec<String> {
     contenders.into_iter().map(|contender| contender.identity).collect()
 }
 
+/// Waits until these are the contenders, in this order. One server of several may lag behind what another has answered.
+pub async fn contenders_become(election: &Election, expected: &[&str]) {
+    let what = format!("the contenders {expected:?}");
+    eventually(&what, PATIENCE, async || (identities(election).await == expected).then_some(())).await;
+}
+
 /// A process of the `contender` example.
 pub struct ContenderProcess {
     pub id: String,

@@ -5,5 +5,7 @@
 
 mod contender;
 
-pub use contender::{Contender, ContenderProcess, connect, identities, lost, queue, token_in};
+pub use contender::{
+    Contender, ContenderProcess, connect, contenders_become, identities, lost, queue, token_in,
+};
 pub use testkit::*;
