@@ -20,7 +20,6 @@
 
 mod backoff;
 mod breadcrumb;
-mod clock;
 mod config;
 mod driver;
 mod election;
@@ -36,6 +35,7 @@ mod observer;
 mod path;
 mod queries;
 mod resign;
+mod runtime;
 mod session;
 #[cfg(test)]
 mod simulation;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::config::ContenderConfig;
 use crate::error::{Error, Failure};
 use crate::queries;
+use crate::runtime;
 use crate::session::{Shared, Watch};
 use crate::telemetry;
 use crate::types::Contender;
@@ -64,7 +65,7 @@ impl LeaderWatch {
                 Err(failure) => {
                     telemetry::request_failed(&failure.reason());
                     drop(client);
-                    tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+                    runtime::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
                 }
             }
         }

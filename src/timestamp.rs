@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A reading of the clock that measures leases, see [`clock`](crate::clock).
+/// A reading of the clock that measures leases, see [`now`](crate::runtime::now).
 ///
 /// Nanoseconds since an arbitrary instant before the program started. Only differences are meaningful.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

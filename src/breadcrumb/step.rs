@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::time::sleep;
 use zookeeper_client::{Acl, CreateMode, Error as ClientError, MultiWriteResult};
 
 use super::{Breadcrumb, Fence};
@@ -15,6 +14,7 @@ use crate::error::{Error, Failure};
 use crate::guarded::GuardedError;
 use crate::leadership::{Leadership, WrittenBreadcrumb};
 use crate::path::split;
+use crate::runtime::sleep;
 use crate::session::classify;
 use crate::telemetry;
 

@@ -4,19 +4,22 @@ use std::future::ready;
 
 use super::Driver;
 use super::requests::{from_prefetched, send};
-use crate::clock;
 use crate::error::Error;
 use crate::machine::{Action, Event, ProofDemand, Request, Ticket};
+use crate::runtime;
 use crate::telemetry;
 
 impl Driver {
     /// Feeds an event to the machine, and carries out all actions that follow.
     pub(super) fn feed(&mut self, event: Event) {
-        self.machine.handle(clock::now(), event);
+        self.machine.handle(runtime::now(), event);
         while let Some(action) = self.machine.poll_action() {
             self.act(action);
         }
         self.subscribe_to_proofs();
+        if !self.machine.is_removing() && !self.unconfirmed {
+            self.former_znode = None;
+        }
         if self.is_idle() {
             self.on_idle();
         }
@@ -37,7 +40,7 @@ impl Driver {
 
     /// Subscribes to proofs of the session while the machine wants them.
     fn subscribe_to_proofs(&mut self) {
-        match (self.machine.proving(clock::now()), &self.proofs) {
+        match (self.machine.proving(runtime::now()), &self.proofs) {
             (Some(ProofDemand { node, at_once }), None) => {
                 self.proofs = Some(self.shared.heartbeat().prove(&node.path, at_once));
             }

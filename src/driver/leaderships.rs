@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
 
 use crate::error::{Error, Lost};
 use crate::in_flight::{InFlight, SessionInFlightGuard};
 use crate::leadership::LeaseCell;
+use crate::runtime;
 use crate::telemetry;
+use crate::timestamp::Timestamp;
 
 /// The leadership that the application holds.
 pub(super) struct ActiveLeadership {
@@ -28,7 +29,7 @@ pub(super) struct ActiveLeadership {
 /// A leadership that has ended. Its work may still be running.
 pub(super) struct EndedLeadership {
     work: Arc<InFlight>,
-    since: Instant,
+    since: Timestamp,
     grace: Duration,
     /// The work was still running after the grace period.
     overran: AtomicBool,
@@ -40,7 +41,7 @@ impl ActiveLeadership {
         self.lease.end_now();
         self.lost.send_replace(Some(reason));
         let Self { work, grace, .. } = self;
-        Arc::new(EndedLeadership { work, since: Instant::now(), grace, overran: AtomicBool::new(false) })
+        Arc::new(EndedLeadership { work, since: runtime::now(), grace, overran: AtomicBool::new(false) })
     }
 }
 
@@ -50,7 +51,9 @@ impl EndedLeadership {
         if self.work.ended().now_or_never().is_some() {
             return false;
         }
-        if timeout(self.grace.saturating_sub(self.since.elapsed()), self.work.ended()).await.is_err()
+        if runtime::timeout(self.grace.saturating_sub(runtime::now().since(self.since)), self.work.ended())
+            .await
+            .is_err()
             && !self.overran.swap(true, Ordering::AcqRel)
         {
             telemetry::work_goes_on(self.grace);

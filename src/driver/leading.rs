@@ -7,12 +7,12 @@ use tokio::sync::watch;
 use super::Driver;
 use super::commands::LeadershipExit;
 use super::leaderships::ActiveLeadership;
-use crate::clock;
 use crate::error::Lost;
 use crate::in_flight::InFlight;
 use crate::leadership::{Leadership, LeaseCell};
 use crate::lease::Lease;
 use crate::machine::Event;
+use crate::runtime;
 use crate::session::PinnedSession;
 use crate::telemetry;
 use crate::znode::Node;
@@ -48,7 +48,7 @@ impl Driver {
         if !delivered {
             // Withdraw at once. The dropped leadership resigns as well, but that command may be queued behind the next
             // campaign.
-            self.machine.handle(clock::now(), Event::Withdraw(Lost::Resigned));
+            self.machine.handle(runtime::now(), Event::Withdraw(Lost::Resigned));
         }
     }
 
@@ -56,7 +56,7 @@ impl Driver {
     pub(super) fn extend(&mut self, lease: Lease) {
         if self.leading.as_ref().is_some_and(|leading| !leading.lease.extend(lease)) {
             // The application has already seen the lease end, and has stopped acting on it.
-            self.machine.handle(clock::now(), Event::Withdraw(Lost::LeaseExpired));
+            self.machine.handle(runtime::now(), Event::Withdraw(Lost::LeaseExpired));
         }
     }
 

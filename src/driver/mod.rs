@@ -33,14 +33,15 @@ pub(crate) use self::commands::{Command, Commands, Removed};
 use self::leaderships::{ActiveLeadership, EndedLeadership};
 use self::requests::{Outcome, PendingRequests};
 use self::watches::{fired, set_own_watch, set_watch};
-use crate::clock;
 use crate::config::ContenderConfig;
 use crate::error::{Error, Lost};
 use crate::leadership::RemovalReply;
 use crate::lease::Lease;
 use crate::machine::{Event, Machine, Reply, Ticket};
+use crate::runtime;
 use crate::session::{
-    Client, CloseBarrier, ConnectionState, Fired, Prefetched, Proof, ProofSubscription, Shared, Watch,
+    Client, CloseBarrier, ConnectionState, Fired, FormerZnode, Prefetched, Proof, ProofSubscription, Shared,
+    Watch,
 };
 use crate::telemetry;
 use crate::types::{SessionId, Standing};
@@ -67,6 +68,7 @@ pub(crate) fn start(
         standing,
         removed,
         unconfirmed: false,
+        former_znode: None,
         client: None,
         connected: false,
         session: None,
@@ -103,6 +105,8 @@ struct Driver {
     removed: Removed,
     /// A znode of this campaign may be left that nobody will remove.
     unconfirmed: bool,
+    /// A znode of a former session is being removed, or may be left.
+    former_znode: Option<FormerZnode>,
 
     client: Option<Arc<Client>>,
     /// The machine was told that there is a connection.
@@ -160,7 +164,7 @@ impl Driver {
     async fn serve(&mut self) {
         self.on_connection_state();
         while !self.is_done() {
-            let pause = self.machine.poll_timeout().map(|at| at.since(clock::now()));
+            let pause = self.machine.poll_timeout().map(|at| at.since(runtime::now()));
             tokio::select! {
                 biased;
                 changed = self.connection.changed() => match changed {
@@ -255,6 +259,9 @@ impl Driver {
         self.before_panic = BeforePanic::default();
         (self.own_watch, self.ahead_watch) = (None, None);
         self.feed(Event::SessionLost { reopening });
+        if self.machine.is_removing() || self.unconfirmed {
+            self.former_znode = Some(self.barrier.former_znode());
+        }
     }
 
     /// `None`: all senders were dropped.
@@ -357,6 +364,8 @@ impl Drop for Driver {
     fn drop(&mut self) {
         if self.unconfirmed || !self.is_idle() {
             self.barrier.removal_unconfirmed();
+            // Nobody removes it any more.
+            std::mem::forget(self.former_znode.take());
         }
         let led = self.leading.take().map(|leading| leading.end(Lost::SessionClosed));
         self.standing.send_replace(Standing::Idle);
@@ -384,7 +393,7 @@ async fn campaign_dropped(campaign: &mut Option<CampaignReply>) {
 
 async fn sleep(pause: Option<Duration>) {
     match pause {
-        Some(pause) => tokio::time::sleep(pause).await,
+        Some(pause) => runtime::sleep(pause).await,
         None => std::future::pending().await,
     }
 }

@@ -10,12 +10,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
-use tokio::time::Instant;
 
 use super::Driver;
 use crate::backoff::Backoff;
 use crate::error::{Error, Lost, panic_message};
 use crate::machine::Event;
+use crate::runtime;
 use crate::session::Prefetched;
 use crate::telemetry;
 
@@ -26,18 +26,18 @@ impl Driver {
     /// Runs until the contender is done. Recovers from panics.
     pub(super) async fn run(mut self) {
         let mut panics = 0;
-        let mut began = Instant::now();
+        let mut began = runtime::now();
         let mut outcome = AssertUnwindSafe(self.serve()).catch_unwind().await;
         while let Err(panic) = outcome {
-            if began.elapsed() > 10 * PAUSE.longest {
+            if runtime::now().since(began) > 10 * PAUSE.longest {
                 panics = 0;
             }
             let reason = panic_message(&*panic).to_owned();
             // May panic again, but only after all else in it is done: see `fail`.
             let _ = catch_unwind(AssertUnwindSafe(|| self.fail(reason)));
-            tokio::time::sleep(PAUSE.pause(panics, fastrand::f64())).await;
+            runtime::sleep(PAUSE.pause(panics, fastrand::f64())).await;
             panics += 1;
-            began = Instant::now();
+            began = runtime::now();
             let again = async {
                 self.recover();
                 self.serve().await;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
 
 pub use self::builder::{ElectionBuilder, Parents};
 use crate::backoff::Backoff;
@@ -21,6 +20,7 @@ use crate::error::{BoxError, Error, Lost, panic_message};
 use crate::leadership::Leadership;
 use crate::observer::LeaderWatch;
 use crate::queries;
+use crate::runtime;
 use crate::session::{ConnectionState, Shared};
 use crate::telemetry;
 use crate::types::{Contender, Standing};
@@ -156,12 +156,12 @@ impl Election {
                     let pause = RETRY_PAUSE.pause(failures, fastrand::f64());
                     telemetry::task_failed(&error, pause);
                     failures += 1;
-                    tokio::time::sleep(pause).await;
+                    runtime::sleep(pause).await;
                     continue;
                 }
                 ended => ended?,
             };
-            let began = Instant::now();
+            let began = runtime::now();
             let work = AssertUnwindSafe(task.lead(&leadership)).catch_unwind();
             let Ok(outcome) = leadership.hold(work).await else {
                 // The leadership was lost.
@@ -172,7 +172,7 @@ impl Election {
                 Err(failure) => failure,
             };
             drop(leadership);
-            if began.elapsed() > RETRY_PAUSE.longest {
+            if runtime::now().since(began) > RETRY_PAUSE.longest {
                 failures = 0;
             }
             let pause = RETRY_PAUSE.pause(failures, fastrand::f64());
@@ -181,7 +181,7 @@ impl Election {
                 TaskFailure::Error(error) => telemetry::task_failed(&*error, pause),
                 TaskFailure::Panic(panic) => telemetry::task_panicked(panic_message(&*panic), pause),
             }
-            tokio::time::sleep(pause).await;
+            runtime::sleep(pause).await;
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::clock;
 use crate::lease::Lease;
+use crate::runtime;
 use crate::timestamp::Timestamp;
 
 /// The end of a leadership's lease. The contender's task writes it, any thread reads it.
@@ -17,7 +17,7 @@ impl LeaseCell {
     /// Whether the lease is valid now. Once this has returned `false`, it always does.
     pub(super) fn is_valid(&self) -> bool {
         let mut lease = self.read();
-        let now = clock::now();
+        let now = runtime::now();
         while !lease.is_valid(now) {
             let over = Lease::OVER.end().as_nanos();
             let ended = lease.end().as_nanos();
@@ -46,7 +46,7 @@ impl LeaseCell {
         self.0.store(Lease::OVER.end().as_nanos(), Ordering::Release);
     }
 
-    pub(super) fn read(&self) -> Lease {
+    pub(crate) fn read(&self) -> Lease {
         Lease::until(Timestamp::from_nanos(self.0.load(Ordering::Acquire)))
     }
 }

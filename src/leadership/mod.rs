@@ -12,9 +12,9 @@ use std::task::Poll;
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use self::lease_cell::LeaseCell;
-use crate::clock;
 use crate::error::{Error, Lost};
 use crate::in_flight::InFlight;
+use crate::runtime;
 use crate::session::PinnedSession;
 use crate::types::FencingToken;
 use crate::znode::Node;
@@ -76,6 +76,11 @@ impl Leadership {
         pinned_session: PinnedSession,
     ) -> Self {
         Self { node, lease, work, lost, contender, pinned_session, written_breadcrumb: OnceLock::new() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn lease_cell(&self) -> &Arc<LeaseCell> {
+        &self.lease
     }
 
     pub(crate) fn pinned_session(&self) -> &PinnedSession {
@@ -169,7 +174,7 @@ impl Leadership {
     /// contender's task.
     async fn lease_ends(&self) {
         while self.is_valid() {
-            tokio::time::sleep(self.lease.read().end().since(clock::now())).await;
+            runtime::sleep(self.lease.read().end().since(runtime::now())).await;
         }
     }
 

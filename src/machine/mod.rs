@@ -158,6 +158,11 @@ impl Machine {
         own || self.pending.as_ref().is_some_and(|pending| pending.ticket == ticket)
     }
 
+    /// Whether znodes of this contender are being removed, or have to be.
+    pub(crate) fn is_removing(&self) -> bool {
+        !self.removals.is_empty()
+    }
+
     /// Whether the session has to be proven at present.
     pub(crate) fn proving(&self, now: Timestamp) -> Option<ProofDemand<'_>> {
         let Place::Held(held) = &self.place else {

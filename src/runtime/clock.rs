@@ -7,7 +7,7 @@ use crate::timestamp::Timestamp;
 /// Linux: `CLOCK_BOOTTIME`, which counts suspended time. macOS and iOS: `CLOCK_MONOTONIC`, which counts it there. Elsewhere:
 /// [`std::time::Instant`], which may not count it.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-pub(crate) fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     use rustix::time::{ClockId, clock_gettime};
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const CLOCK: ClockId = ClockId::Boottime;
@@ -18,7 +18,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-pub(crate) fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     use std::sync::LazyLock;
     use std::time::Instant;
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -3,8 +3,6 @@
 use tokio::task::JoinHandle;
 use zookeeper_client as zk;
 
-use super::client::Client;
-
 /// A client whose session is left to expire. But if the application runs the tasks that serve the client, they close the
 /// session when no other handle of the client exists.
 pub(super) struct AbandonedClient {
@@ -13,8 +11,7 @@ pub(super) struct AbandonedClient {
 }
 
 impl AbandonedClient {
-    pub(super) fn new(client: &Client, tasks: Vec<JoinHandle<()>>) -> Self {
-        let client = client.end();
+    pub(super) fn new(client: Option<zk::Client>, tasks: Vec<JoinHandle<()>>) -> Self {
         tasks.iter().for_each(JoinHandle::abort);
         Self { client, tasks }
     }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
 use zookeeper_client as zk;
 
 use super::Session;
-use super::connect::{Connect, ConnectError, OpenedClient, ServerList, open, pause};
+use super::connect::{Connect, ConnectError, ServerList, pause};
+use super::connection::{Attached, Connection, Connector};
 use super::connection_state::ConnectionState;
+use super::zookeeper::ClientConnector;
 use crate::error::Error;
 use crate::lease;
+use crate::runtime::{self, sleep, timeout};
 use crate::telemetry;
 
 const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
@@ -152,21 +154,49 @@ impl SessionBuilder {
         if !lease::MARGINS.contains(&self.lease_margin) {
             return Err(Error::InvalidLeaseMargin { given: self.lease_margin });
         }
-        let connect: Arc<dyn Connect> = Arc::new(connect);
-        let started = Instant::now();
+        let Self { session_timeout, connect_timeout, request_timeout, lease_margin, .. } = self;
+        let connector = ClientConnector { connect: Arc::new(connect), session_timeout };
+        let settings = Settings { request_timeout, lease_margin, ..Settings::default() };
+        Session::open(Arc::new(connector), connect_timeout, settings).await
+    }
+}
+
+/// How a session is kept.
+pub(crate) struct Settings {
+    pub(crate) request_timeout: Option<Duration>,
+    /// The part of the session timeout by which leases end before the session can expire.
+    pub(crate) lease_margin: f64,
+    /// The least session timeout that the ensemble is known to grant.
+    pub(crate) least_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { request_timeout: None, lease_margin: lease::DEFAULT_MARGIN, least_timeout: Duration::MAX }
+    }
+}
+
+impl Session {
+    /// Opens a session on connections of this connector.
+    pub(crate) async fn open(
+        connector: Arc<dyn Connector>,
+        limit: Option<Duration>,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        let started = runtime::now();
         let mut attempts = telemetry::Attempts::default();
-        let first = first_session(&*connect, &mut attempts, self.session_timeout);
-        let opened = match self.connect_timeout {
+        let first = first_session(&*connector, &mut attempts);
+        let attached = match limit {
             None => first.await?,
             Some(limit) => match timeout(limit, first).await {
-                Ok(opened) => opened?,
+                Ok(attached) => attached?,
                 Err(_) => {
                     let reason = attempts.reason().to_owned();
-                    return Err(Error::ConnectTimeout { waited: started.elapsed(), reason });
+                    return Err(Error::ConnectTimeout { waited: runtime::now().since(started), reason });
                 }
             },
         };
-        let session = Session::start(Some(connect), opened, self.request_timeout, self.lease_margin);
+        let session = Self::start(Some(connector), attached, settings);
         // The session task announces its first connection at once.
         let _ = session
             .shared
@@ -177,16 +207,12 @@ impl SessionBuilder {
     }
 }
 
-async fn first_session(
-    connect: &dyn Connect,
-    log: &mut telemetry::Attempts,
-    session_timeout: Duration,
-) -> Result<OpenedClient, Error> {
+async fn first_session(connector: &dyn Connector, log: &mut telemetry::Attempts) -> Result<Attached, Error> {
     for attempts in 0.. {
-        match open(connect, None, session_timeout).await {
-            Ok(opened) => {
-                check_chroot(&opened.client).await?;
-                return Ok(opened);
+        match connector.attach(None).await {
+            Ok(attached) => {
+                check_chroot(&*attached.connection).await?;
+                return Ok(attached);
             }
             Err(ConnectError::Fatal(error)) => return Err(error),
             Err(error) => log.failed(error.to_string()),
@@ -197,12 +223,12 @@ async fn first_session(
 }
 
 /// A server accepts a chroot that does not exist, and then knows no path below it.
-async fn check_chroot(client: &zk::Client) -> Result<(), Error> {
-    let chroot = client.path();
+async fn check_chroot(connection: &dyn Connection) -> Result<(), Error> {
+    let chroot = connection.chroot();
     if chroot == "/" {
         return Ok(());
     }
-    match timeout(client.session_timeout(), client.check_stat("/")).await {
+    match timeout(connection.session_timeout(), connection.stat("/")).await {
         Ok(Ok(None)) => Err(Error::ChrootMissing { chroot: chroot.to_owned() }),
         // The chroot exists, or the server did not answer: a campaign will find out.
         _ => Ok(()),

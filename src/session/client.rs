@@ -1,59 +1,59 @@
 //! Requests on one ZooKeeper client. Each has a timeout, yields evidence for leases, and fails with a [`Failure`] that says
 //! what follows from it.
 
+use std::future::Future;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use tokio::sync::{Notify, watch};
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use zookeeper_client as zk;
 
 use super::claims::Claims;
-use crate::clock;
+use super::connection::{Connection, States};
 use crate::error::{Error, Failure};
 use crate::lease::{Evidence, Lease, Terms};
 use crate::path::split;
+use crate::runtime;
 use crate::timestamp::Timestamp;
 use crate::types::{FencingToken, SessionId};
 use crate::znode::Origin;
 
-/// A ZooKeeper client, until it is replaced or closed.
+/// How many znodes are created at most for the parents of one.
+const MOST_PARENTS: usize = 256;
+
+/// A connection, until it is replaced or closed.
 pub(crate) struct Client {
-    inner: Mutex<Option<zk::Client>>,
+    pub(super) connection: Arc<dyn Connection>,
     session: SessionId,
-    pub(super) chroot: String,
     request_timeout: Duration,
-    /// The client was replaced or closed.
+    /// The connection was replaced or closed.
     pub(super) ended: watch::Sender<bool>,
     pub(super) watched_bytes: AtomicUsize,
     pub(super) claims: Arc<Claims>,
     /// Shared by all clients of one session.
     evidence: Arc<Mutex<Evidence>>,
-    /// Tells whether the client has changed its state since the evidence was used last.
-    states: Mutex<zk::StateWatcher>,
-    /// Notified when a request fails as if the client's task had ended.
-    pub(super) suspect: Notify,
+    /// Tells whether the connection has changed its state since the evidence was used last.
+    states: Mutex<Box<dyn States>>,
 }
 
 impl Client {
     pub(super) fn new(
-        client: zk::Client,
+        connection: Arc<dyn Connection>,
         request_timeout: Duration,
         claims: Arc<Claims>,
         evidence: Arc<Mutex<Evidence>>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            session: SessionId::from_raw(client.session_id().0),
-            chroot: client.path().to_owned(),
-            states: Mutex::new(client.state_watcher()),
-            inner: Mutex::new(Some(client)),
+            session: connection.credentials().session,
+            states: Mutex::new(connection.states()),
+            connection,
             request_timeout,
             ended: watch::Sender::new(false),
             watched_bytes: AtomicUsize::new(0),
             claims,
             evidence,
-            suspect: Notify::new(),
         })
     }
 
@@ -63,7 +63,8 @@ impl Client {
 
     /// The length of the chroot that the client puts before each path.
     pub(crate) fn chroot_bytes(&self) -> usize {
-        if self.chroot == "/" { 0 } else { self.chroot.len() }
+        let chroot = self.connection.chroot();
+        if chroot == "/" { 0 } else { chroot.len() }
     }
 
     pub(crate) fn request_timeout(&self) -> Duration {
@@ -79,15 +80,26 @@ impl Client {
         self.evidence.lock().unwrap().terms()
     }
 
-    /// Ends all requests and watches, and returns the client. Dropping the client closes its session.
-    pub(super) fn end(&self) -> Option<zk::Client> {
-        // Waits for a watch that is being polled: see `Watch::poll`.
-        self.ended.send_replace(true);
-        self.inner.lock().unwrap().take()
+    /// Ends all requests and watches, and closes the session: see [`Connection::close`].
+    pub(super) fn close(&self) {
+        self.end();
+        self.connection.close();
     }
 
-    pub(super) fn inner(&self) -> Option<zk::Client> {
-        self.inner.lock().unwrap().clone()
+    /// Ends all requests and watches, and leaves the session to expire: see [`Connection::abandon`].
+    pub(super) fn abandon(&self) -> BoxFuture<'static, ()> {
+        self.end();
+        self.connection.abandon()
+    }
+
+    fn end(&self) {
+        // Waits for a watch that is being polled: see `Watch::poll`.
+        self.ended.send_replace(true);
+    }
+
+    /// Waits until the connection has ended without a change of its state.
+    pub(super) async fn vanished(&self) {
+        self.connection.vanished().await;
     }
 
     /// The lease that a transaction grants which was sent at `sent` or later and has just committed.
@@ -104,9 +116,19 @@ impl Client {
     /// Records a reconnection of the client in the evidence. The client changes its state before it delivers anything that
     /// it has received on the new connection.
     fn note_moves(&self) {
-        if self.states.lock().unwrap().changed().now_or_never().is_some() {
-            self.evidence.lock().unwrap().moved(clock::now());
+        if self.states.lock().unwrap().has_changed() {
+            self.evidence.lock().unwrap().moved(runtime::now());
         }
+    }
+
+    /// Creates a znode without data.
+    pub(super) async fn create_empty(
+        &self,
+        path: &str,
+        mode: zk::CreateMode,
+        acl: &[zk::Acl],
+    ) -> Result<(), Failure> {
+        self.run("create", path, self.connection.create(path, mode, acl)).await
     }
 
     /// Creates a directory and its missing parents.
@@ -117,35 +139,40 @@ impl Client {
         acl: &[zk::Acl],
     ) -> Result<(), Failure> {
         let mode = if container { zk::CreateMode::Container } else { zk::CreateMode::Persistent };
-        let options = mode.with_acls(zk::Acls::new(acl));
-        let created = match dir {
-            "/" => Err(Failure::NoNode),
-            dir => self.run("create", dir, async |client| client.mkdir(dir, &options).await).await,
-        };
-        match created {
-            // `mkdir` creates all parents, so only the chroot can be missing.
-            Err(Failure::NoNode) if self.chroot != "/" => {
-                Err(Failure::Refused(Error::ChrootMissing { chroot: self.chroot.clone() }))
+        let mut end = dir.len();
+        for _ in 0..MOST_PARENTS {
+            // What is created is the beginning of the path up to `end`: shorter until one exists, then longer.
+            match self.create_empty(&dir[..end], mode, acl).await {
+                Ok(()) | Err(Failure::NodeExists) if end == dir.len() => return Ok(()),
+                Ok(()) | Err(Failure::NodeExists) => {
+                    end = dir[end + 1..].find('/').map_or(dir.len(), |next| end + 1 + next);
+                }
+                Err(Failure::NoNode) => match dir[..end].rfind('/') {
+                    Some(parent) if parent > 0 => end = parent,
+                    _ if self.connection.chroot() != "/" => {
+                        let chroot = self.connection.chroot().to_owned();
+                        return Err(Failure::Refused(Error::ChrootMissing { chroot }));
+                    }
+                    _ => break,
+                },
+                Err(failure) => return Err(failure),
             }
-            Err(Failure::NoNode) => {
-                Err(Failure::Rejected("the parents vanished while they were being created".into()))
-            }
-            other => other,
         }
+        Err(Failure::Rejected("the parents vanished while they were being created".into()))
     }
 
     pub(crate) async fn list(&self, dir: &str) -> Result<Vec<String>, Failure> {
-        self.run("list", dir, async |client| client.list_children(dir).await).await
+        self.run("list", dir, self.connection.list(dir)).await
     }
 
     pub(super) async fn stat(&self, path: &str) -> Result<Option<Origin>, Failure> {
-        let stat = self.run("read", path, async |client| client.check_stat(path).await).await?;
+        let stat = self.run("read", path, self.connection.stat(path)).await?;
         Ok(stat.as_ref().map(Origin::from))
     }
 
     /// The data and stat of a znode, `None` if it does not exist.
     pub(crate) async fn read(&self, path: &str) -> Result<Option<(Vec<u8>, Origin)>, Failure> {
-        match self.run("read", path, async |client| client.get_data(path).await).await {
+        match self.run("read", path, self.connection.read(path)).await {
             Ok((data, stat)) => Ok(Some((data, Origin::from(&stat)))),
             Err(Failure::NoNode) => Ok(None),
             Err(failure) => Err(failure),
@@ -156,7 +183,7 @@ impl Client {
         &self,
         operation: &'static str,
         path: &str,
-        request: impl AsyncFnOnce(&zk::Client) -> Result<T, zk::Error>,
+        request: impl Future<Output = Result<T, zk::Error>>,
     ) -> Result<T, Failure> {
         self.run_within(self.request_timeout, operation, path, request).await
     }
@@ -167,31 +194,24 @@ impl Client {
         limit: Duration,
         operation: &'static str,
         path: &str,
-        request: impl AsyncFnOnce(&zk::Client) -> Result<T, zk::Error>,
+        request: impl Future<Output = Result<T, zk::Error>>,
     ) -> Result<T, Failure> {
         // Record a reconnection first, so that this request counts for the new connection.
         self.note_moves();
-        let sent = clock::now();
-        let over = || Failure::Unknown("the session is over".into());
-        let client = self.inner().ok_or_else(over)?;
+        let sent = runtime::now();
         let mut ended = self.ended.subscribe();
         let outcome = tokio::select! {
             biased;
-            _ = ended.wait_for(|ended| *ended) => return Err(over()),
-            outcome = tokio::time::timeout(limit, request(&client)) => outcome,
+            _ = ended.wait_for(|ended| *ended) => return Err(Failure::Unknown("the session is over".into())),
+            outcome = runtime::timeout(limit, request) => outcome,
         };
         if outcome.as_ref().is_ok_and(|outcome| outcome.as_ref().err().is_none_or(is_answer)) {
             self.note_moves();
-            self.evidence.lock().unwrap().answered(sent, clock::now());
+            self.evidence.lock().unwrap().answered(sent, runtime::now());
         }
         match outcome {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                if matches!(error, zk::Error::UnexpectedError(_)) {
-                    self.suspect.notify_one();
-                }
-                Err(classify(error, operation, path))
-            }
+            Ok(Err(error)) => Err(classify(error, operation, path)),
             Err(_) => Err(Failure::Unknown(format!("no answer within {limit:?}"))),
         }
     }

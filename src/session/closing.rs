@@ -4,17 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::oneshot;
 use zookeeper_client as zk;
 
-use super::abandoned_client::AbandonedClient;
 use super::client::Client;
 use super::close_barrier::Unconfirmed;
+use super::connection::States;
 use super::connection_state::ConnectionState;
 use super::session_task::{CloseReply, SessionTask};
 use crate::error::Error;
+use crate::runtime::{self, timeout, timeout_at};
 use crate::telemetry;
+use crate::timestamp::Timestamp;
 
 /// How long contenders without a znode take to leave.
 const TIME_TO_LEAVE: Duration = Duration::from_millis(100);
@@ -25,26 +26,35 @@ impl SessionTask {
         &mut self,
         reply: Option<CloseReply>,
         client: &Arc<Client>,
-        states: &mut zk::StateWatcher,
+        states: &mut dyn States,
         session_timeout: Duration,
     ) {
-        let started = Instant::now();
+        let started = runtime::now();
         let deadline = started + session_timeout;
-        let connected = states.peek_state() == zk::SessionState::SyncConnected;
+        let connected = states.current() == zk::SessionState::SyncConnected;
         self.connection.send_replace(ConnectionState::Closing(connected.then(|| client.clone())));
-        let result = if self.connect.is_some() {
+        let result = if self.connector.is_some() {
             // Half of the time is kept for ending the session, which also removes the znodes.
             let cleaned = timeout_at(started + session_timeout / 2, self.clean_up(client, states)).await;
             if self.in_flight.is_empty() {
-                drop(client.end());
+                let former = self.former_znodes.is_any();
+                client.close();
                 let closed = until_closed(states, deadline).await;
-                self.tasks.iter().for_each(JoinHandle::abort);
+                // Whatever has not ended by now.
+                drop(client.abandon());
                 // If the client sends a request after the one to close, it reports that the session expired, and `closed`
                 // is an error. Without a znode left, that does not matter.
-                if cleaned == Ok(true) { Ok(()) } else { closed }
+                if cleaned == Ok(true) {
+                    Ok(())
+                } else if former {
+                    // The end of this session does not remove znodes of another.
+                    Err(Error::RemovalUnconfirmed)
+                } else {
+                    closed
+                }
             } else {
                 self.abandon(client).await;
-                Err(Error::WorkContinues { waited: started.elapsed() })
+                Err(Error::WorkContinues { waited: runtime::now().since(started) })
             }
         } else {
             let cleaned = timeout_at(deadline, self.clean_up(client, states)).await;
@@ -52,25 +62,30 @@ impl SessionTask {
         };
         let unconfirmed = result.is_err();
         self.report_closed(reply, result);
-        if unconfirmed && self.connect.is_none() {
+        if unconfirmed && self.connector.is_none() {
             // The application's session continues to exist, and so would the znodes: remove them even now.
             self.clean_up(client, states).await;
         }
-        drop(client.end());
+        client.close();
     }
 
     /// Drops a client without closing its session.
-    pub(super) async fn abandon(&mut self, client: &Client) {
-        let ended = tokio::spawn(AbandonedClient::new(client, std::mem::take(&mut self.tasks)).ended());
+    pub(super) async fn abandon(&self, client: &Client) {
+        let abandoned = client.abandon();
+        let (end, ended) = oneshot::channel::<()>();
+        self.runtime.spawn(async move {
+            abandoned.await;
+            drop(end);
+        });
         // A task that does not yield in this time ends when it yields.
         let _ = timeout(Duration::from_secs(1), ended).await;
     }
 
     /// Waits until all contenders have left or the session is over. Returns whether all znodes are removed for certain.
-    async fn clean_up(&mut self, client: &Arc<Client>, states: &mut zk::StateWatcher) -> bool {
+    async fn clean_up(&mut self, client: &Arc<Client>, states: &mut dyn States) -> bool {
         let mut confirmed = true;
         loop {
-            let over = states.peek_state().is_terminated();
+            let over = states.current().is_terminated();
             tokio::select! {
                 biased;
                 left = self.barriers.recv() => match left {
@@ -85,7 +100,7 @@ impl SessionTask {
 
     /// Closes without a client, when no znode can be removed.
     pub(super) async fn close_without_client(&mut self, reply: Option<CloseReply>) {
-        let started = Instant::now();
+        let started = runtime::now();
         self.connection.send_replace(ConnectionState::Closing(None));
         let mut confirmed = true;
         // Contenders without a znode leave at once.
@@ -96,7 +111,7 @@ impl SessionTask {
         };
         let left = timeout(TIME_TO_LEAVE, all_leave).await.is_ok();
         let result = if !self.in_flight.is_empty() {
-            Err(Error::WorkContinues { waited: started.elapsed() })
+            Err(Error::WorkContinues { waited: runtime::now().since(started) })
         } else if left && confirmed {
             Ok(())
         } else {
@@ -119,8 +134,8 @@ impl SessionTask {
 
 /// Waits until the client reports that the session is closed. `Expired` is no confirmation, because the client may have
 /// concluded it without a server.
-async fn until_closed(states: &mut zk::StateWatcher, deadline: Instant) -> Result<(), Error> {
-    let mut state = states.peek_state();
+async fn until_closed(states: &mut dyn States, deadline: Timestamp) -> Result<(), Error> {
+    let mut state = states.current();
     while !state.is_terminated() {
         state = timeout_at(deadline, states.changed()).await.map_err(|_| Error::RemovalUnconfirmed)?;
     }

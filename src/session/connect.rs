@@ -1,23 +1,15 @@
 //! Opening ZooKeeper sessions: the trait for applications, and its implementation for a connect string.
 
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
-use std::sync::Mutex;
-use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::{BoxFuture, FutureExt, join_all};
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::task::JoinHandle;
+use futures_util::future::join_all;
 use zookeeper_client as zk;
 
 use super::probe::{self, ProbeResult};
 use crate::backoff::Backoff;
-use crate::clock;
-use crate::error::{BoxError, Error, panic_message};
+use crate::error::{BoxError, Error};
 use crate::path;
-use crate::timestamp::Timestamp;
 
 /// Opens ZooKeeper sessions, for a [`Session`](crate::Session) that outlives them.
 ///
@@ -168,100 +160,6 @@ impl Connect for ServerList {
             }
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// A client, and the tasks that serve it.
-pub(super) struct OpenedClient {
-    pub(super) client: zk::Client,
-    tasks: Vec<JoinHandle<()>>,
-    attach: Option<AttachTimes>,
-}
-
-/// The time span in which a connect created or resumed a session.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AttachTimes {
-    pub(super) began: Timestamp,
-    pub(super) answered: Timestamp,
-}
-
-impl OpenedClient {
-    /// A client of the application, which also runs its tasks.
-    pub(super) fn from_application(client: zk::Client) -> Self {
-        Self { client, tasks: Vec::new(), attach: None }
-    }
-
-    /// The same client, but the connect may have begun as early as `began`.
-    pub(super) fn since(mut self, began: Timestamp) -> Self {
-        if let Some(attach) = &mut self.attach {
-            attach.began = attach.began.min(began);
-        }
-        self
-    }
-
-    /// The client, the tasks that serve it, and the times of its connect, if known.
-    pub(super) fn into_parts(self) -> (zk::Client, Vec<JoinHandle<()>>, Option<AttachTimes>) {
-        (self.client, self.tasks, self.attach)
-    }
-}
-
-/// Opens a session, and takes over the tasks that serve the client, because the client offers no way to end them while it
-/// reconnects.
-pub(super) async fn open(
-    connect: &dyn Connect,
-    resume: Option<Resume>,
-    session_timeout: Duration,
-) -> Result<OpenedClient, ConnectError> {
-    let spawner = Spawner::default();
-    let mut serving = FuturesUnordered::new();
-    let began = clock::now();
-    // The call is inside the future, so that a panic in the call itself is caught as well.
-    let mut connecting = pin!(async { connect.connect(resume).await });
-    let attempt = std::future::poll_fn(|cx| {
-        let _scope = spawns_core::enter(&spawner);
-        let polled = connecting.as_mut().poll(cx);
-        serving.extend(std::mem::take(&mut *spawner.tasks.lock().unwrap()));
-        // Not after a failure: the client is dropped then, and its tasks would close a session that was resumed.
-        if polled.is_pending() {
-            while let Poll::Ready(Some(())) = serving.poll_next_unpin(cx) {}
-        }
-        polled
-    });
-    // The client's own limits are much shorter. An application's `Connect` may have none.
-    let limit = session_timeout.saturating_mul(10);
-    let outcome = match tokio::time::timeout(limit, AssertUnwindSafe(attempt).catch_unwind()).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => {
-            let reason = format!("the application's `Connect` panicked: {}", panic_message(&*panic));
-            Err(ConnectError::Retry(reason.into()))
-        }
-        Err(_) => Err(ConnectError::Retry("the attempt takes too long".into())),
-    };
-    let client = outcome?;
-    // This holds even if the client has found a quorum since: it has another session then, but reports the id of the
-    // first.
-    if client.session().is_readonly() || client.state() == zk::SessionState::ConnectedReadOnly {
-        let reason =
-            "the client is connected to a read-only server, which has no quorum: it opens no session";
-        return Err(ConnectError::Retry(reason.into()));
-    }
-    let tasks = serving.into_iter().map(tokio::spawn).collect();
-    // The client may have lost its connection already.
-    let connected = client.state() == zk::SessionState::SyncConnected;
-    let attach = connected.then(|| AttachTimes { began, answered: clock::now() });
-    Ok(OpenedClient { client, tasks, attach })
-}
-
-/// Collects the tasks that serve a client, to be polled together with the attempt. They are not polled after a failed
-/// attempt, because a running task would close the resumed session when the client is dropped.
-#[derive(Default)]
-struct Spawner {
-    tasks: Mutex<Vec<BoxFuture<'static, ()>>>,
-}
-
-impl spawns_core::Spawn for Spawner {
-    fn spawn(&self, task: spawns_core::Task) {
-        self.tasks.lock().unwrap().push(Box::into_pin(task.future));
     }
 }
 

@@ -74,17 +74,13 @@ impl Client {
         let path = counter.path.as_str();
         let version = match self.read(path).await? {
             Some((_, origin)) => origin.version,
-            None => {
-                let options = zk::CreateMode::Persistent.with_acls(zk::Acls::new(&counter.acl));
-                match self.run("create", path, async |client| client.create(path, b"", &options).await).await
-                {
-                    Ok(_) => 0,
-                    Err(Failure::NodeExists) => {
-                        return Err(Failure::Rejected(format!("another contender has created {path}")));
-                    }
-                    Err(failure) => return Err(failure),
+            None => match self.create_empty(path, zk::CreateMode::Persistent, &counter.acl).await {
+                Ok(_) => 0,
+                Err(Failure::NodeExists) => {
+                    return Err(Failure::Rejected(format!("another contender has created {path}")));
                 }
-            }
+                Err(failure) => return Err(failure),
+            },
         };
         counter.set_cached(Some(version));
         Ok(version)

@@ -15,15 +15,13 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until};
-use zookeeper_client as zk;
 
 use super::client::{Client, classify};
 use super::connection_state::ConnectionState;
 use super::transaction::{TransactionError, Write};
-use crate::clock;
 use crate::error::Failure;
 use crate::lease::Lease;
+use crate::runtime;
 use crate::telemetry;
 use crate::timestamp::Timestamp;
 
@@ -92,7 +90,7 @@ impl Heartbeat {
     /// Runs until the session is closed or lost.
     pub(super) async fn run(self: Arc<Self>, mut connection: watch::Receiver<ConnectionState>) {
         let mut client: Option<Arc<Client>> = None;
-        let mut due = Instant::now();
+        let mut due = runtime::now();
         let mut under_way: FuturesUnordered<Beat> = FuturesUnordered::new();
         connection.mark_changed();
         loop {
@@ -102,7 +100,7 @@ impl Heartbeat {
                     (Err(_), _) | (_, ConnectionState::Closed | ConnectionState::Lost) => return,
                     (Ok(()), ConnectionState::Connected(connected)) => {
                         client = Some(connected);
-                        due = Instant::now();
+                        due = runtime::now();
                     }
                     (Ok(()), ConnectionState::Connecting | ConnectionState::Suspended) => client = None,
                     (Ok(()), ConnectionState::Closing(_)) => {}
@@ -112,9 +110,9 @@ impl Heartbeat {
                     Some(Err(failure)) => telemetry::proof_failed(&failure.reason()),
                     None => {}
                 },
-                () = self.asked.notified() => due = Instant::now(),
+                () = self.asked.notified() => due = runtime::now(),
                 client = is_due(&client, due), if under_way.len() < MOST_UNDER_WAY => {
-                    due = Instant::now() + client.terms().beat();
+                    due = runtime::now() + client.terms().beat();
                     under_way.push(self.beat(client.clone()));
                 }
             }
@@ -146,7 +144,7 @@ impl Heartbeat {
 impl Client {
     /// Proves that the ensemble keeps the session, by a transaction that checks a znode of this session and changes nothing.
     async fn prove(&self, path: &str) -> Result<Proof, Failure> {
-        let sent = clock::now();
+        let sent = runtime::now();
         let check = Write::Check { path: path.to_owned(), version: None };
         match self.transact(&[check], self.terms().session_timeout()).await {
             Ok(results) if results.len() == 1 => Ok(Proof { sent, lease: self.lease(sent) }),
@@ -159,16 +157,16 @@ impl Client {
     /// Sends a read, so that the ensemble hears of the session.
     async fn beat(&self) {
         // The result does not matter: `run_within` records the answer as evidence.
-        let request = async |client: &zk::Client| client.check_stat("/").await;
+        let request = self.connection.stat("/");
         let _ = self.run_within(self.terms().session_timeout(), "read", "/", request).await;
     }
 }
 
 /// Waits until the next beat is due; for ever if there is no connection.
-async fn is_due(client: &Option<Arc<Client>>, due: Instant) -> &Arc<Client> {
+async fn is_due(client: &Option<Arc<Client>>, due: Timestamp) -> &Arc<Client> {
     match client {
         Some(client) => {
-            sleep_until(due).await;
+            runtime::sleep_until(due).await;
             client
         }
         None => std::future::pending().await,

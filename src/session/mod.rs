@@ -15,6 +15,7 @@ mod client;
 mod close_barrier;
 mod closing;
 mod connect;
+mod connection;
 mod connection_state;
 mod counter;
 mod heartbeat;
@@ -26,6 +27,7 @@ mod shared;
 mod transaction;
 mod watching;
 mod znodes;
+mod zookeeper;
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -33,26 +35,38 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use zookeeper_client as zk;
 
-use self::abandoned_client::AbandonedClient;
 pub use self::builder::SessionBuilder;
+use self::builder::Settings;
 use self::claims::Claims;
 pub(crate) use self::client::{Client, classify};
-pub(crate) use self::close_barrier::CloseBarrier;
-use self::connect::OpenedClient;
+pub(crate) use self::close_barrier::{CloseBarrier, FormerZnode};
 pub use self::connect::{Connect, ConnectError, Resume};
+pub(crate) use self::connection::Fired;
+use self::connection::{Attached, Connection, Connector};
 pub(crate) use self::connection_state::ConnectionState;
 pub(crate) use self::counter::Counter;
 pub(crate) use self::heartbeat::{Heartbeat, Proof, ProofSubscription};
 pub(crate) use self::pinned_session::PinnedSession;
-use self::session_task::SessionTask;
+use self::session_task::{Abandoned, SessionTask};
 pub(crate) use self::shared::Shared;
 pub(crate) use self::transaction::{TransactionError, Write};
-pub(crate) use self::watching::{Fired, Peek, Watch};
+pub(crate) use self::watching::{Peek, Watch};
 pub(crate) use self::znodes::{Creation, NotCreated, Prefetched};
+use self::zookeeper::ClientConnection;
 use crate::error::Error;
 use crate::in_flight::SessionInFlight;
-use crate::lease;
+use crate::runtime::Runtime;
 use crate::types::SessionId;
+
+/// The seam, for the simulation.
+#[cfg(test)]
+pub(crate) mod seam {
+    pub(crate) use super::builder::Settings;
+    pub(crate) use super::connect::ConnectError;
+    pub(crate) use super::connection::{
+        AttachTimes, Attached, Connection, Connector, Credentials, Event, Fired, ResumeRequest, States,
+    };
+}
 
 /// A ZooKeeper session, shared by any number of elections.
 ///
@@ -95,7 +109,12 @@ impl Session {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn from_client(client: zk::Client) -> Self {
-        Self::start(None, OpenedClient::from_application(client), None, lease::DEFAULT_MARGIN)
+        Self::from_connection(ClientConnection::new(client, Vec::new()))
+    }
+
+    /// Shares a connection of the application.
+    pub(crate) fn from_connection(connection: Arc<dyn Connection>) -> Self {
+        Self::start(None, Attached { connection, times: None }, Settings::default())
     }
 
     /// The ZooKeeper session at present; `None` while there is no connection.
@@ -146,40 +165,36 @@ impl Session {
     }
 
     /// Starts the tasks of a session whose first client is connected.
-    fn start(
-        connect: Option<Arc<dyn Connect>>,
-        opened: OpenedClient,
-        request_timeout: Option<Duration>,
-        lease_margin: f64,
-    ) -> Self {
+    fn start(connector: Option<Arc<dyn Connector>>, attached: Attached, settings: Settings) -> Self {
+        let runtime = Runtime::current();
         let (connection_tx, connection) = watch::channel(ConnectionState::Connecting);
         let (commands, commands_rx) = mpsc::unbounded_channel();
-        let (barrier, barriers) = CloseBarrier::new();
+        let (barrier, barriers, former_znodes) = CloseBarrier::new();
         let in_flight = SessionInFlight::default();
-        let claims = match connect {
+        let claims = match connector {
             Some(_) => Arc::default(),
-            None => Claims::on(SessionId::from_raw(opened.client.session_id().0)),
+            None => Claims::on(attached.connection.credentials().session),
         };
-        let abandoned = Arc::<Mutex<Option<AbandonedClient>>>::default();
+        let abandoned = Abandoned::default();
         let closed = Arc::<OnceLock<_>>::default();
         let session_task = SessionTask {
-            connect,
+            connector,
+            runtime: runtime.clone(),
             connection: connection_tx,
             claims,
-            request_timeout,
-            lease_margin,
+            request_timeout: settings.request_timeout,
+            lease_margin: settings.lease_margin,
             commands: commands_rx,
             barriers,
+            former_znodes,
             in_flight: in_flight.clone(),
             client: None,
-            least_timeout: Duration::MAX,
-            tasks: Vec::new(),
+            least_timeout: settings.least_timeout,
             abandoned: abandoned.clone(),
             closed: closed.clone(),
             connections: 0,
         };
-        let runtime = tokio::runtime::Handle::current();
-        runtime.spawn(session_task.run(opened));
+        runtime.spawn(session_task.run(attached));
         let heartbeat = Heartbeat::new();
         runtime.spawn(heartbeat.clone().run(connection.clone()));
         let barrier = Mutex::new(Some(barrier));

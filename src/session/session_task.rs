@@ -12,33 +12,36 @@
 //! has expired: a session survives any outage of the whole ensemble. So the client is replaced before it gives up, and
 //! the session is over when a server says so.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
 use zookeeper_client as zk;
 
-use super::abandoned_client::AbandonedClient;
 use super::claims::Claims;
 use super::client::Client;
-use super::close_barrier::Unconfirmed;
-use super::connect::{AttachTimes, Connect, ConnectError, OpenedClient, Resume, open, pause};
+use super::close_barrier::{FormerZnodes, Unconfirmed};
+use super::connect::{ConnectError, pause};
+use super::connection::{AttachTimes, Attached, Connection, Connector, Credentials, ResumeRequest, States};
 use super::connection_state::ConnectionState;
-use crate::clock;
 use crate::error::Error;
 use crate::in_flight::SessionInFlight;
 use crate::lease::Evidence;
+use crate::runtime::{self, Runtime, sleep, sleep_until};
 use crate::telemetry;
-use crate::types::SessionId;
 
 /// A request to close: where its result is sent.
 pub(super) type CloseReply = oneshot::Sender<Result<(), Error>>;
 
+/// A client that was abandoned and may not have ended.
+pub(super) type Abandoned = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;
+
 pub(super) struct SessionTask {
     /// `None`: the client is the application's, and no other can be opened.
-    pub(super) connect: Option<Arc<dyn Connect>>,
+    pub(super) connector: Option<Arc<dyn Connector>>,
+    pub(super) runtime: Runtime,
     pub(super) connection: watch::Sender<ConnectionState>,
     pub(super) claims: Arc<Claims>,
     pub(super) request_timeout: Option<Duration>,
@@ -47,12 +50,12 @@ pub(super) struct SessionTask {
     /// Ends when the last handle is dropped, which also closes the session.
     pub(super) commands: mpsc::UnboundedReceiver<CloseReply>,
     pub(super) barriers: mpsc::Receiver<Unconfirmed>,
+    pub(super) former_znodes: FormerZnodes,
     pub(super) in_flight: SessionInFlight,
-    /// The client in use, and the tasks that serve it.
+    /// The client in use.
     pub(super) client: Option<Arc<Client>>,
-    pub(super) tasks: Vec<JoinHandle<()>>,
     /// Where the client is kept if the runtime drops this task.
-    pub(super) abandoned: Arc<Mutex<Option<AbandonedClient>>>,
+    pub(super) abandoned: Abandoned,
     /// The result of closing.
     pub(super) closed: Arc<OnceLock<Result<(), Error>>>,
     /// The least session timeout negotiated so far. Each attempt to resume asks for it, because an attempt whose reply was
@@ -71,49 +74,50 @@ enum Served {
 }
 
 impl SessionTask {
-    pub(super) async fn run(mut self, mut opened: OpenedClient) {
+    pub(super) async fn run(mut self, mut attached: Attached) {
         loop {
-            let (client, tasks, attach) = opened.into_parts();
-            let info = client.session().clone();
-            let mut states = client.state_watcher();
-            let evidence = self.evidence(&client, attach);
+            let Attached { connection, times } = attached;
+            let credentials = connection.credentials();
+            let read_only = connection.is_read_only();
+            let mut states = connection.states();
+            let evidence = self.evidence(&*connection, times);
             let timeout = evidence.lock().unwrap().terms().session_timeout();
             let request_timeout = self.request_timeout.unwrap_or(timeout);
-            let client = Client::new(client, request_timeout, self.claims.clone(), evidence);
-            (self.client, self.tasks) = (Some(client.clone()), tasks);
-            let served = match info.is_readonly() {
+            let client = Client::new(connection, request_timeout, self.claims.clone(), evidence);
+            self.client = Some(client.clone());
+            let served = match read_only {
                 // The client keeps reporting the id of its read-only session, which the ensemble does not know, even after it
                 // has found a quorum.
                 true => {
                     telemetry::began_read_only();
                     Served::Over
                 }
-                false => self.serve(&client, &mut states, timeout).await,
+                false => self.serve(&client, &mut *states, timeout).await,
             };
             if let Served::Close(reply) = served {
-                return self.close(reply, &client, &mut states, timeout).await;
+                return self.close(reply, &client, &mut *states, timeout).await;
             }
             self.abandon(&client).await;
-            let Some(connect) = self.connect.clone() else {
+            let Some(connector) = self.connector.clone() else {
                 telemetry::session_lost(client.session());
                 let _ = self.closed.set(Err(Error::SessionLost));
                 return drop(self.connection.send_replace(ConnectionState::Lost));
             };
-            opened = match self.reopen(&*connect, info, timeout).await {
-                Ok(opened) => opened,
+            attached = match self.reopen(&*connector, credentials, timeout).await {
+                Ok(attached) => attached,
                 Err(close) => return self.close_without_client(close).await,
             };
         }
     }
 
     /// The evidence for leases on the session of a new client.
-    fn evidence(&mut self, client: &zk::Client, attach: Option<AttachTimes>) -> Arc<Mutex<Evidence>> {
-        let timeout = client.session_timeout();
+    fn evidence(&mut self, connection: &dyn Connection, times: Option<AttachTimes>) -> Arc<Mutex<Evidence>> {
+        let timeout = connection.session_timeout();
         self.least_timeout = self.least_timeout.min(timeout);
-        let session = SessionId::from_raw(client.session_id().0);
+        let session = connection.credentials().session;
         let Some(former) = self.client.as_ref().filter(|former| former.session() == session) else {
-            return Arc::new(Mutex::new(match attach {
-                Some(attach) => Evidence::created(timeout, self.lease_margin, attach.began),
+            return Arc::new(Mutex::new(match times {
+                Some(times) => Evidence::created(timeout, self.lease_margin, times.began),
                 None => Evidence::unknown(timeout, self.lease_margin),
             }));
         };
@@ -123,57 +127,45 @@ impl SessionTask {
             telemetry::timeout_differs(session, before, timeout);
         }
         known.shorten(timeout);
-        match attach {
-            Some(attach) => known.taken_up(attach.began, attach.answered),
-            None => known.moved(clock::now()),
+        match times {
+            Some(times) => known.taken_up(times.began, times.answered),
+            None => known.moved(runtime::now()),
         }
         former.evidence().clone()
     }
 
     /// Follows the state of the client until it is no longer used.
-    async fn serve(
-        &mut self,
-        client: &Arc<Client>,
-        states: &mut zk::StateWatcher,
-        timeout: Duration,
-    ) -> Served {
+    async fn serve(&mut self, client: &Arc<Client>, states: &mut dyn States, timeout: Duration) -> Served {
         let patience = timeout.mul_f64(0.6);
         // The server of a replacement client may lag behind what the previous client has read.
         if self.connections > 0 {
             tokio::select! {
+                biased;
                 close = self.commands.recv() => return Served::Close(close),
-                caught_up = tokio::time::timeout(patience, catch_up(client)) => if caught_up.is_err() {
+                caught_up = runtime::timeout(patience, catch_up(client)) => if caught_up.is_err() {
                     return Served::Over;
                 },
             }
         }
+        let mut vanished = pin!(client.vanished());
         // A state watcher that was made after the terminal state waits for ever.
-        let mut state = states.peek_state();
+        let mut state = states.current();
         loop {
             if state.is_terminated() {
                 return Served::Over;
             }
             self.publish(client, state);
             // The application's client cannot be replaced.
-            let suspended = state != zk::SessionState::SyncConnected && self.connect.is_some();
-            let give_up = suspended.then(|| Instant::now() + patience);
-            let mut suspected = false;
-            state = loop {
-                tokio::select! {
-                    biased;
-                    state = states.changed() => break state,
-                    close = self.commands.recv() => return Served::Close(close),
-                    _ = sleep_until(give_up.unwrap_or_else(Instant::now)), if give_up.is_some() => {
-                        return Served::Over;
-                    }
-                    _ = client.suspect.notified(), if !suspected => suspected = true,
-                    gone = is_gone(client), if suspected => {
-                        if gone {
-                            return Served::Over;
-                        }
-                        suspected = false;
-                    }
+            let suspended = state != zk::SessionState::SyncConnected && self.connector.is_some();
+            let give_up = suspended.then(|| runtime::now() + patience);
+            state = tokio::select! {
+                biased;
+                state = states.changed() => state,
+                close = self.commands.recv() => return Served::Close(close),
+                _ = sleep_until(give_up.unwrap_or_else(runtime::now)), if give_up.is_some() => {
+                    return Served::Over;
                 }
+                () = &mut vanished => return Served::Over,
             };
         }
     }
@@ -181,22 +173,23 @@ impl SessionTask {
     /// Resumes the session, or opens another when a server says that it is over.
     async fn reopen(
         &mut self,
-        connect: &dyn Connect,
-        session: zk::SessionInfo,
+        connector: &dyn Connector,
+        credentials: Credentials,
         session_timeout: Duration,
-    ) -> Result<OpenedClient, Option<CloseReply>> {
+    ) -> Result<Attached, Option<CloseReply>> {
         // Each attempt asks for the least timeout, and an attempt whose reply is lost may have set it.
         if let Some(client) = &self.client {
             client.evidence().lock().unwrap().shorten(self.least_timeout);
         }
         self.connection.send_replace(ConnectionState::Suspended);
-        let id = session.id();
-        let began = clock::now();
-        let mut resume = Some(Resume { session, timeout: session_timeout.min(self.least_timeout) });
+        let began = runtime::now();
+        let session = credentials.session;
+        let mut resume =
+            Some(ResumeRequest { credentials, timeout: session_timeout.min(self.least_timeout) });
         let mut failures = telemetry::Attempts::default();
         for attempts in 0.. {
             let attempt = async {
-                let outcome = open(connect, resume.clone(), session_timeout).await;
+                let outcome = connector.attach(resume.clone()).await;
                 let expired = matches!(outcome, Err(ConnectError::SessionExpired)) && resume.is_some();
                 if outcome.is_err() && !expired {
                     sleep(pause(attempts)).await;
@@ -204,15 +197,16 @@ impl SessionTask {
                 outcome
             };
             let outcome = tokio::select! {
+                biased;
                 outcome = attempt => outcome,
                 close = self.commands.recv() => return Err(close),
             };
             match outcome {
                 // The session may have been resumed by an earlier attempt whose reply was lost.
-                Ok(opened) if resume.is_some() => return Ok(opened.since(began)),
-                Ok(opened) => return Ok(opened),
+                Ok(attached) if resume.is_some() => return Ok(attached.since(began)),
+                Ok(attached) => return Ok(attached),
                 Err(ConnectError::SessionExpired) if resume.is_some() => {
-                    telemetry::session_lost(SessionId::from_raw(id.0));
+                    telemetry::session_lost(session);
                     resume = None;
                     // New claims, because requests on the previous session may still claim znodes.
                     self.claims = Arc::default();
@@ -246,8 +240,7 @@ impl Drop for SessionTask {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
             // Kept as long as any handle of the session, because a leader may act as long.
-            *self.abandoned.lock().unwrap() =
-                Some(AbandonedClient::new(&client, std::mem::take(&mut self.tasks)));
+            *self.abandoned.lock().unwrap() = Some(client.abandon());
         }
         if !matches!(*self.connection.borrow(), ConnectionState::Lost) {
             self.connection.send_replace(ConnectionState::Closed);
@@ -263,14 +256,4 @@ async fn catch_up(client: &Client) {
         }
         sleep(pause(attempts)).await;
     }
-}
-
-/// Whether the client's task has ended without reporting a state, as it does when its runtime is shut down. Then every
-/// request fails at once with the same error. Any answer of a server shows that the task is running, so `sync` suffices.
-async fn is_gone(client: &Client) -> bool {
-    let Some(inner) = client.inner() else {
-        return true;
-    };
-    let answer = timeout(client.request_timeout(), inner.sync("/")).await;
-    matches!(answer, Ok(Err(zk::Error::UnexpectedError(_))))
 }

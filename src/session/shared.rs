@@ -5,17 +5,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout_at};
 
-use super::abandoned_client::AbandonedClient;
 use super::client::Client;
 use super::close_barrier::CloseBarrier;
 use super::connect::pause;
 use super::connection_state::ConnectionState;
 use super::heartbeat::Heartbeat;
-use super::session_task::CloseReply;
+use super::session_task::{Abandoned, CloseReply};
 use crate::error::{Error, Failure};
 use crate::in_flight::SessionInFlight;
+use crate::runtime::{self, Runtime, sleep, timeout_at};
 
 /// How long a query is repeated until it succeeds.
 const READ_TIMEOUT: Duration = Duration::from_secs(6);
@@ -29,10 +28,10 @@ pub(crate) struct Shared {
     pub(super) barrier: Mutex<Option<CloseBarrier>>,
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) in_flight: SessionInFlight,
-    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) runtime: Runtime,
     /// The client of a session task that was dropped with its runtime. It is kept here because a leader may still be
     /// acting while any handle exists, and dropping the client could close the session.
-    pub(super) _abandoned: Arc<Mutex<Option<AbandonedClient>>>,
+    pub(super) _abandoned: Abandoned,
     /// The result of closing.
     pub(super) closed: Arc<OnceLock<Result<(), Error>>>,
 }
@@ -62,7 +61,7 @@ impl Shared {
         &self.in_flight
     }
 
-    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+    pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 
@@ -88,10 +87,10 @@ impl Shared {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let started = Instant::now();
+        let started = runtime::now();
         let mut reason = String::from("no connection");
         let mut attempts = 0;
-        while started.elapsed() < READ_TIMEOUT {
+        while runtime::now().since(started) < READ_TIMEOUT {
             let attempt = async { query(self.client().await.map_err(Failure::Refused)?).await };
             match timeout_at(started + READ_TIMEOUT, attempt).await {
                 Ok(Ok(value)) => return Ok(value),
@@ -102,6 +101,6 @@ impl Shared {
             sleep(pause(attempts)).await;
             attempts += 1;
         }
-        Err(Error::Unavailable { waited: started.elapsed(), reason })
+        Err(Error::Unavailable { waited: runtime::now().since(started), reason })
     }
 }

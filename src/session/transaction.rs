@@ -70,7 +70,7 @@ impl Write {
         }
     }
 
-    fn add_to(&self, writer: &mut zk::MultiWriter<'_>) -> Result<(), zk::Error> {
+    pub(super) fn add_to(&self, writer: &mut zk::MultiWriter<'_>) -> Result<(), zk::Error> {
         match self {
             Self::Create { path, data, mode, acl } => {
                 writer.add_create(path, data, &mode.with_acls(zk::Acls::new(acl)))
@@ -90,10 +90,8 @@ impl Client {
         limit: Duration,
     ) -> Result<Vec<zk::MultiWriteResult>, TransactionError> {
         let mut failed = None;
-        let request = async |client: &zk::Client| {
-            let mut writer = client.new_multi_writer();
-            writes.iter().try_for_each(|write| write.add_to(&mut writer))?;
-            writer.commit().await.map_err(|error| match error {
+        let request = async {
+            self.connection.transact(writes).await.map_err(|error| match error {
                 zk::MultiWriteError::RequestFailed { source } => source,
                 zk::MultiWriteError::OperationFailed { index, source } => {
                     failed = Some((index, source.clone()));

@@ -1,7 +1,6 @@
 //! Watches on znodes, and the limit of how many a session can have.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,9 +8,9 @@ use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
-use zookeeper_client as zk;
 
 use super::client::Client;
+use super::connection::{Event, Fired};
 use crate::error::{Error, Failure};
 use crate::znode::Origin;
 
@@ -20,23 +19,14 @@ const MAX_WATCHED_BYTES: usize = 100 * 1024;
 
 /// A watch on a znode. Resolves at its first event. Dropping it removes the watch.
 pub(crate) struct Watch {
-    event: BoxFuture<'static, zk::WatchedEvent>,
+    event: Event,
     ended: watch::Receiver<bool>,
     end: BoxFuture<'static, ()>,
-    budget: Budget,
+    _budget: Budget,
 }
 
 /// The stat of a znode, and a watch that was set with the same request.
 pub(crate) type Peek = (Origin, Watch);
-
-/// Why a watch has resolved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fired {
-    Deleted,
-    Changed,
-    /// The client was replaced or closed, or has lost its session. The state of the connection says which.
-    Ended,
-}
 
 /// The bytes of one path, reserved from the limit of the session.
 struct Budget {
@@ -48,9 +38,9 @@ impl Client {
     /// The stat of a znode, and a watch on it. If the znode does not exist, the watch waits for its creation.
     pub(crate) async fn watch(self: &Arc<Self>, path: &str) -> Result<(Option<Origin>, Watch), Failure> {
         let budget = self.reserve(path)?;
-        let request = self.run("read", path, async |client| client.check_and_watch_stat(path).await);
-        let (stat, watcher) = request.await?;
-        Ok((stat.as_ref().map(Origin::from), self.watch_of(watcher, budget)))
+        let request = self.run("read", path, self.connection.stat_and_watch(path));
+        let (stat, event) = request.await?;
+        Ok((stat.as_ref().map(Origin::from), self.watch_of(event, budget)))
     }
 
     /// Reads a znode and sets a watch on it. `None`, and no watch, if the znode does not exist.
@@ -59,8 +49,8 @@ impl Client {
     /// the watch. Reading fails without that permission, so the client does not wait for events that never come.
     pub(crate) async fn read_and_watch(self: &Arc<Self>, path: &str) -> Result<Option<Peek>, Failure> {
         let budget = self.reserve(path)?;
-        match self.run("read", path, async |client| client.get_and_watch_data(path).await).await {
-            Ok((_, stat, watcher)) => Ok(Some((Origin::from(&stat), self.watch_of(watcher, budget)))),
+        match self.run("read", path, self.connection.read_and_watch(path)).await {
+            Ok((_, stat, event)) => Ok(Some((Origin::from(&stat), self.watch_of(event, budget)))),
             Err(Failure::NoNode) => Ok(None),
             Err(failure) => Err(failure),
         }
@@ -69,25 +59,25 @@ impl Client {
     /// Lists a directory and sets a watch on its children. No watch is set after `Failure::NoNode`.
     pub(crate) async fn list_and_watch(self: &Arc<Self>, dir: &str) -> Result<(Vec<String>, Watch), Failure> {
         let budget = self.reserve(dir)?;
-        let request = self.run("list", dir, async |client| client.list_and_watch_children(dir).await);
-        let (children, watcher) = request.await?;
-        Ok((children, self.watch_of(watcher, budget)))
+        let request = self.run("list", dir, self.connection.list_and_watch(dir));
+        let (children, event) = request.await?;
+        Ok((children, self.watch_of(event, budget)))
     }
 
-    fn watch_of(&self, watcher: zk::OneshotWatcher, budget: Budget) -> Watch {
+    fn watch_of(&self, event: Event, budget: Budget) -> Watch {
         let mut end = self.ended.subscribe();
         Watch {
-            event: Box::pin(watcher.changed()),
+            event,
             ended: self.ended.subscribe(),
             end: Box::pin(async move {
                 let _ = end.wait_for(|ended| *ended).await;
             }),
-            budget,
+            _budget: budget,
         }
     }
 
     fn reserve(self: &Arc<Self>, path: &str) -> Result<Budget, Failure> {
-        let bytes = path.len() + self.chroot.len();
+        let bytes = path.len() + self.chroot_bytes();
         let total = self.watched_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let budget = Budget { client: self.clone(), bytes };
         if total > MAX_WATCHED_BYTES {
@@ -106,24 +96,12 @@ impl Future for Watch {
             return Poll::Ready(Fired::Ended);
         }
         // The client's watchers panic when its task was dropped. `Client::end` runs before this crate aborts that task, and
-        // waits while this borrow is held. A runtime that is shut down does not wait, so the panic is caught as well.
+        // waits while this borrow is held.
         let ended = this.ended.borrow();
         if *ended {
             return Poll::Ready(Fired::Ended);
         }
-        let event = &mut this.event;
-        match catch_unwind(AssertUnwindSafe(|| event.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(event)) => Poll::Ready(match event.event_type {
-                zk::EventType::NodeDeleted => Fired::Deleted,
-                zk::EventType::Session => Fired::Ended,
-                _ => Fired::Changed,
-            }),
-            Err(_) => {
-                this.budget.client.suspect.notify_one();
-                Poll::Ready(Fired::Ended)
-            }
-        }
+        this.event.as_mut().poll(cx)
     }
 }
 

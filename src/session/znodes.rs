@@ -25,10 +25,10 @@ use super::client::{Client, classify};
 use super::counter::Counter;
 use super::transaction::{TransactionError, Write};
 use super::watching::Peek;
-use crate::clock;
 use crate::error::{Error, Failure};
 use crate::lease::Lease;
 use crate::path::split;
+use crate::runtime;
 use crate::znode::Node;
 
 /// The create of a contender's znode.
@@ -84,7 +84,7 @@ impl Client {
         creation: &Creation<'_>,
         prefetched: &mut Prefetched,
     ) -> Result<(Node, Lease), NotCreated> {
-        let sent = clock::now();
+        let sent = runtime::now();
         let writes = creation.writes(zk::CreateMode::EphemeralSequential, None);
         let done = self.transact(&writes, self.request_timeout()).await;
         let results = done.map_err(|aborted| creation.error(aborted))?;
@@ -109,7 +109,7 @@ impl Client {
             Some(version) => version,
             None => self.read_counter(counter).await.map_err(NotCreated::Failed)?,
         };
-        let sent = clock::now();
+        let sent = runtime::now();
         let writes = creation.writes(zk::CreateMode::Ephemeral, Some((counter, version)));
         // The contender asks next for a watch on this znode, also if it is another's. Sent right behind the create:
         // `join` polls in this order.
@@ -179,9 +179,7 @@ impl Client {
         container: bool,
         acl: &[zk::Acl],
     ) -> Result<(), Failure> {
-        let options = zk::CreateMode::Ephemeral.with_acls(zk::Acls::new(acl));
-        let create =
-            || self.run("create", tombstone, async |client| client.create(tombstone, b"", &options).await);
+        let create = || self.create_empty(tombstone, zk::CreateMode::Ephemeral, acl);
         let created = match create().await {
             // The contender's create would fail as well now, but the parent may be created again.
             Err(Failure::NoNode) => {
@@ -246,7 +244,7 @@ impl Client {
     }
 
     async fn delete(&self, path: &str) -> Result<(), Failure> {
-        match self.run("delete", path, async |client| client.delete(path, None).await).await {
+        match self.run("delete", path, self.connection.delete(path)).await {
             Ok(()) | Err(Failure::NoNode) => Ok(()),
             failed => failed,
         }

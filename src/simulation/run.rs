@@ -98,7 +98,7 @@ impl Run {
             queue: EventQueue::new(),
             rng,
             network: Network::new(processes),
-            checker: Checker::default(),
+            checker: Checker::new(&settings),
             transcript,
             settings,
         };
@@ -132,11 +132,7 @@ impl Run {
         } else if let Some((_, process)) = waking {
             self.processes[process].tick(&mut self.world);
         }
-        if self.world.checker.wakeups.is_any() {
-            let truth = self.ensemble.truth();
-            let result = self.world.checker.wakeups.count(|path| truth.stat(path).is_some());
-            self.world.checker.record(result);
-        }
+        self.world.checker.compare(self.ensemble.truth());
         self.over |= self.world.checker.violation().is_some();
         fault
     }
@@ -268,7 +264,7 @@ impl Run {
 
     fn check_end(&self) -> Result<(), String> {
         let elections = &self.world.settings.elections;
-        let processes: Vec<ProcessView<'_>> = self.processes.iter().map(Process::view).collect();
+        let processes: Vec<ProcessView> = self.processes.iter().map(Process::view).collect();
         somebody_leads::check(elections.len(), &processes)?;
         no_ghosts::check(elections, &processes, self.ensemble.truth())
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::mistakes::Mistake;
+use crate::lease::DEFAULT_MARGIN;
 use crate::types::Mode;
 use zookeeper_embedded::SessionId;
 
@@ -44,6 +45,8 @@ pub(super) struct Settings {
     pub(super) elections: Vec<Mode>,
     /// Whether a process has two contenders in the first election.
     pub(super) twins: bool,
+    /// Whether leaders leave a breadcrumb.
+    pub(super) breadcrumbs: bool,
     /// Whether all contenders call themselves the same.
     pub(super) same_identity: bool,
     /// Whether operators delete directories. Where they do, no request is stuck at a server meanwhile, as is assumed.
@@ -153,6 +156,7 @@ impl Settings {
             processes: rng.usize(2..=4),
             elections,
             twins: rng.u8(..4) == 0,
+            breadcrumbs: rng.u8(..4) == 0,
             same_identity: rng.u8(..3) == 0,
             drops_directories: rng.u8(..3) == 0 && !delays,
             scenarios,
@@ -164,6 +168,11 @@ impl Settings {
     /// The session timeout that each server grants.
     pub(super) fn timeouts(&self) -> [Duration; SERVERS] {
         self.bounds.map(|it| it.negotiate(self.timeout))
+    }
+
+    /// By which part of the session timeout leases end before the session can expire.
+    pub(super) fn margin(&self) -> f64 {
+        if self.mistake == Some(Mistake::NoMargin) { 0.0 } else { DEFAULT_MARGIN }
     }
 
     /// Whether servers grant different session timeouts.
@@ -217,4 +226,9 @@ pub(super) fn path_of(election: usize, mode: Mode) -> String {
         Mode::Sequential => format!("/app/election{election}"),
         Mode::Master => format!("/app/master{election}"),
     }
+}
+
+/// What the leaders of an election write to, under the guard of their leadership.
+pub(super) fn guarded_path(election: usize) -> String {
+    format!("/guarded{election}")
 }

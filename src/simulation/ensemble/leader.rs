@@ -70,6 +70,9 @@ impl Ensemble {
             Operation::Transact(transaction) => {
                 let session = session_of(&transaction);
                 if leading.tracker.is_owner(session, reply_to.server) {
+                    if let Transaction::Close(_) = transaction {
+                        leading.tracker.forget(session);
+                    }
                     self.propose(world, leader, Some(reply_to), transaction);
                 } else {
                     trace!(world, "server {leader} refuses a request of session {session}, which has moved");

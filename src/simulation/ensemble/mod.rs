@@ -43,8 +43,9 @@ use std::time::Duration;
 use self::links::Links;
 use self::role::{Following, Role};
 use self::server::Server;
-use self::transactions::{deletions, describe};
+use self::transactions::{deletions, describe, is_done};
 use super::event::WorldEvent;
+use super::invariants::guarded_writes;
 use super::messages::{Message, MessageBody};
 use super::network::{Down, Up};
 use super::settings::{LATEST_PING, OPERATOR, SERVERS};
@@ -258,6 +259,11 @@ impl Ensemble {
                 let replica = &self.servers[server].replica;
                 let done = deletions.into_iter().filter(|it| replica.stat(&it.path).is_none());
                 done.for_each(|deletion| world.checker.deleted(&deletion, world.now));
+                let elections = world.settings.elections.len();
+                let written = guarded_writes::written(&entry.transaction, elections);
+                if let Some((election, token)) = written.filter(|_| is_done(&result)) {
+                    world.checker.written(election, token);
+                }
             }
             if let Some(reply_to) = entry.reply_to
                 && reply_to.server == server
@@ -270,6 +276,10 @@ impl Ensemble {
                         self.servers[server].finish(world, reply_to.connection, reply_to.xid, result)
                     }
                 }
+            }
+            // After the reply, if it was the client who has closed the session.
+            if let Transaction::Close(session) = entry.transaction {
+                self.servers[server].close_session(world, session);
             }
         }
     }
@@ -286,10 +296,10 @@ impl Ensemble {
         (0..SERVERS).find(|server| self.servers[*server].leads_majority())
     }
 
-    /// The tree of the leader server, or without one, of the server that has applied most.
+    /// The tree of the server that has applied most.
     pub(super) fn truth(&self) -> &Replica {
-        let furthest = || (0..SERVERS).max_by_key(|server| self.servers[*server].applied).unwrap_or(0);
-        &self.servers[self.leader().unwrap_or_else(furthest)].replica
+        let furthest = (0..SERVERS).max_by_key(|server| self.servers[*server].applied).unwrap_or(0);
+        &self.servers[furthest].replica
     }
 
     /// Cuts the link from one server to another.

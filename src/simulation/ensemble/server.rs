@@ -146,6 +146,7 @@ impl Server {
                 let operation = match request {
                     Request::Write(write) => Operation::Transact(Transaction::Write(session, write)),
                     Request::Multi(writes) => Operation::Transact(Transaction::Multi(session, writes)),
+                    Request::CloseSession => Operation::Transact(Transaction::Close(session)),
                     Request::Sync { .. } => Operation::Sync,
                     read => {
                         served.queue.push_back(PendingReply::Read { xid, request: read });
@@ -220,7 +221,7 @@ impl Server {
         }
     }
 
-    fn close_session(&mut self, world: &mut World, session: SessionId) {
+    pub(super) fn close_session(&mut self, world: &mut World, session: SessionId) {
         let of_session = |(_, served): &(&ConnectionId, &ServedClient)| served.session == Some(session);
         let connections: Vec<ConnectionId> =
             self.served.iter().filter(of_session).map(|(connection, _)| *connection).collect();
@@ -234,9 +235,6 @@ impl Server {
         let mut told = Vec::new();
         let result = self.replica.apply(entry.at, &entry.transaction, &mut told);
         tell(world, told);
-        if let Transaction::Close(session) = entry.transaction {
-            self.close_session(world, session);
-        }
         result
     }
 

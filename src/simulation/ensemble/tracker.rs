@@ -85,6 +85,11 @@ impl SessionTracker {
         tracked.is_some_and(|tracked| *tracked.owner.get_or_insert(server) == server)
     }
 
+    /// The client closes a session.
+    pub(super) fn forget(&mut self, session: SessionId) {
+        self.sessions.remove(&session.raw());
+    }
+
     /// When a session would expire that is not heard of any more.
     pub(super) fn expires(&self, session: SessionId) -> Option<Instant> {
         self.sessions.get(&session.raw()).map(|tracked| tracked.expires)

@@ -3,7 +3,7 @@
 use crate::simulation::invariants::reports::Deletion;
 use crate::types::{self, FencingToken};
 use zookeeper_embedded::SessionId;
-use zookeeper_embedded::replica::{Action, Body, Code, Replica, Transaction, Write};
+use zookeeper_embedded::replica::{Action, Body, Code, Outcome, Replica, Transaction, Write};
 
 /// The result of a transaction.
 pub(super) type TransactionResult = Result<Body, Code>;
@@ -60,5 +60,13 @@ pub(super) fn describe(transaction: &Transaction, result: &TransactionResult) ->
     match result {
         Ok(_) => what,
         Err(code) => format!("{what}: {code:?}"),
+    }
+}
+
+/// Whether a transaction was carried out.
+pub(super) fn is_done(result: &TransactionResult) -> bool {
+    match result {
+        Ok(Body::Multi(parts)) => !parts.iter().any(|part| matches!(part, Outcome::Failed(_))),
+        result => result.is_ok(),
     }
 }

@@ -22,6 +22,7 @@ use super::world::trace;
 impl Run {
     /// Something goes wrong.
     pub(super) fn inject_fault(&mut self) {
+        self.create_guarded();
         let process = self.target();
         let server = self.server_near(process);
         let scenario = match self.world.settings.scenarios {
@@ -34,7 +35,7 @@ impl Run {
         if let Some(scenario) = scenario.filter(|_| self.world.rng.u8(..4) > 0) {
             return self.scenario(scenario, process);
         }
-        match self.world.rng.u8(..28) {
+        match self.world.rng.u8(..29) {
             0..2 => self.break_connection(process),
             2..5 => self.arm(process),
             5..9 => self.block(process, server),
@@ -63,6 +64,7 @@ impl Run {
                 self.pause_server(server, duration);
             }
             23..24 => self.hold_queue(server),
+            28 => self.processes[process].close(&mut self.world),
             _ => self.operate(process),
         }
     }

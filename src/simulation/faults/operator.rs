@@ -2,12 +2,27 @@
 
 use crate::path::join;
 use crate::simulation::run::Run;
-use crate::simulation::settings::{OPERATOR, path_of};
+use crate::simulation::settings::{OPERATOR, guarded_path, path_of};
 use crate::simulation::world::trace;
 use crate::types::Mode;
-use zookeeper_embedded::replica::{Action, Transaction, Write};
+use zookeeper_embedded::replica::{Action, CreateAnswer, Transaction, Write, anyone, create};
 
 impl Run {
+    /// Creates what leaders write to, if it is not there yet.
+    pub(super) fn create_guarded(&mut self) {
+        if self.ensemble.truth().stat(&guarded_path(0)).is_none() {
+            let paths = (0..self.world.settings.elections.len()).map(guarded_path);
+            let writes = paths.map(|path| {
+                let (data, acl, flags) = (Some([].into()), vec![anyone()], create::PERSISTENT);
+                let action =
+                    Action::Create { data, acl, flags, time_to_live: -1, answer: CreateAnswer::Path };
+                Write { path: Some(path), action }
+            });
+            let transaction = Transaction::Multi(OPERATOR, writes.collect());
+            self.ensemble.operate(&mut self.world, transaction);
+        }
+    }
+
     /// An operator deletes the znode of a contender, or everything that belongs to an election.
     pub(super) fn operate(&mut self, process: usize) {
         let election = self.world.rng.usize(..self.world.settings.elections.len());

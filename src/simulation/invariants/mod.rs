@@ -1,8 +1,10 @@
 //! What must hold in every run, whatever goes wrong. One file for each.
 //!
-//! During the run: [`one_leader`], [`own_znodes`], [`tokens`], [`wakes`], [`requests`]. At its end, when all is well again:
-//! [`somebody_leads`], [`no_ghosts`].
+//! During the run: [`one_leader`], [`own_znodes`], [`tokens`], [`wakeups`], [`requests`], [`claims`], [`guarded_writes`]. At its
+//! end, when all is well again: [`somebody_leads`], [`no_ghosts`].
 
+mod claims;
+pub(super) mod guarded_writes;
 pub(super) mod no_ghosts;
 mod one_leader;
 mod own_znodes;
@@ -12,18 +14,21 @@ pub(super) mod somebody_leads;
 mod tokens;
 mod wakeups;
 
+use zookeeper_embedded::replica::Replica;
+
+use self::claims::Claims;
 use self::one_leader::OneLeader;
 use self::own_znodes::{DeletedBy, OwnZnodes};
 use self::reports::{ContenderId, Deletion, LeaderClaim};
 use self::requests::Requests;
 use self::tokens::Tokens;
 use self::wakeups::Wakeups;
+use super::settings::{OPERATOR, Settings};
 use super::time::Instant;
 use crate::types::{FencingToken, SessionId};
-use crate::znode::Node;
 
 /// Watches over a run, and remembers the first violation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Checker {
     violation: Option<String>,
     one_leader: OneLeader,
@@ -31,9 +36,24 @@ pub(super) struct Checker {
     tokens: Tokens,
     pub(super) wakeups: Wakeups,
     pub(super) requests: Requests,
+    pub(super) claims: Claims,
 }
 
 impl Checker {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let longest = settings.timeouts().into_iter().max().unwrap_or(settings.timeout);
+        Self {
+            violation: None,
+            // Clocks run differently.
+            one_leader: OneLeader::new(longest.mul_f64(1.02)),
+            own_znodes: OwnZnodes::default(),
+            tokens: Tokens::default(),
+            wakeups: Wakeups::new(settings.twins),
+            requests: Requests::default(),
+            claims: Claims::new(&settings.elections),
+        }
+    }
+
     pub(super) fn violation(&self) -> Option<&str> {
         self.violation.as_deref()
     }
@@ -44,48 +64,60 @@ impl Checker {
         }
     }
 
-    /// Somebody takes itself for the leader, on the strength of a proof that was sent then, or of its create.
-    pub(super) fn leads(&mut self, id: ContenderId, claim: LeaderClaim, now: Instant, proof_sent: Instant) {
+    /// An application may take itself for the leader.
+    pub(super) fn leads(&mut self, id: ContenderId, claim: LeaderClaim, now: Instant) {
         let result = self.tokens.leads(id, claim, self.one_leader.is_deposed(claim.token));
         self.record(result);
-        let result = self.one_leader.leads(id, claim, now, proof_sent);
+        let result = self.one_leader.leads(id, claim, now);
         self.record(result);
     }
 
-    /// Somebody takes itself for the leader for a longer time, on the strength of a proof that was sent then.
-    pub(super) fn extended(&mut self, id: ContenderId, now: Instant, end: Instant, proof_sent: Instant) {
-        let result = self.one_leader.extended(id, now, end, proof_sent);
+    /// An application may take itself for the leader for a longer time.
+    pub(super) fn extended(&mut self, id: ContenderId, now: Instant, end: Instant) {
+        let result = self.one_leader.extended(id, now, end);
         self.record(result);
     }
 
-    /// Somebody takes itself for the leader for a shorter time.
+    /// An application may take itself for the leader for a shorter time.
     pub(super) fn shortened(&mut self, id: ContenderId, end: Instant) {
         self.one_leader.shortened(id, end);
     }
 
-    /// Somebody knows that it does not lead any more, or is dead.
+    /// An application knows that it does not lead any more, or is dead.
     pub(super) fn ended(&mut self, id: ContenderId) {
         self.one_leader.ended(id);
     }
 
-    /// Somebody is about to remove its znode: having looked first, or in one transaction with a check of the counter.
-    pub(super) fn removes(
-        &mut self,
-        session: SessionId,
-        node: &Node,
-        (verified, bound): (bool, bool),
-        now: Instant,
-    ) {
-        self.own_znodes.removes(session, node, (verified, bound), now);
+    /// A process has opened or resumed this session.
+    pub(super) fn session_belongs(&mut self, session: SessionId, process: usize, life: u32) {
+        self.own_znodes.session_belongs(session, process, life);
     }
 
     /// A znode has been deleted.
     pub(super) fn deleted(&mut self, deletion: &Deletion, now: Instant) {
+        if deletion.by.raw() == OPERATOR.raw() {
+            self.wakeups.dropped(&deletion.path);
+        }
         match self.own_znodes.deleted(deletion, now) {
             Ok(DeletedBy::Own) => {}
             Ok(DeletedBy::Other) => self.one_leader.deleted(deletion.token, now),
             Err(violation) => self.record(Err(violation)),
         }
+    }
+
+    /// A guarded write has been carried out.
+    pub(super) fn written(&mut self, election: usize, token: FencingToken) {
+        let deposed = self.one_leader.is_deposed(token);
+        let result = guarded_writes::check(election, token, self.tokens.last(), deposed);
+        self.record(result);
+    }
+
+    /// Compares what was said since the last time with what is true.
+    pub(super) fn compare(&mut self, truth: &Replica) {
+        let result = self.wakeups.count(truth);
+        self.record(result);
+        let result = self.claims.check(truth);
+        self.record(result);
     }
 
     /// How often a contender's removal has hit a successor's znode, because an operator had just deleted its own.
@@ -101,21 +133,5 @@ impl Checker {
     /// How many leaderships there were.
     pub(super) fn leaderships(&self) -> u32 {
         self.tokens.leaderships()
-    }
-
-    /// The disappearance of a znode has made a contender list the directory.
-    pub(super) fn woken(&mut self, election: usize, id: ContenderId, gone: FencingToken, own: &str) {
-        self.wakeups.woken(election, id, gone, own);
-    }
-
-    /// A machine has asked for something.
-    pub(super) fn asked(&mut self, id: ContenderId, now: Instant) {
-        let result = self.requests.asked(id, now);
-        self.record(result);
-    }
-
-    /// A process has sent a request.
-    pub(super) fn sent(&mut self, process: usize) {
-        self.requests.sent(process);
     }
 }

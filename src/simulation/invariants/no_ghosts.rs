@@ -11,7 +11,7 @@ use zookeeper_embedded::replica::Replica;
 
 pub(in crate::simulation) fn check(
     elections: &[Mode],
-    processes: &[ProcessView<'_>],
+    processes: &[ProcessView],
     tree: &Replica,
 ) -> Result<(), String> {
     let mut owned = BTreeSet::new();
@@ -19,7 +19,7 @@ pub(in crate::simulation) fn check(
         let session = process.session.map_or(0, |session| session.raw());
         for contender in &process.contenders {
             if let Standing::Leading { node, .. } | Standing::Waiting { node: Some(node), .. } =
-                contender.standing
+                &contender.standing
                 && !owned.insert((node.clone(), session))
             {
                 return Err(format!("two contenders of one session count {node} as their own"));

@@ -5,10 +5,11 @@
 //! or valid for longer, only when the machine says so, it is enough to look then.
 //!
 //! One exception: an operator deletes the leader's znode, and its successor is told before the leader is. That leadership
-//! may go on until the end of the lease that it had, and must not be extended by anything that was sent after the
-//! deletion. Such cases are counted.
+//! may go on until the end of the lease that it had, or is granted by a proof that was sent before: at most a session
+//! timeout after the deletion. Such cases are counted.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::reports::{ContenderId, LeaderClaim};
 use crate::simulation::time::Instant;
@@ -18,33 +19,27 @@ use crate::types::FencingToken;
 pub(super) struct OneLeader {
     claims: BTreeMap<ContenderId, LeaderClaim>,
     deleted: BTreeMap<FencingToken, Instant>,
+    /// The longest session timeout that a server grants.
+    longest: Duration,
     overlaps: u32,
 }
 
 impl OneLeader {
-    pub(super) fn leads(
-        &mut self,
-        id: ContenderId,
-        claim: LeaderClaim,
-        now: Instant,
-        sent: Instant,
-    ) -> Result<(), String> {
-        self.claims.insert(id, claim);
-        self.look(id, now, sent)
+    pub(super) fn new(longest: Duration) -> Self {
+        Self { longest, ..Self::default() }
     }
 
-    pub(super) fn extended(
-        &mut self,
-        id: ContenderId,
-        now: Instant,
-        end: Instant,
-        sent: Instant,
-    ) -> Result<(), String> {
+    pub(super) fn leads(&mut self, id: ContenderId, claim: LeaderClaim, now: Instant) -> Result<(), String> {
+        self.claims.insert(id, claim);
+        self.look(id, now)
+    }
+
+    pub(super) fn extended(&mut self, id: ContenderId, now: Instant, end: Instant) -> Result<(), String> {
         match self.claims.get_mut(&id) {
             Some(claim) => claim.end = end,
             None => return Err(format!("{id} extends a leadership that it does not have")),
         }
-        self.look(id, now, sent)
+        self.look(id, now)
     }
 
     pub(super) fn shortened(&mut self, id: ContenderId, end: Instant) {
@@ -70,10 +65,10 @@ impl OneLeader {
         self.overlaps
     }
 
-    fn look(&mut self, id: ContenderId, now: Instant, sent: Instant) -> Result<(), String> {
+    fn look(&mut self, id: ContenderId, now: Instant) -> Result<(), String> {
         let claim = self.claims[&id];
         let deposed = self.deleted.get(&claim.token);
-        if deposed.is_some_and(|deleted| *deleted < sent) {
+        if deposed.is_some_and(|deleted| *deleted + self.longest < claim.end) {
             return Err(format!("{id} leads by a proof that was sent after its znode was deleted"));
         }
         let valid =

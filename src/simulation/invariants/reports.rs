@@ -37,19 +37,17 @@ pub(in crate::simulation) struct Deletion {
 }
 
 /// The state of a process, for the conditions at the end of a run.
-#[derive(Debug)]
-pub(in crate::simulation) struct ProcessView<'a> {
+pub(in crate::simulation) struct ProcessView {
     pub(in crate::simulation) connected: bool,
     pub(in crate::simulation) session: Option<SessionId>,
-    pub(in crate::simulation) contenders: Vec<ContenderView<'a>>,
+    pub(in crate::simulation) contenders: Vec<ContenderView>,
 }
 
 /// The state of a contender. `willing`: its application wants to lead.
-#[derive(Debug)]
-pub(in crate::simulation) struct ContenderView<'a> {
+pub(in crate::simulation) struct ContenderView {
     pub(in crate::simulation) id: ContenderId,
     pub(in crate::simulation) election: usize,
     pub(in crate::simulation) willing: bool,
-    pub(in crate::simulation) standing: &'a Standing,
+    pub(in crate::simulation) standing: Standing,
     pub(in crate::simulation) leading: bool,
 }

@@ -4,35 +4,44 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::reports::ContenderId;
 use crate::lease::{DEFAULT_MARGIN, Terms};
 use crate::simulation::settings::Settings;
 use crate::simulation::time::Instant;
 
-/// How many requests a machine may make in a second of virtual time. Failing at once, again and again, it comes to about
-/// ten steps; winning and losing an election takes about as many.
-const MOST: u32 = 100;
+/// How many requests a process may make in a second of virtual time, beside its beats. Failing at once, again and again, a
+/// contender comes to about ten steps; winning and losing an election takes about as many. A process has up to four.
+const MOST: u32 = 400;
 
 #[derive(Debug, Default)]
 pub(in crate::simulation) struct Requests {
-    by_second: BTreeMap<ContenderId, (u64, u32)>,
+    by_second: BTreeMap<usize, (u64, u32)>,
+    /// The requests that are no beats.
     asked: u32,
     sent: BTreeMap<usize, u32>,
 }
 
 impl Requests {
-    pub(super) fn asked(&mut self, id: ContenderId, now: Instant) -> Result<(), String> {
+    /// A process has sent a request.
+    pub(in crate::simulation) fn sent(
+        &mut self,
+        process: usize,
+        is_beat: bool,
+        now: Instant,
+    ) -> Result<(), String> {
+        *self.sent.entry(process).or_default() += 1;
+        if is_beat {
+            return Ok(());
+        }
         self.asked += 1;
-        let (second, count) = self.by_second.entry(id).or_default();
+        let (second, count) = self.by_second.entry(process).or_default();
         if *second != now.as_secs() {
             (*second, *count) = (now.as_secs(), 0);
         }
         *count += 1;
-        if *count > MOST { Err(format!("{id} makes more than {MOST} requests in a second")) } else { Ok(()) }
-    }
-
-    pub(super) fn sent(&mut self, process: usize) {
-        *self.sent.entry(process).or_default() += 1;
+        if *count > MOST {
+            return Err(format!("process {process} makes more than {MOST} requests in a second"));
+        }
+        Ok(())
     }
 
     /// Begins to count anew.
@@ -41,10 +50,10 @@ impl Requests {
         self.sent.clear();
     }
 
-    /// Whether no machine has asked for anything since then.
+    /// Whether nothing but beats was sent since then.
     pub(in crate::simulation) fn silence(&self) -> Result<(), String> {
         if self.asked > 0 {
-            Err(format!("machines go on making requests, {} since the last look", self.asked))
+            Err(format!("processes go on making requests, {} since the last look", self.asked))
         } else {
             Ok(())
         }

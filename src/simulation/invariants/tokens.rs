@@ -30,6 +30,11 @@ impl Tokens {
         }
     }
 
+    /// The newest leadership of each election.
+    pub(super) fn last(&self) -> &BTreeMap<usize, FencingToken> {
+        &self.last
+    }
+
     pub(super) fn leaderships(&self) -> u32 {
         self.leaderships
     }

@@ -1,47 +1,56 @@
-//! A departure wakes one contender: when a znode in the queue vanishes, no more than one contender lists the directory
-//! because of that.
+//! A departure wakes one contender: when a znode in the queue vanishes, no more than one session lists the directory because
+//! of that which has its own znode behind it.
 //!
-//! Contenders whose own znode does not stand any more do not count: an operator's deletion may leave two watching the
-//! same predecessor until the news is env. Neither does a second look after a reconnection, which has nothing to do
-//! with anybody's departure.
+//! Sessions without a znode there do not count: an operator's deletion may leave two watching the same predecessor until
+//! they hear of it. Neither does an election with two contenders of one session.
 
 use std::collections::BTreeMap;
 
-use super::reports::ContenderId;
-use crate::types::FencingToken;
+use zookeeper_embedded::replica::Replica;
+
+use crate::path::{join, split};
+use crate::simulation::settings::path_of;
+use crate::types::{Mode, SessionId};
 
 #[derive(Debug, Default)]
 pub(in crate::simulation) struct Wakeups {
-    by_departure: BTreeMap<FencingToken, u32>,
-    fresh: Vec<Wakeup>,
-}
-
-#[derive(Debug)]
-struct Wakeup {
-    election: usize,
-    id: ContenderId,
-    gone: FencingToken,
-    own: String,
+    by_departure: BTreeMap<String, u32>,
+    fresh: Vec<(String, SessionId)>,
+    /// Whether the first election has two contenders in each process.
+    twins: bool,
 }
 
 impl Wakeups {
-    pub(super) fn woken(&mut self, election: usize, id: ContenderId, gone: FencingToken, own: &str) {
-        self.fresh.push(Wakeup { election, id, gone, own: own.to_owned() });
+    pub(super) fn new(twins: bool) -> Self {
+        Self { twins, ..Self::default() }
     }
 
-    pub(in crate::simulation) fn is_any(&self) -> bool {
-        !self.fresh.is_empty()
+    /// A session was told that this znode was deleted.
+    pub(in crate::simulation) fn woken(&mut self, path: &str, session: SessionId) {
+        self.fresh.push((path.to_owned(), session));
+    }
+
+    /// An operator has deleted this: if it is a directory, its numbers begin anew.
+    pub(super) fn dropped(&mut self, path: &str) {
+        self.by_departure.retain(|departed, _| split(departed).0 != path);
     }
 
     /// Counts what has happened since the last time.
-    pub(in crate::simulation) fn count(&mut self, stands: impl Fn(&str) -> bool) -> Result<(), String> {
-        for Wakeup { election, id, gone, own } in self.fresh.drain(..) {
-            if stands(&own) {
-                let woken = self.by_departure.entry(gone).or_default();
+    pub(super) fn count(&mut self, truth: &Replica) -> Result<(), String> {
+        for (path, session) in self.fresh.drain(..) {
+            let (dir, name) = split(&path);
+            let counts =
+                dir.starts_with("/app/election") && !(self.twins && dir == path_of(0, Mode::Sequential));
+            let is_own = |other: &String| {
+                let stat = truth.stat(&join(dir, other));
+                other.as_str() > name && stat.is_some_and(|stat| stat.ephemeral_owner == session.raw())
+            };
+            if counts && truth.children(dir).iter().any(is_own) {
+                let woken = self.by_departure.entry(path.clone()).or_default();
                 *woken += 1;
                 if *woken > 1 {
                     return Err(format!(
-                        "the departure of {gone} from election {election} wakes {id}, and not only that one"
+                        "the departure of {path} wakes session {session}, and not only that one"
                     ));
                 }
             }

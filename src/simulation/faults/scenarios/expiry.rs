@@ -38,7 +38,7 @@ impl Run {
             return self.closing_session(process);
         }
         // A transaction would not be answered, nor what comes behind it.
-        let process = self.waiting(|it| !it.wants_proofs()).unwrap_or(process);
+        let process = self.waiting(|it| !it.sends_proofs()).unwrap_or(process);
         self.silence_leaders(process);
         let after = self.world.settings.tick.mul_f64(0.6 * self.world.rng.f64());
         self.world.schedule(after, WorldEvent::IsolateServerOf { process });

@@ -1,0 +1,202 @@
+//! An application with one contender: wants to lead for a while, and changes its mind.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::election::Election;
+use crate::error::Error;
+use crate::guarded::GuardedError;
+use crate::leadership::{Leadership, LeaseCell};
+use crate::runtime;
+use crate::simulation::invariants::reports::ContenderId;
+use crate::types::{FencingToken, Standing};
+
+/// What the world tells an application to do. It does it as soon as it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Campaign,
+    /// End the campaign or the leadership.
+    GiveUp,
+    /// Write under the guard of the leadership.
+    Write,
+}
+
+/// What an application has been told, which had better be true.
+#[derive(Clone, Debug)]
+pub(super) enum Claim {
+    /// This znode of the contender is gone.
+    Removed { path: String, token: FencingToken },
+}
+
+/// An application, as its process sees it.
+pub(super) struct Application {
+    pub(super) id: ContenderId,
+    pub(super) election_number: usize,
+    pub(super) election: Arc<Election>,
+    pub(super) state: Arc<Mutex<ApplicationState>>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// What an application does at present.
+pub(super) struct ApplicationState {
+    /// It wants to lead when it thinks of it.
+    pub(super) willing: bool,
+    /// It has something to decide.
+    pub(super) undecided: bool,
+    pub(super) campaigning: bool,
+    pub(super) leading: Option<HeldLeadership>,
+    pub(super) claims: Vec<Claim>,
+}
+
+/// The leadership that an application holds.
+pub(super) struct HeldLeadership {
+    pub(super) lease: Arc<LeaseCell>,
+    pub(super) token: FencingToken,
+}
+
+/// The task of an application.
+struct Task {
+    election: Arc<Election>,
+    guarded: String,
+    state: Arc<Mutex<ApplicationState>>,
+    orders: mpsc::UnboundedReceiver<Order>,
+}
+
+impl Application {
+    /// Starts the task of an application. `guarded`: the znode that it writes to when it leads.
+    pub(super) fn start(id: ContenderId, number: usize, election: Election, guarded: String) -> Self {
+        let (orders, orders_rx) = mpsc::unbounded_channel();
+        let state = Arc::new(Mutex::new(ApplicationState {
+            willing: true,
+            undecided: false,
+            campaigning: false,
+            leading: None,
+            claims: Vec::new(),
+        }));
+        let election = Arc::new(election);
+        let task = Task { election: election.clone(), guarded, state: state.clone(), orders: orders_rx };
+        runtime::Runtime::current().spawn(task.run());
+        Self { id, election_number: number, election, state, orders }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, ApplicationState> {
+        self.state.lock().unwrap()
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        // The task has ended if the session has.
+        let _ = self.orders.send(order);
+    }
+}
+
+impl Task {
+    fn update(&self, change: impl FnOnce(&mut ApplicationState)) {
+        change(&mut self.state.lock().unwrap());
+    }
+
+    async fn run(mut self) {
+        while let Some(order) = self.orders.recv().await {
+            // It may have changed its mind since.
+            let willing = self.state.lock().unwrap().willing;
+            if order == Order::Campaign && willing && !self.campaign().await {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether there may be another campaign.
+    async fn campaign(&mut self) -> bool {
+        self.update(|state| state.campaigning = true);
+        let election = self.election.clone();
+        let outcome = tokio::select! {
+            biased;
+            () = given_up(&mut self.orders) => None,
+            outcome = election.campaign() => Some(outcome),
+        };
+        self.update(|state| (state.campaigning, state.undecided) = (false, true));
+        match outcome {
+            None => {
+                // The future of the campaign was dropped, at whatever it was waiting for.
+                if fastrand::bool() {
+                    self.withdraw().await;
+                }
+                true
+            }
+            Some(Ok(leadership)) => {
+                self.lead(leadership).await;
+                true
+            }
+            Some(Err(error)) => !matches!(error, Error::SessionClosed | Error::SessionLost),
+        }
+    }
+
+    async fn lead(&mut self, leadership: Leadership) {
+        let held = HeldLeadership { lease: leadership.lease_cell().clone(), token: leadership.token() };
+        self.update(|state| (state.leading, state.undecided) = (Some(held), true));
+        let node = (leadership.node().to_owned(), leadership.token());
+        let gave_up = if fastrand::bool() {
+            leadership.hold(self.work(&leadership)).await.is_ok()
+        } else {
+            tokio::select! {
+                biased;
+                () = self.work(&leadership) => true,
+                _ = leadership.lost() => false,
+            }
+        };
+        self.update(|state| (state.leading, state.undecided) = (None, true));
+        match fastrand::u8(..4) {
+            0 => drop(leadership),
+            1 if gave_up => {
+                self.withdraw().await;
+            }
+            _ => {
+                if let Ok(()) = leadership.resign().await {
+                    self.claim_removed(node);
+                }
+            }
+        }
+    }
+
+    /// Works until it is told to give up.
+    async fn work(&mut self, leadership: &Leadership) {
+        while let Some(order) = self.orders.recv().await {
+            match order {
+                Order::Campaign => {}
+                Order::GiveUp => return,
+                Order::Write => {
+                    let token = leadership.token().zxid().to_string();
+                    let written = leadership.guarded().set_data(&self.guarded, token, None).commit().await;
+                    if let Err(GuardedError::Unknown { .. }) = written {
+                        runtime::sleep(Duration::from_millis(10)).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn withdraw(&mut self) {
+        let standing = self.election.standing();
+        if let Ok(()) = self.election.withdraw().await
+            && let Standing::Leading { node, token } = standing
+        {
+            self.claim_removed((node, token));
+        }
+    }
+
+    fn claim_removed(&self, (path, token): (String, FencingToken)) {
+        self.update(|state| state.claims.push(Claim::Removed { path, token }));
+    }
+}
+
+/// Waits for the order to give up.
+async fn given_up(orders: &mut mpsc::UnboundedReceiver<Order>) {
+    loop {
+        match orders.recv().await {
+            Some(Order::GiveUp) => return,
+            Some(Order::Campaign | Order::Write) => {}
+            None => std::future::pending().await,
+        }
+    }
+}
