@@ -14,6 +14,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::mistakes::mistake;
 use crate::timestamp::Timestamp;
 
 /// The default margin: the part of the session timeout by which a lease ends before the session can expire.
@@ -60,6 +61,9 @@ impl Terms {
 
     /// The length of a lease, from the earliest instant at which the leader server can have heard of the session.
     fn length(&self) -> Duration {
+        if mistake!(NoMargin) {
+            return self.session_timeout;
+        }
         self.session_timeout - self.margin
     }
 }
@@ -179,16 +183,25 @@ impl Evidence {
         self.forget(sent);
         let told = self.answered.front().filter(|it| it.is_told(self.terms, sent)).map(|it| it.sent);
         // A transaction that was sent earlier may have committed on the previous connection.
-        let attached = self.attached.filter(|it| it.at <= sent);
+        let attached =
+            self.attached.filter(|it| it.at <= sent || (mistake!(AttachCountsAtOnce) && it.sent <= sent));
         let attached = attached.filter(|it| it.in_time || it.is_told(self.terms, sent)).map(|it| it.sent);
         self.heard = self.heard.max(told).max(attached);
+        if mistake!(WholeTimeout) {
+            self.heard = Some(sent + self.terms.margin);
+        } else if mistake!(NoEvidence) {
+            self.heard = Some((sent + self.terms.margin).before(self.terms.session_timeout / 2));
+        } else if mistake!(EndlessLease) {
+            self.heard = Some(sent + self.terms.session_timeout * 1000);
+        }
         self.longest()
     }
 
     /// Whether the ensemble provably cannot expire the session before `at`. The margin allows for clock drift, as with a lease.
     /// But at most the default margin counts, because with a larger one a steady beat would never be in time.
     fn is_kept(&self, at: Timestamp) -> bool {
-        let kept = self.terms.session_timeout.mul_f64(1.0 - self.margin.min(DEFAULT_MARGIN));
+        let margin = if mistake!(KeptWithoutMargin) { 0.0 } else { self.margin.min(DEFAULT_MARGIN) };
+        let kept = self.terms.session_timeout.mul_f64(1.0 - margin);
         self.heard.is_some_and(|heard| at < heard + kept)
     }
 
@@ -205,7 +218,8 @@ impl Answered {
     /// time to keep the session.
     fn is_told(&self, terms: Terms, sent: Timestamp) -> bool {
         let closing = if self.in_time { Duration::ZERO } else { terms.closing_window() };
-        self.at + terms.relay() + closing <= sent
+        let relay = if mistake!(NoRelay) { Duration::ZERO } else { terms.relay() };
+        self.at + relay + closing <= sent
     }
 }
 

@@ -31,6 +31,7 @@ mod in_flight;
 mod leadership;
 mod lease;
 mod machine;
+mod mistakes;
 mod observer;
 mod path;
 mod queries;

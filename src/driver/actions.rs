@@ -6,6 +6,7 @@ use super::Driver;
 use super::requests::{from_prefetched, send};
 use crate::error::Error;
 use crate::machine::{Action, Event, ProofDemand, Request, Ticket};
+use crate::mistakes::mistake;
 use crate::runtime;
 use crate::telemetry;
 
@@ -65,7 +66,7 @@ impl Driver {
             Action::GiveUp(error) => self.fail_campaign(error),
             Action::RemovalFailed(error) => self.removal_failed(error),
             Action::Left(error) => {
-                self.unconfirmed = true;
+                self.unconfirmed = !mistake!(LeftForgotten);
                 self.removal_failed(error);
             }
             Action::Report(standing) => {
@@ -110,7 +111,7 @@ impl Driver {
         let before_panic =
             matches!(request, Request::FindOwn(_)).then(|| std::mem::take(&mut self.before_panic));
         let removes = before_panic.is_some() || matches!(request, Request::Remove { .. });
-        let ended = self.ended.clone().filter(|_| removes);
+        let ended = self.ended.clone().filter(|_| removes && !mistake!(RemovedUnderWork));
         self.requests.push(Box::pin(async move {
             let mut request = request;
             if let Some(ended) = ended

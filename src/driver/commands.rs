@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
 use crate::leadership::{GiveBack, Leadership, RemovalReply};
+use crate::mistakes::mistake;
 
 /// A request of the application to a contender's task.
 pub(crate) enum Command {
@@ -41,7 +42,11 @@ impl Removed {
 
     /// The result of a removal, for callers whose reply was dropped with the task.
     pub(crate) fn outcome(&self) -> Result<(), Error> {
-        if self.0.load(Ordering::Acquire) { Ok(()) } else { Err(Error::RemovalUnconfirmed) }
+        if self.0.load(Ordering::Acquire) || mistake!(AlwaysRemoved) {
+            Ok(())
+        } else {
+            Err(Error::RemovalUnconfirmed)
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::in_flight::InFlight;
 use crate::leadership::{Leadership, LeaseCell};
 use crate::lease::Lease;
 use crate::machine::Event;
+use crate::mistakes::mistake;
 use crate::runtime;
 use crate::session::PinnedSession;
 use crate::telemetry;
@@ -45,7 +46,7 @@ impl Driver {
             }
             _ => false,
         };
-        if !delivered {
+        if !delivered && !mistake!(UndeliveredLeadershipKept) {
             // Withdraw at once. The dropped leadership resigns as well, but that command may be queued behind the next
             // campaign.
             self.machine.handle(runtime::now(), Event::Withdraw(Lost::Resigned));

@@ -38,6 +38,7 @@ use crate::error::{Error, Lost};
 use crate::leadership::RemovalReply;
 use crate::lease::Lease;
 use crate::machine::{Event, Machine, Reply, Ticket};
+use crate::mistakes::mistake;
 use crate::runtime;
 use crate::session::{
     Client, CloseBarrier, ConnectionState, Fired, FormerZnode, Prefetched, Proof, ProofSubscription, Shared,
@@ -174,7 +175,9 @@ impl Driver {
                 fired = fired(&mut self.own_watch) => self.on_own_watch_fired(fired),
                 proof = next_proof(&mut self.proofs) => self.on_proof(proof),
                 // Before commands, because the next command may be another campaign.
-                () = campaign_dropped(&mut self.campaign) => self.on_campaign_dropped(),
+                () = campaign_dropped(&mut self.campaign), if !mistake!(DroppedCampaignUnnoticed) => {
+                    self.on_campaign_dropped();
+                }
                 command = self.commands.recv(), if !self.abandoned => self.on_command(command),
                 Some((ticket, outcome)) = self.requests.next() => self.on_outcome(ticket, outcome),
                 fired = fired(&mut self.ahead_watch) => {
@@ -201,12 +204,15 @@ impl Driver {
     /// Tells the machine how the connection has changed.
     fn on_connection_state(&mut self) {
         let state = self.connection.borrow_and_update().clone();
-        if let Some(client) = &self.client {
+        if let Some(client) = &self.client
+            && !mistake!(NotShortened)
+        {
             self.feed(Event::Shortened(client.longest_lease()));
         }
         // The channel keeps the latest state only, so `Closing` may have been missed: ask `is_closing` as well.
         if self.session_end.is_none()
-            && (self.shared.is_closing() || matches!(state, ConnectionState::Closed))
+            && (self.shared.is_closing() && !mistake!(ClosingOvertaken)
+                || matches!(state, ConnectionState::Closing(_) | ConnectionState::Closed))
         {
             self.session_end = Some(SessionEnd::Closed);
             self.fail_campaign(Error::SessionClosed);
@@ -268,7 +274,9 @@ impl Driver {
     fn on_command(&mut self, command: Option<Command>) {
         match command {
             Some(Command::Campaign(reply)) => {
-                if self.campaign.as_ref().is_some_and(CampaignReply::is_closed) {
+                if self.campaign.as_ref().is_some_and(CampaignReply::is_closed)
+                    && !mistake!(DroppedCampaignUnnoticed)
+                {
                     self.on_campaign_dropped();
                 }
                 if let Some(end) = self.session_end {
@@ -362,7 +370,7 @@ impl Driver {
 impl Drop for Driver {
     /// The runtime may drop the task at any time.
     fn drop(&mut self) {
-        if self.unconfirmed || !self.is_idle() {
+        if (self.unconfirmed || !self.is_idle()) && !mistake!(LeavesSilently) {
             self.barrier.removal_unconfirmed();
             // Nobody removes it any more.
             std::mem::forget(self.former_znode.take());

@@ -11,6 +11,7 @@ use crate::config::ContenderConfig;
 use crate::error::Failure;
 use crate::lease::Lease;
 use crate::machine::{ElectionSpec, Reply, Request, Seen, Ticket, naming, stat_check};
+use crate::mistakes::mistake;
 use crate::path::{join, split};
 use crate::session::{Client, Creation, NotCreated, Peek, Prefetched};
 use crate::telemetry;
@@ -134,7 +135,14 @@ async fn find_own(
 ) -> Result<Vec<Node>, Failure> {
     let tombstone = tombstone(config, create);
     let found = async {
-        client.settle(&tombstone, config.container_parents, &config.acl).await?;
+        if mistake!(NoSearch) {
+            return Ok(Vec::new());
+        }
+        if mistake!(NoTombstone) {
+            client.flush().await?;
+        } else {
+            client.settle(&tombstone, config.container_parents, &config.acl).await?;
+        }
         claim_own_orphans(config, client).await
     };
     let found = found.await;
@@ -157,7 +165,9 @@ async fn claim_own_orphans(config: &ContenderConfig, client: &Arc<Client>) -> Re
                 // If the version has changed, another contender of this session was master in between, and the version
                 // may belong to its znode.
                 if !matches!(again, Ok(again) if again == version) {
-                    found.iter().for_each(|node| client.release(node));
+                    if !(again.is_err() && mistake!(LeakedClaim)) {
+                        found.iter().for_each(|node| client.release(node));
+                    }
                     let changed = || Failure::Rejected(format!("{} was changed concurrently", counter.path));
                     return Err(again.err().unwrap_or_else(changed));
                 }

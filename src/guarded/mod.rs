@@ -11,6 +11,7 @@ pub use self::error::{GuardedError, MAX_GUARDED_BYTES};
 use crate::error::{Failure, Lost};
 use crate::leadership::Leadership;
 use crate::machine::naming;
+use crate::mistakes::mistake;
 use crate::path;
 use crate::session::{TransactionError, Write};
 use crate::telemetry;
@@ -210,7 +211,8 @@ impl fmt::Debug for GuardedWrite<'_> {
 fn guards(leadership: &Leadership) -> Vec<Write> {
     let check = |path: String, version| Write::Check { path, version };
     let own = check(leadership.node().to_owned(), None);
-    let counter = leadership.incarnation().map(|it| check(naming::counter(leadership.node()), Some(it)));
+    let incarnation = leadership.incarnation().filter(|_| !mistake!(UnboundGuardedWrite));
+    let counter = incarnation.map(|it| check(naming::counter(leadership.node()), Some(it)));
     let breadcrumb = leadership.written_breadcrumb().map(|it| check(it.path.clone(), Some(it.version)));
     [own].into_iter().chain(counter).chain(breadcrumb).collect()
 }

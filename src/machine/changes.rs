@@ -6,6 +6,7 @@ use super::event::Action;
 use super::state::{Ahead, OwnWatch, Place, Removal};
 use crate::error::{Error, Lost};
 use crate::lease::Lease;
+use crate::mistakes::mistake;
 use crate::timestamp::Timestamp;
 
 impl Machine {
@@ -60,7 +61,7 @@ impl Machine {
                 self.after = Some(Lost::NodeDeleted);
                 self.pause(now);
             }
-            if certain {
+            if certain || mistake!(LaggingServerBelieved) {
                 self.actions.push_back(Action::Forget(held.node));
             } else {
                 self.removals.push_back(Removal { node: held.node, verify: true });
@@ -110,6 +111,9 @@ impl Machine {
         if !reopening {
             left_behind |= !std::mem::take(&mut self.removals).is_empty();
         }
+        if mistake!(FormerZnodesForgotten) {
+            self.removals.clear();
+        }
         if left_behind {
             self.actions.push_back(Action::Left(Error::RemovalUnconfirmed));
         }
@@ -150,7 +154,9 @@ impl Machine {
 
     pub(super) fn on_ahead_changed(&mut self) {
         match &mut self.place {
-            Place::Held(held) if matches!(held.ahead, Ahead::Watched(_)) => held.ahead = Ahead::Unknown,
+            Place::Held(held) if matches!(held.ahead, Ahead::Watched(_)) => {
+                held.ahead = if mistake!(LeadsWithoutLooking) { Ahead::Nobody } else { Ahead::Unknown };
+            }
             // A create tells whether the master's znode still exists.
             Place::Blocked { .. } => self.place = Place::Nowhere,
             _ => {}

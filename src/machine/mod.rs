@@ -44,6 +44,8 @@ pub(crate) use self::event::{Action, Event, ProofDemand, Reply, Request, Seen, T
 use self::state::{Ahead, Held, OwnWatch, Place, Removal};
 use crate::backoff::Backoff;
 use crate::error::{Failure, Lost};
+use crate::lease::Lease;
+use crate::mistakes::mistake;
 use crate::path::join;
 use crate::timestamp::Timestamp;
 use crate::types::{Mode, Standing};
@@ -195,6 +197,9 @@ impl Machine {
         let Place::Held(held) = &mut self.place else {
             return;
         };
+        if mistake!(NoFirstProof) && !held.leading {
+            held.proven = held.proven.max(Lease::until(now + Duration::from_secs(2)));
+        }
         let our_turn = matches!(held.ahead, Ahead::Nobody) && matches!(held.own, OwnWatch::Set);
         if !our_turn || !held.proven.is_valid(now) || held.proven <= held.lease {
             return;

@@ -1,6 +1,7 @@
 //! The decision of sequential mode: what a list of the directory says about the contender's position.
 
 use super::naming;
+use crate::mistakes::mistake;
 
 /// The position of the own znode in the queue.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +28,9 @@ pub(crate) fn judge(prefix: &str, children: &[String], own: &str) -> QueuePositi
     if !naming::contenders(prefix, children).all(|(sequence, _)| sequence.is_given_out_once()) {
         return QueuePosition::Exhausted;
     }
-    match naming::predecessor(prefix, children, sequence) {
+    let predecessor = naming::predecessor(prefix, children, sequence);
+    let first = predecessor.and_then(|_| naming::lowest(prefix, children));
+    match if mistake!(WatchesTheFirst) { first } else { predecessor } {
         Some(name) => {
             let next_in_line = naming::lowest(prefix, children) == Some(name);
             QueuePosition::Behind { name: name.to_owned(), next_in_line }

@@ -21,12 +21,25 @@ struct Claimed {
 impl Claims {
     /// The claims on a session that the application has opened. All users of that session in this process share them.
     pub(crate) fn on(session: SessionId) -> Arc<Self> {
-        static KNOWN: Mutex<BTreeMap<i64, Weak<Claims>>> = Mutex::new(BTreeMap::new());
-        let mut known = KNOWN.lock().unwrap();
-        known.retain(|_, claims| claims.strong_count() > 0);
-        let claims = known.get(&session.raw()).and_then(Weak::upgrade).unwrap_or_default();
-        known.insert(session.raw(), Arc::downgrade(&claims));
-        claims
+        type Known = Mutex<BTreeMap<i64, Weak<Claims>>>;
+        let on = |known: &Known| {
+            let mut known = known.lock().unwrap();
+            known.retain(|_, claims| claims.strong_count() > 0);
+            let claims = known.get(&session.raw()).and_then(Weak::upgrade).unwrap_or_default();
+            known.insert(session.raw(), Arc::downgrade(&claims));
+            claims
+        };
+        #[cfg(not(test))]
+        {
+            static KNOWN: Known = Mutex::new(BTreeMap::new());
+            on(&KNOWN)
+        }
+        // The ids of simulated ensembles are not unique.
+        #[cfg(test)]
+        {
+            thread_local!(static KNOWN: Known = const { Mutex::new(BTreeMap::new()) });
+            KNOWN.with(on)
+        }
     }
 
     /// Claims a znode. Returns `false` if it is claimed already.

@@ -14,6 +14,7 @@ use super::claims::Claims;
 use super::connection::{Connection, States};
 use crate::error::{Error, Failure};
 use crate::lease::{Evidence, Lease, Terms};
+use crate::mistakes::mistake;
 use crate::path::split;
 use crate::runtime;
 use crate::timestamp::Timestamp;
@@ -105,6 +106,7 @@ impl Client {
     /// The lease that a transaction grants which was sent at `sent` or later and has just committed.
     pub(super) fn lease(&self, sent: Timestamp) -> Lease {
         self.note_moves();
+        let sent = if mistake!(CountedFromTheAnswer) { runtime::now() } else { sent };
         self.evidence.lock().unwrap().lease(sent)
     }
 
@@ -116,7 +118,7 @@ impl Client {
     /// Records a reconnection of the client in the evidence. The client changes its state before it delivers anything that
     /// it has received on the new connection.
     fn note_moves(&self) {
-        if self.states.lock().unwrap().has_changed() {
+        if self.states.lock().unwrap().has_changed() && !mistake!(OlderConnectionCounts) {
             self.evidence.lock().unwrap().moved(runtime::now());
         }
     }
@@ -207,6 +209,7 @@ impl Client {
         };
         if outcome.as_ref().is_ok_and(|outcome| outcome.as_ref().err().is_none_or(is_answer)) {
             self.note_moves();
+            let sent = if mistake!(CountedFromTheAnswer) { runtime::now() } else { sent };
             self.evidence.lock().unwrap().answered(sent, runtime::now());
         }
         match outcome {

@@ -13,6 +13,7 @@ use super::connection::States;
 use super::connection_state::ConnectionState;
 use super::session_task::{CloseReply, SessionTask};
 use crate::error::Error;
+use crate::mistakes::mistake;
 use crate::runtime::{self, timeout, timeout_at};
 use crate::telemetry;
 use crate::timestamp::Timestamp;
@@ -31,13 +32,14 @@ impl SessionTask {
     ) {
         let started = runtime::now();
         let deadline = started + session_timeout;
-        let connected = states.current() == zk::SessionState::SyncConnected;
+        let connected =
+            states.current() == zk::SessionState::SyncConnected && !mistake!(ClosingWithoutClient);
         self.connection.send_replace(ConnectionState::Closing(connected.then(|| client.clone())));
         let result = if self.connector.is_some() {
             // Half of the time is kept for ending the session, which also removes the znodes.
             let cleaned = timeout_at(started + session_timeout / 2, self.clean_up(client, states)).await;
-            if self.in_flight.is_empty() {
-                let former = self.former_znodes.is_any();
+            if self.in_flight.is_empty() || mistake!(ClosedUnderWork) {
+                let former = self.former_znodes.is_any() && !mistake!(FormerZnodesAtClose);
                 client.close();
                 let closed = until_closed(states, deadline).await;
                 // Whatever has not ended by now.
@@ -62,7 +64,7 @@ impl SessionTask {
         };
         let unconfirmed = result.is_err();
         self.report_closed(reply, result);
-        if unconfirmed && self.connector.is_none() {
+        if unconfirmed && self.connector.is_none() && !mistake!(RemovalsEndWithClosing) {
             // The application's session continues to exist, and so would the znodes: remove them even now.
             self.clean_up(client, states).await;
         }
@@ -101,6 +103,7 @@ impl SessionTask {
     /// Closes without a client, when no znode can be removed.
     pub(super) async fn close_without_client(&mut self, reply: Option<CloseReply>) {
         let started = runtime::now();
+        let over = matches!(*self.connection.borrow(), ConnectionState::Connecting);
         self.connection.send_replace(ConnectionState::Closing(None));
         let mut confirmed = true;
         // Contenders without a znode leave at once.
@@ -112,7 +115,7 @@ impl SessionTask {
         let left = timeout(TIME_TO_LEAVE, all_leave).await.is_ok();
         let result = if !self.in_flight.is_empty() {
             Err(Error::WorkContinues { waited: runtime::now().since(started) })
-        } else if left && confirmed {
+        } else if (left && confirmed) || (over && mistake!(ClosedWhileConnecting)) {
             Ok(())
         } else {
             Err(Error::RemovalUnconfirmed)
@@ -141,6 +144,7 @@ async fn until_closed(states: &mut dyn States, deadline: Timestamp) -> Result<()
     }
     match state {
         zk::SessionState::Closed => Ok(()),
+        zk::SessionState::Expired if mistake!(ExpiredIsClosed) => Ok(()),
         _ => Err(Error::RemovalUnconfirmed),
     }
 }

@@ -55,6 +55,7 @@ pub(crate) use self::znodes::{Creation, NotCreated, Prefetched};
 use self::zookeeper::ClientConnection;
 use crate::error::Error;
 use crate::in_flight::SessionInFlight;
+use crate::mistakes::mistake;
 use crate::runtime::Runtime;
 use crate::types::SessionId;
 
@@ -159,6 +160,9 @@ impl Session {
             && let Ok(closed) = closed.await
         {
             return closed;
+        }
+        if mistake!(SecondCloseIsOk) {
+            return Ok(());
         }
         // The session is closed already, or its task was dropped with its runtime.
         self.shared.closed.get().cloned().unwrap_or(Err(Error::RemovalUnconfirmed))

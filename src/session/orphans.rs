@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use super::client::Client;
 use super::watching::Peek;
 use crate::error::{Error, Failure};
+use crate::mistakes::mistake;
 use crate::znode::Node;
 
 impl Client {
@@ -30,7 +31,9 @@ impl Client {
                 }
                 origin => origin?,
             };
-            let Some(origin) = origin.filter(|it| it.is_of(self.session())) else { continue };
+            let Some(origin) = origin.filter(|it| it.is_of(self.session()) || mistake!(NoOwnerCheck)) else {
+                continue;
+            };
             let same = match self.read(&path).await {
                 Ok(read) => read.is_some_and(|(content, it)| content == data && it.token == origin.token),
                 // The contender's own ACL may not permit it to read.
@@ -52,7 +55,7 @@ impl Client {
     /// Claims a znode if it is an orphan of this session: it blocks all contenders behind it.
     pub(crate) fn claim_orphan(&self, path: &str, peek: &Peek) -> Result<Option<Node>, Failure> {
         let token = peek.0.token;
-        if !peek.0.is_of(self.session()) {
+        if !peek.0.is_of(self.session()) || mistake!(NoFlush) {
             return Ok(None);
         }
         match self.claims.is_claimed(path, token) {

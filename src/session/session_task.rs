@@ -29,6 +29,7 @@ use super::connection_state::ConnectionState;
 use crate::error::Error;
 use crate::in_flight::SessionInFlight;
 use crate::lease::Evidence;
+use crate::mistakes::mistake;
 use crate::runtime::{self, Runtime, sleep, sleep_until};
 use crate::telemetry;
 
@@ -97,7 +98,11 @@ impl SessionTask {
             if let Served::Close(reply) = served {
                 return self.close(reply, &client, &mut *states, timeout).await;
             }
-            self.abandon(&client).await;
+            if mistake!(ReplacedClientCloses) {
+                client.close()
+            } else {
+                self.abandon(&client).await
+            }
             let Some(connector) = self.connector.clone() else {
                 telemetry::session_lost(client.session());
                 let _ = self.closed.set(Err(Error::SessionLost));
@@ -115,7 +120,8 @@ impl SessionTask {
         let timeout = connection.session_timeout();
         self.least_timeout = self.least_timeout.min(timeout);
         let session = connection.credentials().session;
-        let Some(former) = self.client.as_ref().filter(|former| former.session() == session) else {
+        let same = |former: &&Arc<Client>| former.session() == session && !mistake!(NoClosingWindow);
+        let Some(former) = self.client.as_ref().filter(same) else {
             return Arc::new(Mutex::new(match times {
                 Some(times) => Evidence::created(timeout, self.lease_margin, times.began),
                 None => Evidence::unknown(timeout, self.lease_margin),
@@ -126,7 +132,9 @@ impl SessionTask {
         if timeout != before {
             telemetry::timeout_differs(session, before, timeout);
         }
-        known.shorten(timeout);
+        if !mistake!(NewestTimeout) {
+            known.shorten(timeout);
+        }
         match times {
             Some(times) => known.taken_up(times.began, times.answered),
             None => known.moved(runtime::now()),
@@ -138,7 +146,7 @@ impl SessionTask {
     async fn serve(&mut self, client: &Arc<Client>, states: &mut dyn States, timeout: Duration) -> Served {
         let patience = timeout.mul_f64(0.6);
         // The server of a replacement client may lag behind what the previous client has read.
-        if self.connections > 0 {
+        if self.connections > 0 && !mistake!(LaggingServerBelieved) {
             tokio::select! {
                 biased;
                 close = self.commands.recv() => return Served::Close(close),
@@ -178,7 +186,9 @@ impl SessionTask {
         session_timeout: Duration,
     ) -> Result<Attached, Option<CloseReply>> {
         // Each attempt asks for the least timeout, and an attempt whose reply is lost may have set it.
-        if let Some(client) = &self.client {
+        if let Some(client) = &self.client
+            && !mistake!(UnansweredAttemptForgotten)
+        {
             client.evidence().lock().unwrap().shorten(self.least_timeout);
         }
         self.connection.send_replace(ConnectionState::Suspended);

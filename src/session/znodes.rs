@@ -27,6 +27,7 @@ use super::transaction::{TransactionError, Write};
 use super::watching::Peek;
 use crate::error::{Error, Failure};
 use crate::lease::Lease;
+use crate::mistakes::mistake;
 use crate::path::split;
 use crate::runtime;
 use crate::znode::Node;
@@ -163,7 +164,7 @@ impl Client {
             Err(failure) => return Err(unknown(&failure.reason())),
         };
         let token = peek.0.token;
-        if !self.claims.claim(token) {
+        if !self.claims.claim(token) && !mistake!(TwinsZnode) {
             // Another contender of the same session and identity has taken it for its orphan.
             return Err(unknown("another contender of this session took the znode"));
         }
@@ -226,9 +227,13 @@ impl Client {
         verify: bool,
     ) -> Result<(), Failure> {
         match counter {
-            Some(counter) => self.remove_master(node, counter).await?,
-            None if verify && !self.may_exist(node).await? => {}
-            None => self.delete(&node.path).await?,
+            Some(counter) if !mistake!(UnboundRemoval) && !mistake!(RemovesUnseen) => {
+                self.remove_master(node, counter).await?;
+            }
+            _ if (verify || mistake!(UnboundRemoval))
+                && !mistake!(RemovesUnseen)
+                && !self.may_exist(node).await? => {}
+            _ => self.delete(&node.path).await?,
         }
         self.claims.release(node);
         Ok(())

@@ -8,13 +8,13 @@ use super::ensemble::Ensemble;
 use super::event::WorldEvent;
 use super::invariants::reports::ProcessView;
 use super::invariants::{Checker, no_ghosts, somebody_leads};
-use super::mistakes::Mistake;
 use super::network::{Network, Up};
 use super::settings::Settings;
 use super::time::{EventQueue, Instant};
 use super::transcript::Transcript;
 use super::triggers::{RequestKind, Trigger, TriggeredFault};
 use super::world::{World, trace};
+use crate::mistakes::{Mistake, make};
 use zookeeper_embedded::replica::ConnectionId;
 
 /// Everything there is.
@@ -43,8 +43,12 @@ pub(super) struct RunResult {
 
 /// Runs the run that a seed describes. The same seed makes the same run, whether the transcript is kept or not.
 pub(super) fn run(seed: u64, mistake: Option<Mistake>, transcript: Transcript) -> RunResult {
+    make(mistake, || run_to_the_end(seed, transcript))
+}
+
+fn run_to_the_end(seed: u64, transcript: Transcript) -> RunResult {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let settings = Settings::draw(&mut rng, mistake);
+    let settings = Settings::draw(&mut rng);
     let mut run = Run::new(settings, rng, transcript);
     let (mut faults, mut steps) = (0, 0);
     while !run.over {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::mistakes::Mistake;
-use crate::lease::DEFAULT_MARGIN;
 use crate::types::Mode;
 use zookeeper_embedded::SessionId;
 
@@ -22,8 +20,6 @@ pub(super) const LATEST_PING: f64 = 0.02;
 /// The parameters of one run.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// A mistake that everybody makes.
-    pub(super) mistake: Option<Mistake>,
     /// The session timeout that every client wishes for.
     pub(super) timeout: Duration,
     /// What each server makes of that: mostly the same.
@@ -117,7 +113,7 @@ impl Bounds {
 }
 
 impl Settings {
-    pub(super) fn draw(rng: &mut fastrand::Rng, mistake: Option<Mistake>) -> Self {
+    pub(super) fn draw(rng: &mut fastrand::Rng) -> Self {
         let timeout = Duration::from_secs(4);
         let scenarios = match rng.u8(..6) {
             0..3 => Scenarios::Few,
@@ -139,7 +135,6 @@ impl Settings {
         let interval = intervals[rng.usize(..4)];
         let elections = (0..rng.usize(1..=3)).map(|_| modes[rng.usize(..2)]).collect();
         Self {
-            mistake,
             timeout,
             bounds,
             tick,
@@ -168,11 +163,6 @@ impl Settings {
     /// The session timeout that each server grants.
     pub(super) fn timeouts(&self) -> [Duration; SERVERS] {
         self.bounds.map(|it| it.negotiate(self.timeout))
-    }
-
-    /// By which part of the session timeout leases end before the session can expire.
-    pub(super) fn margin(&self) -> f64 {
-        if self.mistake == Some(Mistake::NoMargin) { 0.0 } else { DEFAULT_MARGIN }
     }
 
     /// Whether servers grant different session timeouts.

@@ -6,9 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::mistakes::Mistake;
+use super::noticed::{NOTICED_AT, UNNOTICED};
 use super::run::{RunResult, run};
 use super::transcript::Transcript;
+use crate::mistakes::Mistake;
 
 /// How many seeds are run unless `SIMULATION_SEEDS` is set.
 const SEEDS: u64 = 10_000;
@@ -61,8 +62,8 @@ fn variable<T: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> Option<T>
 /// The mistake that `SIMULATION_MISTAKE` names.
 fn wanted_mistake() -> Option<Mistake> {
     let name: String = variable("SIMULATION_MISTAKE")?;
-    let noticed = Mistake::NOTICED_AT.into_iter().map(|(mistake, _)| mistake);
-    let mistake = noticed.chain(Mistake::UNNOTICED).find(|it| format!("{it:?}") == name);
+    let noticed = NOTICED_AT.into_iter().map(|(mistake, _)| mistake);
+    let mistake = noticed.chain(UNNOTICED).find(|it| format!("{it:?}") == name);
     Some(mistake.unwrap_or_else(|| panic!("no such mistake: {name}")))
 }
 
@@ -120,8 +121,9 @@ fn every_mistake_is_noticed() {
     let wanted = wanted_mistake();
     let searches =
         ["SIMULATION_SEEDS", "SIMULATION_ALL"].iter().any(|name| variable::<String>(name).is_some());
+    let within = variable("SIMULATION_SEEDS").unwrap_or(NOTICED_WITHIN);
     let mut failures = Vec::new();
-    for (mistake, stored) in Mistake::NOTICED_AT {
+    for (mistake, stored) in NOTICED_AT {
         if wanted.is_some_and(|wanted| wanted != mistake) {
             continue;
         }
@@ -134,15 +136,15 @@ fn every_mistake_is_noticed() {
             println!("{mistake:?}: noticed with seed {seed}: {violation}");
             continue;
         }
-        match search(0..NOTICED_WITHIN) {
+        match search(0..within) {
             Some((seed, violation)) if searches => {
                 println!("{mistake:?}: noticed with seed {seed}: {violation}");
             }
             Some((seed, violation)) => failures.push(format!(
                 "{mistake:?} is not noticed near seed {stored} any more, but with seed {seed} ({violation}): \
-                 write {seed} into Mistake::NOTICED_AT"
+                 write {seed} into NOTICED_AT"
             )),
-            None => failures.push(format!("{mistake:?} is not noticed within {NOTICED_WITHIN} seeds")),
+            None => failures.push(format!("{mistake:?} is not noticed within {within} seeds")),
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));

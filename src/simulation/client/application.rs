@@ -9,6 +9,7 @@ use crate::election::Election;
 use crate::error::Error;
 use crate::guarded::GuardedError;
 use crate::leadership::{Leadership, LeaseCell};
+use crate::mistakes::mistake;
 use crate::runtime;
 use crate::simulation::invariants::reports::ContenderId;
 use crate::types::{FencingToken, Standing};
@@ -62,6 +63,8 @@ struct Task {
     guarded: String,
     state: Arc<Mutex<ApplicationState>>,
     orders: mpsc::UnboundedReceiver<Order>,
+    /// The number of leaderships so far.
+    leaderships: i64,
 }
 
 impl Application {
@@ -76,7 +79,13 @@ impl Application {
             claims: Vec::new(),
         }));
         let election = Arc::new(election);
-        let task = Task { election: election.clone(), guarded, state: state.clone(), orders: orders_rx };
+        let task = Task {
+            election: election.clone(),
+            guarded,
+            state: state.clone(),
+            orders: orders_rx,
+            leaderships: 0,
+        };
         runtime::Runtime::current().spawn(task.run());
         Self { id, election_number: number, election, state, orders }
     }
@@ -133,7 +142,12 @@ impl Task {
     }
 
     async fn lead(&mut self, leadership: Leadership) {
-        let held = HeldLeadership { lease: leadership.lease_cell().clone(), token: leadership.token() };
+        self.leaderships += 1;
+        let token = match mistake!(OwnNumbers) {
+            true => FencingToken::from_zxid(self.leaderships),
+            false => leadership.token(),
+        };
+        let held = HeldLeadership { lease: leadership.lease_cell().clone(), token };
         self.update(|state| (state.leading, state.undecided) = (Some(held), true));
         let node = (leadership.node().to_owned(), leadership.token());
         let gave_up = if fastrand::bool() {

@@ -15,6 +15,7 @@ use zookeeper_embedded::replica::{Body, Outcome, Request, Stat};
 use super::client_task::{Answer, ClientTask, Command, WatchKind};
 use super::network_interface::Line;
 use super::requests;
+use crate::mistakes::mistake;
 use crate::runtime::Runtime;
 use crate::session::Write;
 use crate::session::seam::{Connection, Credentials, Event, Fired, States};
@@ -53,6 +54,24 @@ impl SimulatedConnection {
     pub(super) fn of_application(self: Arc<Self>) -> Arc<dyn Connection> {
         self.of_application.store(true, Ordering::Relaxed);
         self
+    }
+
+    /// The answer to a check as a transaction of its own, where a mistake has put something else in its place.
+    async fn mistaken_check(
+        &self,
+        path: &str,
+    ) -> Option<Result<Vec<zk::MultiWriteResult>, zk::MultiWriteError>> {
+        let done = Ok(vec![zk::MultiWriteResult::Check]);
+        let answer = if path == "/" {
+            return mistake!(NoFlush).then_some(done);
+        } else if mistake!(ProofByReading) {
+            self.call(Request::Exists { path: path.into(), watch: false }).await
+        } else if mistake!(ProofBySync) {
+            self.call(Request::Sync { path: Some(path.into()) }).await
+        } else {
+            return None;
+        };
+        Some(answer.map_err(Into::into).and(done))
     }
 
     async fn call(&self, request: Request) -> Answer {
@@ -154,6 +173,11 @@ impl Connection for SimulatedConnection {
     }
 
     async fn transact(&self, writes: &[Write]) -> Result<Vec<zk::MultiWriteResult>, zk::MultiWriteError> {
+        if let [Write::Check { path, .. }] = writes
+            && let Some(answer) = self.mistaken_check(path).await
+        {
+            return answer;
+        }
         let writes = writes.iter().map(requests::write).collect();
         let Body::Multi(parts) = self.call(Request::Multi(writes)).await? else {
             unreachable!("a transaction has results");

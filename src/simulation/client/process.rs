@@ -325,7 +325,6 @@ impl Instance {
         };
         let (opened, timeout) = (self.opened.clone(), settings.timeout);
         let least_timeout = settings.least_timeout();
-        let margin = settings.margin();
         let of_application = !settings.is_uneven() && world.rng.u8(..8) == 0;
         self.executor.on_host(|| {
             Runtime::current().spawn(async move {
@@ -339,8 +338,7 @@ impl Instance {
                         }
                     }
                 } else {
-                    let settings =
-                        SessionSettings { request_timeout: None, lease_margin: margin, least_timeout };
+                    let settings = SessionSettings { least_timeout, ..SessionSettings::default() };
                     Session::open(Arc::new(connector), None, settings).await.expect("a session")
                 };
                 *opened.lock().unwrap() = Some(session);
