@@ -18,7 +18,7 @@ impl Driver {
             self.act(action);
         }
         self.subscribe_to_proofs();
-        if !self.machine.is_removing() && !self.unconfirmed {
+        if !self.machine.is_removing() {
             self.former_znode = None;
         }
         if self.is_idle() {
@@ -67,6 +67,9 @@ impl Driver {
             Action::RemovalFailed(error) => self.removal_failed(error),
             Action::Left(error) => {
                 self.unconfirmed = !mistake!(LeftForgotten);
+                if !mistake!(LeftBehindForgotten) {
+                    self.left_behind.get_or_insert_with(|| self.barrier.former_znode());
+                }
                 self.removal_failed(error);
             }
             Action::Report(standing) => {

@@ -70,6 +70,7 @@ pub(crate) fn start(
         removed,
         unconfirmed: false,
         former_znode: None,
+        left_behind: None,
         client: None,
         connected: false,
         session: None,
@@ -106,8 +107,11 @@ struct Driver {
     removed: Removed,
     /// A znode of this campaign may be left that nobody will remove.
     unconfirmed: bool,
-    /// A znode of a former session is being removed, or may be left.
+    /// A znode of a former session is being removed.
     former_znode: Option<FormerZnode>,
+    /// A znode of a former session may be left: a create was under way when that session was said to be over. Nobody looks
+    /// for it, and it goes with that session.
+    left_behind: Option<FormerZnode>,
 
     client: Option<Arc<Client>>,
     /// The machine was told that there is a connection.
@@ -265,7 +269,7 @@ impl Driver {
         self.before_panic = BeforePanic::default();
         (self.own_watch, self.ahead_watch) = (None, None);
         self.feed(Event::SessionLost { reopening });
-        if self.machine.is_removing() || self.unconfirmed {
+        if self.machine.is_removing() {
             self.former_znode = Some(self.barrier.former_znode());
         }
     }
@@ -375,6 +379,7 @@ impl Drop for Driver {
             // Nobody removes it any more.
             std::mem::forget(self.former_znode.take());
         }
+        std::mem::forget(self.left_behind.take());
         let led = self.leading.take().map(|leading| leading.end(Lost::SessionClosed));
         self.standing.send_replace(Standing::Idle);
         // Last, because the application's `tracing` subscriber may panic.

@@ -46,11 +46,11 @@ impl SessionTask {
                 drop(client.abandon());
                 // If the client sends a request after the one to close, it reports that the session expired, and `closed`
                 // is an error. Without a znode left, that does not matter.
-                if cleaned == Ok(true) {
-                    Ok(())
-                } else if former {
+                if former {
                     // The end of this session does not remove znodes of another.
                     Err(Error::RemovalUnconfirmed)
+                } else if cleaned == Ok(true) {
+                    Ok(())
                 } else {
                     closed
                 }
@@ -115,7 +115,9 @@ impl SessionTask {
         let left = timeout(TIME_TO_LEAVE, all_leave).await.is_ok();
         let result = if !self.in_flight.is_empty() {
             Err(Error::WorkContinues { waited: runtime::now().since(started) })
-        } else if (left && confirmed) || (over && mistake!(ClosedWhileConnecting)) {
+        } else if (left && confirmed && !self.former_znodes.is_any())
+            || (over && mistake!(ClosedWhileConnecting))
+        {
             Ok(())
         } else {
             Err(Error::RemovalUnconfirmed)
