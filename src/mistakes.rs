@@ -147,8 +147,6 @@ mod made {
         ExpiredIsClosed,
         /// The end of a session is thought to remove the znodes of the one before.
         FormerZnodesAtClose,
-        /// That a znode may be left of the session before is forgotten with the next campaign.
-        LeftBehindForgotten,
         /// A contender that leaves without confirmation does not say so.
         LeavesSilently,
         /// Contenders hear of the closing only by the state of the connection, which may be overtaken.

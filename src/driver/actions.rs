@@ -18,8 +18,11 @@ impl Driver {
             self.act(action);
         }
         self.subscribe_to_proofs();
-        if !self.machine.is_removing() {
+        if !self.machine.has_leftovers() {
             self.former_znode = None;
+        }
+        if !self.machine.is_unsure() {
+            self.former_sessions.clear();
         }
         if self.is_idle() {
             self.on_idle();
@@ -67,9 +70,6 @@ impl Driver {
             Action::RemovalFailed(error) => self.removal_failed(error),
             Action::Left(error) => {
                 self.unconfirmed = !mistake!(LeftForgotten);
-                if !mistake!(LeftBehindForgotten) {
-                    self.left_behind.get_or_insert_with(|| self.barrier.former_znode());
-                }
                 self.removal_failed(error);
             }
             Action::Report(standing) => {
@@ -108,7 +108,7 @@ impl Driver {
         if let Some(outcome) = from_prefetched(&client, &request, &mut self.prefetched) {
             return self.requests.push(Box::pin(ready((ticket, outcome))));
         }
-        let config = self.config.clone();
+        let (config, former_sessions) = (self.config.clone(), self.former_sessions.clone());
         // The leader's work has to end before its znode is removed. `FindOwn` waits as well, because after a panic the znode
         // that it finds is removed at once.
         let before_panic =
@@ -127,7 +127,7 @@ impl Driver {
             if let Some(before_panic) = before_panic {
                 before_panic.clear(&client).await;
             }
-            (ticket, send(&config, client, ticket, request).await)
+            (ticket, send(&config, client, ticket, request, &former_sessions).await)
         }));
     }
 }

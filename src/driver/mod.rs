@@ -70,7 +70,7 @@ pub(crate) fn start(
         removed,
         unconfirmed: false,
         former_znode: None,
-        left_behind: None,
+        former_sessions: Vec::new(),
         client: None,
         connected: false,
         session: None,
@@ -107,11 +107,10 @@ struct Driver {
     removed: Removed,
     /// A znode of this campaign may be left that nobody will remove.
     unconfirmed: bool,
-    /// A znode of a former session is being removed.
+    /// There may be a znode of a former session, which this contender has not removed or found yet.
     former_znode: Option<FormerZnode>,
-    /// A znode of a former session may be left: a create was under way when that session was said to be over. Nobody looks
-    /// for it, and it goes with that session.
-    left_behind: Option<FormerZnode>,
+    /// The sessions that were lost since the outcome of a create is unknown.
+    former_sessions: Vec<SessionId>,
 
     client: Option<Arc<Client>>,
     /// The machine was told that there is a connection.
@@ -262,14 +261,14 @@ impl Driver {
     /// The ZooKeeper session is over, and with it all that belongs to it.
     fn lose_session(&mut self, reopening: bool) {
         self.connected = false;
-        self.session = None;
+        self.former_sessions.extend(self.session.take());
         self.client = None;
         self.requests.clear();
         self.claimed.clear();
         self.before_panic = BeforePanic::default();
         (self.own_watch, self.ahead_watch) = (None, None);
         self.feed(Event::SessionLost { reopening });
-        if self.machine.is_removing() {
+        if self.machine.has_leftovers() {
             self.former_znode = Some(self.barrier.former_znode());
         }
     }
@@ -379,7 +378,6 @@ impl Drop for Driver {
             // Nobody removes it any more.
             std::mem::forget(self.former_znode.take());
         }
-        std::mem::forget(self.left_behind.take());
         let led = self.leading.take().map(|leading| leading.end(Lost::SessionClosed));
         self.standing.send_replace(Standing::Idle);
         // Last, because the application's `tracing` subscriber may panic.

@@ -15,7 +15,7 @@ use crate::mistakes::mistake;
 use crate::path::{join, split};
 use crate::session::{Client, Creation, NotCreated, Peek, Prefetched};
 use crate::telemetry;
-use crate::types::Mode;
+use crate::types::{Mode, SessionId};
 use crate::znode::Node;
 
 /// The requests that have no outcome yet.
@@ -36,6 +36,7 @@ pub(super) async fn send(
     client: Arc<Client>,
     ticket: Ticket,
     request: Request,
+    former_sessions: &[SessionId],
 ) -> Outcome {
     let ElectionSpec { mode, path, .. } = &config.spec;
     let dir = match mode {
@@ -52,7 +53,7 @@ pub(super) async fn send(
             Outcome::Reply(Reply::ParentsCreated(log(created)))
         }
         Request::FindOwn(create) => {
-            Outcome::Reply(Reply::Found(log(find_own(config, &client, create).await)))
+            Outcome::Reply(Reply::Found(log(find_own(config, &client, create, former_sessions).await)))
         }
         Request::List => Outcome::Reply(Reply::Listed(log(client.list(dir).await))),
         Request::WatchOwn(node) => Outcome::OwnWatched(
@@ -127,11 +128,13 @@ fn tombstone(config: &ContenderConfig, ticket: Ticket) -> String {
     if config.tombstones_inside.load(Ordering::Relaxed) { join(path, &name) } else { format!("{path}{name}") }
 }
 
-/// Makes sure that the create with this ticket can no longer be carried out, and claims the znodes that it left.
+/// Makes sure that the create with this ticket can no longer be carried out, and claims the znodes that it left. Fails as
+/// long as there may be one of a session that was lost since, which goes with that session.
 async fn find_own(
     config: &ContenderConfig,
     client: &Arc<Client>,
     create: Ticket,
+    former_sessions: &[SessionId],
 ) -> Result<Vec<Node>, Failure> {
     let tombstone = tombstone(config, create);
     let found = async {
@@ -143,7 +146,7 @@ async fn find_own(
         } else {
             client.settle(&tombstone, config.container_parents, &config.acl).await?;
         }
-        claim_own_orphans(config, client).await
+        claim_own_orphans(config, client, former_sessions).await
     };
     let found = found.await;
     if found.is_ok() {
@@ -152,14 +155,18 @@ async fn find_own(
     found
 }
 
-async fn claim_own_orphans(config: &ContenderConfig, client: &Arc<Client>) -> Result<Vec<Node>, Failure> {
+async fn claim_own_orphans(
+    config: &ContenderConfig,
+    client: &Arc<Client>,
+    former_sessions: &[SessionId],
+) -> Result<Vec<Node>, Failure> {
     let ElectionSpec { path, prefix, .. } = &config.spec;
     let identity = config.identity.as_bytes();
     match &config.counter {
         Some(counter) => {
             // Read before the znode is: see `Client::version_of`.
             let version = client.read_counter(counter).await?;
-            let mut found = client.claim_orphans([path.clone()], identity).await?;
+            let mut found = client.claim_orphans([path.clone()], identity, former_sessions).await?;
             if !found.is_empty() {
                 let again = client.read_counter(counter).await;
                 // If the version has changed, another contender of this session was master in between, and the version
@@ -182,7 +189,7 @@ async fn claim_own_orphans(config: &ContenderConfig, client: &Arc<Client>) -> Re
                 Err(failure) => return Err(failure),
             };
             let paths = naming::contenders(prefix, &children).map(|(_, name)| join(path, name));
-            client.claim_orphans(paths.collect::<Vec<_>>(), identity).await
+            client.claim_orphans(paths.collect::<Vec<_>>(), identity, former_sessions).await
         }
     }
 }

@@ -97,7 +97,7 @@ impl Machine {
         self.connected = false;
         self.retry_at = None;
         let creating = self.pending.take().is_some_and(|pending| pending.creates);
-        let mut left_behind = creating || matches!(self.place, Place::Unsure);
+        let unsure = creating || matches!(self.place, Place::Unsure);
         if let Place::Held(held) = std::mem::replace(&mut self.place, Place::Nowhere) {
             match held.leading {
                 true => self.step_down(Lost::SessionExpired),
@@ -106,15 +106,14 @@ impl Machine {
             self.removals.push_back(Removal { node: held.node, verify: true });
         }
         // The znodes may still exist, because the server that reported the expiry may have been deposed, or the client may
-        // have concluded it by itself. So the next session removes them.
+        // have concluded it by itself. So the next session removes them, and finds out what became of a create.
         self.removals.iter_mut().for_each(|removal| removal.verify = true);
-        if !reopening {
-            left_behind |= !std::mem::take(&mut self.removals).is_empty();
-        }
         if mistake!(FormerZnodesForgotten) {
             self.removals.clear();
+        } else if reopening && unsure {
+            self.place = Place::Unsure;
         }
-        if left_behind {
+        if !reopening && (unsure | !std::mem::take(&mut self.removals).is_empty()) {
             self.actions.push_back(Action::Left(Error::RemovalUnconfirmed));
         }
         if !reopening {

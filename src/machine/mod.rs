@@ -160,9 +160,14 @@ impl Machine {
         own || self.pending.as_ref().is_some_and(|pending| pending.ticket == ticket)
     }
 
-    /// Whether znodes of this contender are being removed, or have to be.
-    pub(crate) fn is_removing(&self) -> bool {
-        !self.removals.is_empty()
+    /// Whether there are znodes of this contender that have to be removed, or may be some that have to be found.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        !self.removals.is_empty() || self.is_unsure()
+    }
+
+    /// Whether a create has an unknown outcome.
+    pub(crate) fn is_unsure(&self) -> bool {
+        matches!(self.place, Place::Unsure)
     }
 
     /// Whether the session has to be proven at present.

@@ -27,7 +27,7 @@ const MOST_PARENTS: usize = 256;
 /// A connection, until it is replaced or closed.
 pub(crate) struct Client {
     pub(super) connection: Arc<dyn Connection>,
-    session: SessionId,
+    pub(super) session: SessionId,
     request_timeout: Duration,
     /// The connection was replaced or closed.
     pub(super) ended: watch::Sender<bool>,

@@ -7,14 +7,17 @@ use super::client::Client;
 use super::watching::Peek;
 use crate::error::{Error, Failure};
 use crate::mistakes::mistake;
-use crate::znode::Node;
+use crate::types::SessionId;
+use crate::znode::{Node, Origin};
 
 impl Client {
-    /// Claims those of the znodes that are orphans of this session and have this data. Oldest first.
+    /// Claims those of the znodes that are orphans of this session and have this data. Oldest first. Fails if there is one of
+    /// a former session.
     pub(crate) async fn claim_orphans(
         &self,
         paths: impl IntoIterator<Item = String>,
         data: &[u8],
+        former_sessions: &[SessionId],
     ) -> Result<Vec<Node>, Failure> {
         let mut found = Vec::new();
         let mut refused = None;
@@ -31,15 +34,20 @@ impl Client {
                 }
                 origin => origin?,
             };
-            let Some(origin) = origin.filter(|it| it.is_of(self.session()) || mistake!(NoOwnerCheck)) else {
-                continue;
+            let is_own = |it: &Origin| {
+                let mut sessions = former_sessions.iter().chain([&self.session]);
+                sessions.any(|session| it.is_of(*session)) || mistake!(NoOwnerCheck)
             };
+            let Some(origin) = origin.filter(is_own) else { continue };
             let same = match self.read(&path).await {
                 Ok(read) => read.is_some_and(|(content, it)| content == data && it.token == origin.token),
                 // The contender's own ACL may not permit it to read.
                 Err(Failure::Refused(Error::NotAuthorized { .. })) => true,
                 Err(failure) => return Err(failure),
             };
+            if same && former_sessions.iter().any(|session| origin.is_of(*session)) {
+                return Err(Failure::Rejected(format!("{path} of a session that was lost still exists")));
+            }
             if same {
                 found.push(Node { path, token: origin.token, incarnation: None });
             }

@@ -9,7 +9,7 @@ use crate::mistakes::Mistake;
 pub(super) const UNNOTICED: [Mistake; 1] = [Mistake::NoFlush];
 
 /// The lowest seed that notices each mistake.
-pub(super) const NOTICED_AT: [(Mistake, u64); 47] = [
+pub(super) const NOTICED_AT: [(Mistake, u64); 46] = [
     (Mistake::WholeTimeout, 0),
     (Mistake::NoMargin, 0),
     (Mistake::NoRelay, 0),
@@ -51,7 +51,6 @@ pub(super) const NOTICED_AT: [(Mistake, u64); 47] = [
     (Mistake::ClosedWhileConnecting, 0),
     (Mistake::ExpiredIsClosed, 0),
     (Mistake::FormerZnodesAtClose, 0),
-    (Mistake::LeftBehindForgotten, 0),
     (Mistake::LeavesSilently, 0),
     (Mistake::ClosingOvertaken, 0),
     (Mistake::ClosingWithoutClient, 0),

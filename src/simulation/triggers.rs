@@ -36,6 +36,7 @@ pub(super) enum TriggeredFault {
 pub(super) enum RequestKind {
     Create,
     Removal,
+    GuardedWrite,
     Other,
 }
 
@@ -86,6 +87,8 @@ impl RequestKind {
             Self::Create
         } else if any(|action| matches!(action, Action::Delete { .. })) {
             Self::Removal
+        } else if any(|action| matches!(action, Action::SetData { .. })) {
+            Self::GuardedWrite
         } else {
             Self::Other
         }

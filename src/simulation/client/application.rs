@@ -1,18 +1,20 @@
 //! An application with one contender: wants to lead for a while, and changes its mind.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::election::Election;
 use crate::error::Error;
-use crate::guarded::GuardedError;
 use crate::leadership::{Leadership, LeaseCell};
 use crate::mistakes::mistake;
 use crate::runtime;
 use crate::simulation::invariants::reports::ContenderId;
-use crate::types::{FencingToken, Standing};
+use crate::timestamp::Timestamp;
+use crate::types::FencingToken;
 
 /// What the world tells an application to do. It does it as soon as it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,10 @@ pub(super) enum Order {
 pub(super) enum Claim {
     /// This znode of the contender is gone.
     Removed { path: String, token: FencingToken },
+    /// The contender has no znode in this election.
+    NoZnode { election: usize },
+    /// Something that is not true.
+    Untrue(&'static str),
 }
 
 /// An application, as its process sees it.
@@ -48,6 +54,10 @@ pub(super) struct ApplicationState {
     pub(super) undecided: bool,
     pub(super) campaigning: bool,
     pub(super) leading: Option<HeldLeadership>,
+    /// The leadership that a future runs under by `hold`.
+    pub(super) working: Option<FencingToken>,
+    /// Until when it does not let go of its thread.
+    pub(super) blocked_until: Timestamp,
     pub(super) claims: Vec<Claim>,
 }
 
@@ -59,6 +69,7 @@ pub(super) struct HeldLeadership {
 
 /// The task of an application.
 struct Task {
+    number: usize,
     election: Arc<Election>,
     guarded: String,
     state: Arc<Mutex<ApplicationState>>,
@@ -76,17 +87,21 @@ impl Application {
             undecided: false,
             campaigning: false,
             leading: None,
+            working: None,
+            blocked_until: Timestamp::MIN,
             claims: Vec::new(),
         }));
         let election = Arc::new(election);
         let task = Task {
+            number,
             election: election.clone(),
             guarded,
             state: state.clone(),
             orders: orders_rx,
             leaderships: 0,
         };
-        runtime::Runtime::current().spawn(task.run());
+        let task = Blocking { task: Box::pin(task.run()), state: state.clone(), end: None };
+        runtime::Runtime::current().spawn(task);
         Self { id, election_number: number, election, state, orders }
     }
 
@@ -108,8 +123,7 @@ impl Task {
     async fn run(mut self) {
         while let Some(order) = self.orders.recv().await {
             // It may have changed its mind since.
-            let willing = self.state.lock().unwrap().willing;
-            if order == Order::Campaign && willing && !self.campaign().await {
+            if order == Order::Campaign && self.is_willing() && !self.campaign().await {
                 return;
             }
         }
@@ -117,27 +131,37 @@ impl Task {
 
     /// Returns whether there may be another campaign.
     async fn campaign(&mut self) -> bool {
-        self.update(|state| state.campaigning = true);
-        let election = self.election.clone();
-        let outcome = tokio::select! {
-            biased;
-            () = given_up(&mut self.orders) => None,
-            outcome = election.campaign() => Some(outcome),
-        };
-        self.update(|state| (state.campaigning, state.undecided) = (false, true));
-        match outcome {
-            None => {
-                // The future of the campaign was dropped, at whatever it was waiting for.
-                if fastrand::bool() {
-                    self.withdraw().await;
+        loop {
+            self.update(|state| state.campaigning = true);
+            let election = self.election.clone();
+            let outcome = tokio::select! {
+                biased;
+                () = given_up(&mut self.orders) => None,
+                outcome = election.campaign() => Some(outcome),
+            };
+            match outcome {
+                // The future of the campaign was dropped, at whatever it was waiting for. Perhaps another is begun at once.
+                None if fastrand::u8(..4) == 0 && self.is_willing() => continue,
+                None => {
+                    self.update(|state| (state.campaigning, state.undecided) = (false, true));
+                    if fastrand::bool() {
+                        self.withdraw().await;
+                    }
+                    return true;
                 }
-                true
+                Some(outcome) => {
+                    self.update(|state| (state.campaigning, state.undecided) = (false, true));
+                    match outcome {
+                        Ok(leadership) => self.lead(leadership).await,
+                        Err(Error::SessionClosed | Error::SessionLost) => return false,
+                        Err(Error::AlreadyCampaigning) => {
+                            self.claim(Claim::Untrue("there is another campaign"))
+                        }
+                        Err(_) => {}
+                    }
+                    return true;
+                }
             }
-            Some(Ok(leadership)) => {
-                self.lead(leadership).await;
-                true
-            }
-            Some(Err(error)) => !matches!(error, Error::SessionClosed | Error::SessionLost),
         }
     }
 
@@ -151,7 +175,10 @@ impl Task {
         self.update(|state| (state.leading, state.undecided) = (Some(held), true));
         let node = (leadership.node().to_owned(), leadership.token());
         let gave_up = if fastrand::bool() {
-            leadership.hold(self.work(&leadership)).await.is_ok()
+            self.update(|state| state.working = Some(leadership.token()));
+            let done = leadership.hold(self.work(&leadership)).await;
+            self.update(|state| state.working = None);
+            done.is_ok()
         } else {
             tokio::select! {
                 biased;
@@ -167,13 +194,14 @@ impl Task {
             }
             _ => {
                 if let Ok(()) = leadership.resign().await {
-                    self.claim_removed(node);
+                    let (path, token) = node;
+                    self.claim(Claim::Removed { path, token });
                 }
             }
         }
     }
 
-    /// Works until it is told to give up.
+    /// Works until it is told to give up. A write may be under way then.
     async fn work(&mut self, leadership: &Leadership) {
         while let Some(order) = self.orders.recv().await {
             match order {
@@ -181,9 +209,11 @@ impl Task {
                 Order::GiveUp => return,
                 Order::Write => {
                     let token = leadership.token().zxid().to_string();
-                    let written = leadership.guarded().set_data(&self.guarded, token, None).commit().await;
-                    if let Err(GuardedError::Unknown { .. }) = written {
-                        runtime::sleep(Duration::from_millis(10)).await;
+                    let write = leadership.guarded().set_data(&self.guarded, token, None).commit();
+                    tokio::select! {
+                        biased;
+                        () = given_up(&mut self.orders) => return,
+                        _ = write => {}
                     }
                 }
             }
@@ -191,16 +221,41 @@ impl Task {
     }
 
     async fn withdraw(&mut self) {
-        let standing = self.election.standing();
-        if let Ok(()) = self.election.withdraw().await
-            && let Standing::Leading { node, token } = standing
-        {
-            self.claim_removed((node, token));
+        if let Ok(()) = self.election.withdraw().await {
+            self.claim(Claim::NoZnode { election: self.number });
         }
     }
 
-    fn claim_removed(&self, (path, token): (String, FencingToken)) {
-        self.update(|state| state.claims.push(Claim::Removed { path, token }));
+    fn claim(&self, claim: Claim) {
+        self.update(|state| state.claims.push(claim));
+    }
+
+    fn is_willing(&self) -> bool {
+        self.state.lock().unwrap().willing
+    }
+}
+
+/// The task of an application that does not let go of its thread at times, so that nothing in it is polled.
+struct Blocking {
+    task: BoxFuture<'static, ()>,
+    state: Arc<Mutex<ApplicationState>>,
+    end: Option<BoxFuture<'static, ()>>,
+}
+
+impl Future for Blocking {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let until = self.state.lock().unwrap().blocked_until;
+        if runtime::now() < until {
+            let mut end = Box::pin(runtime::sleep_until(until));
+            if end.as_mut().poll(cx).is_pending() {
+                self.end = Some(end);
+                return Poll::Pending;
+            }
+        }
+        self.end = None;
+        self.task.as_mut().poll(cx)
     }
 }
 

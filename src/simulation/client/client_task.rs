@@ -44,6 +44,7 @@ pub(super) struct ClientTask {
     session: SessionId,
     /// The session timeout as negotiated over the present connection, or the last.
     timeout: Duration,
+    /// Otherwise it vanishes with its first connection.
     reconnects: bool,
     commands: mpsc::UnboundedReceiver<Command>,
     states: watch::Sender<zk::SessionState>,
@@ -112,6 +113,9 @@ impl ClientTask {
                 call.fail(zk::Error::ConnectionLoss);
             }
             self.states.send_replace(zk::SessionState::Disconnected);
+            if !self.reconnects {
+                return self.forget();
+            }
             line = match self.reconnect(&interface).await {
                 Ok(line) => line,
                 Err(state) => return self.end(state),
@@ -207,10 +211,6 @@ impl ClientTask {
     async fn reconnect(&mut self, interface: &Arc<NetworkInterface>) -> Result<Line, zk::SessionState> {
         // By then the session must be over.
         let deadline = self.heard + self.timeout.mul_f64(1.4);
-        if !self.reconnects {
-            runtime::sleep_until(deadline).await;
-            return Err(zk::SessionState::Expired);
-        }
         let mut attempts = 0;
         while runtime::now() < deadline {
             let pause = (Duration::from_millis(20) * (1 << attempts.min(8))).min(self.timeout / 8);
@@ -260,8 +260,13 @@ impl ClientTask {
         self.states.send_replace(zk::SessionState::SyncConnected);
     }
 
-    fn end(mut self, state: zk::SessionState) {
+    fn end(self, state: zk::SessionState) {
         self.states.send_replace(state);
+        self.forget();
+    }
+
+    /// Fails whatever waits for answers.
+    fn forget(mut self) {
         self.commands.close();
         for (_, call) in std::mem::take(&mut self.calls) {
             call.fail(zk::Error::SessionExpired);

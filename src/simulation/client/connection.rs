@@ -128,7 +128,12 @@ impl Connection for SimulatedConnection {
     }
 
     async fn vanished(&self) {
-        std::future::pending().await
+        let mut ended = self.ended.clone();
+        let _ = ended.wait_for(|ended| *ended).await;
+        // A change of the state says why.
+        if self.states.borrow().is_terminated() {
+            std::future::pending::<()>().await;
+        }
     }
 
     async fn create(&self, path: &str, mode: zk::CreateMode, _: &[zk::Acl]) -> Result<(), zk::Error> {

@@ -57,7 +57,11 @@ struct Instance {
     /// The last beat was a proof.
     proves: bool,
     /// What was said by `Session::close`.
-    closed: Arc<Mutex<Option<Result<(), Error>>>>,
+    closed: Arc<Mutex<Option<(Result<(), Error>, Result<(), Error>)>>>,
+    /// The session is the application's own.
+    of_application: bool,
+    /// Closing it has failed: the application keeps it.
+    kept: bool,
 }
 
 impl Process {
@@ -93,11 +97,13 @@ impl Process {
 
     pub(in crate::simulation) fn view(&self) -> ProcessView {
         let session = self.instance.as_ref().and_then(|instance| instance.session.as_ref());
+        // Its contenders have ended with it.
+        let kept = self.instance.as_ref().is_some_and(|instance| instance.kept);
         let applications = self.instance.iter().flat_map(|instance| &instance.applications);
         ProcessView {
-            connected: session.is_some_and(|session| session.id().is_some()),
+            connected: kept || session.is_some_and(|session| session.id().is_some()),
             session: self.session(),
-            contenders: applications.map(view).collect(),
+            contenders: applications.filter(|_| !kept).map(view).collect(),
         }
     }
 
@@ -122,7 +128,7 @@ impl Process {
         let connection = self.connection();
         if let Some(instance) = self.instance.take() {
             trace!(world, "process {} dies", self.number);
-            instance.told.keys().for_each(|id| world.checker.ended(*id));
+            instance.applications.iter().for_each(|application| world.checker.died(application.id));
         }
         self.wake_at = None;
         connection
@@ -215,6 +221,20 @@ impl Process {
             self.step(world, |instance, _| {
                 instance.applications.iter().for_each(|application| application.order(Order::GiveUp));
             });
+        }
+    }
+
+    /// The work of a leader does not let go of its thread for a while.
+    pub(in crate::simulation) fn block(&mut self, world: &mut World, duration: Duration) {
+        if let Some(instance) = &self.instance {
+            let until = self.clock.reading(world.now) + duration;
+            for application in &instance.applications {
+                let mut state = application.state();
+                if state.working.is_some() && world.rng.bool() {
+                    trace!(world, "{} works on for {duration:?}", application.id);
+                    state.blocked_until = until;
+                }
+            }
         }
     }
 
@@ -312,6 +332,8 @@ impl Instance {
             started: 0,
             proves: false,
             closed: Arc::default(),
+            of_application: false,
+            kept: false,
         }
     }
 
@@ -326,6 +348,7 @@ impl Instance {
         let (opened, timeout) = (self.opened.clone(), settings.timeout);
         let least_timeout = settings.least_timeout();
         let of_application = !settings.is_uneven() && world.rng.u8(..8) == 0;
+        self.of_application = of_application;
         self.executor.on_host(|| {
             Runtime::current().spawn(async move {
                 let session = if of_application {
@@ -467,14 +490,19 @@ impl Instance {
                 }
                 _ => {}
             }
+            let session = self.sessions.last().copied();
+            world.checker.work.report(id, state.working.zip(session), claim.is_some(), world.now);
             match claim {
                 Some(claim) => drop(self.told.insert(id, claim)),
                 None => drop(self.told.remove(&id)),
             }
             for claim in state.claims.drain(..) {
                 trace!(world, "{id} was told {claim:?}");
-                let Claim::Removed { path, token } = claim;
-                world.checker.claims.removed(path, token);
+                match claim {
+                    Claim::Removed { path, token } => world.checker.claims.removed(path, token),
+                    Claim::NoZnode { election } => world.checker.claims.no_znode(election, &self.sessions),
+                    Claim::Untrue(words) => world.checker.record(Err(format!("{id} was told that {words}"))),
+                }
             }
         }
     }
@@ -518,17 +546,24 @@ impl Instance {
             self.executor.on_host(|| {
                 Runtime::current().spawn(async move {
                     let result = session.close().await;
-                    *closed.lock().unwrap() = Some(result);
+                    let again = session.close().await;
+                    *closed.lock().unwrap() = Some((result, again));
                 });
             });
         }
     }
 
     /// Whether the process has nothing to do any more.
-    fn has_ended(&self, process: usize, world: &mut World) -> bool {
+    fn has_ended(&mut self, process: usize, world: &mut World) -> bool {
         let closed = self.closed.lock().unwrap().take();
-        if let Some(result) = &closed {
+        if let Some((result, again)) = &closed {
             trace!(world, "process {process} has closed its session: {result:?}");
+            if result.is_ok() != again.is_ok() {
+                let words =
+                    format!("process {process} was told {result:?} when it closed, and then {again:?}");
+                world.checker.record(Err(words));
+            }
+            self.kept = self.of_application && result.is_err();
             if result.is_ok() {
                 self.sessions.iter().for_each(|session| world.checker.claims.closed(*session));
             }
@@ -536,7 +571,7 @@ impl Instance {
         let state = self.session.as_ref().map(|session| session.shared.connection());
         // The application's own session is lost: it begins anew.
         let lost = state.is_some_and(|state| matches!(*state.borrow(), ConnectionState::Lost));
-        closed.is_some() || lost
+        (closed.is_some() && !self.kept) || lost
     }
 }
 

@@ -51,6 +51,7 @@ use super::network::{Down, Up};
 use super::settings::{LATEST_PING, OPERATOR, SERVERS};
 use super::time::Instant;
 use super::world::{World, trace};
+use crate::types;
 use zookeeper_embedded::SessionId;
 use zookeeper_embedded::replica::{Body, ConnectionId, Replica, Transaction};
 
@@ -259,6 +260,9 @@ impl Ensemble {
                 let replica = &self.servers[server].replica;
                 let done = deletions.into_iter().filter(|it| replica.stat(&it.path).is_none());
                 done.for_each(|deletion| world.checker.deleted(&deletion, world.now));
+                if let (Transaction::Close(session), Some(_)) = (&entry.transaction, entry.reply_to) {
+                    world.checker.closed(types::SessionId::from_raw(session.raw()));
+                }
                 let elections = world.settings.elections.len();
                 let written = guarded_writes::written(&entry.transaction, elections);
                 if let Some((election, token)) = written.filter(|_| is_done(&result)) {

@@ -35,7 +35,7 @@ impl Run {
         if let Some(scenario) = scenario.filter(|_| self.world.rng.u8(..4) > 0) {
             return self.scenario(scenario, process);
         }
-        match self.world.rng.u8(..29) {
+        match self.world.rng.u8(..31) {
             0..2 => self.break_connection(process),
             2..5 => self.arm(process),
             5..9 => self.block(process, server),
@@ -65,6 +65,10 @@ impl Run {
             }
             23..24 => self.hold_queue(server),
             28 => self.processes[process].close(&mut self.world),
+            29..31 => {
+                let duration = self.duration(0.05, 3.0);
+                self.processes[process].block(&mut self.world, duration);
+            }
             _ => self.operate(process),
         }
     }

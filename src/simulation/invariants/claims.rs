@@ -11,22 +11,33 @@ use crate::types::{FencingToken, Mode, SessionId};
 pub(in crate::simulation) struct Claims {
     elections: Vec<Mode>,
     fresh: Vec<Claim>,
+    /// Whether the first election has two contenders in each process.
+    twins: bool,
 }
 
 #[derive(Debug)]
 enum Claim {
     Removed(String, FencingToken),
     Closed(SessionId),
+    NoZnode(usize, SessionId),
 }
 
 impl Claims {
-    pub(super) fn new(elections: &[Mode]) -> Self {
-        Self { elections: elections.to_vec(), fresh: Vec::new() }
+    pub(super) fn new(elections: &[Mode], twins: bool) -> Self {
+        Self { elections: elections.to_vec(), fresh: Vec::new(), twins }
     }
 
     /// A contender's znode is said to be gone.
     pub(in crate::simulation) fn removed(&mut self, path: String, token: FencingToken) {
         self.fresh.push(Claim::Removed(path, token));
+    }
+
+    /// A contender is said to have no znode in an election, of any of these sessions.
+    pub(in crate::simulation) fn no_znode(&mut self, election: usize, sessions: &[SessionId]) {
+        // With two contenders, the other one may have a znode.
+        if election > 0 || !self.twins {
+            self.fresh.extend(sessions.iter().map(|session| Claim::NoZnode(election, *session)));
+        }
     }
 
     /// A session is said to have left no znode of a contender.
@@ -36,7 +47,7 @@ impl Claims {
 
     /// Checks what was said since the last time.
     pub(super) fn check(&mut self, truth: &Replica) -> Result<(), String> {
-        for claim in self.fresh.drain(..) {
+        for claim in std::mem::take(&mut self.fresh) {
             match claim {
                 Claim::Removed(path, token) => {
                     if truth.stat(&path).is_some_and(|stat| stat.czxid == token.zxid()) {
@@ -44,21 +55,27 @@ impl Claims {
                     }
                 }
                 Claim::Closed(session) => {
-                    for (election, mode) in self.elections.iter().enumerate() {
-                        let path = path_of(election, *mode);
-                        let children = truth.children(&path).into_iter().map(|name| join(&path, &name));
-                        let left = children.chain([path.clone()]).find(|path| {
-                            truth.stat(path).is_some_and(|stat| stat.ephemeral_owner == session.raw())
-                        });
-                        if let Some(left) = left {
-                            return Err(format!(
-                                "session {session} was said to be closed, and {left} stands"
-                            ));
-                        }
+                    if let Some(left) = (0..self.elections.len()).find_map(|it| self.left(truth, it, session))
+                    {
+                        return Err(format!("session {session} was said to be closed, and {left} stands"));
+                    }
+                }
+                Claim::NoZnode(election, session) => {
+                    if let Some(left) = self.left(truth, election, session) {
+                        return Err(format!("a contender was said to have no znode, and {left} stands"));
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// A contender's znode of this session.
+    fn left(&self, truth: &Replica, election: usize, session: SessionId) -> Option<String> {
+        let path = path_of(election, self.elections[election]);
+        let children = truth.children(&path).into_iter().map(|name| join(&path, &name));
+        children
+            .chain([path.clone()])
+            .find(|path| truth.stat(path).is_some_and(|stat| stat.ephemeral_owner == session.raw()))
     }
 }

@@ -1,7 +1,7 @@
 //! What must hold in every run, whatever goes wrong. One file for each.
 //!
-//! During the run: [`one_leader`], [`own_znodes`], [`tokens`], [`wakeups`], [`requests`], [`claims`], [`guarded_writes`]. At its
-//! end, when all is well again: [`somebody_leads`], [`no_ghosts`].
+//! During the run: [`one_leader`], [`own_znodes`], [`tokens`], [`wakeups`], [`requests`], [`claims`], [`guarded_writes`], [`work`].
+//! At its end, when all is well again: [`somebody_leads`], [`no_ghosts`].
 
 mod claims;
 pub(super) mod guarded_writes;
@@ -13,6 +13,7 @@ mod requests;
 pub(super) mod somebody_leads;
 mod tokens;
 mod wakeups;
+mod work;
 
 use zookeeper_embedded::replica::Replica;
 
@@ -23,6 +24,7 @@ use self::reports::{ContenderId, Deletion, LeaderClaim};
 use self::requests::Requests;
 use self::tokens::Tokens;
 use self::wakeups::Wakeups;
+use self::work::Work;
 use super::settings::{OPERATOR, Settings};
 use super::time::Instant;
 use crate::types::{FencingToken, SessionId};
@@ -37,6 +39,7 @@ pub(super) struct Checker {
     pub(super) wakeups: Wakeups,
     pub(super) requests: Requests,
     pub(super) claims: Claims,
+    pub(super) work: Work,
 }
 
 impl Checker {
@@ -44,13 +47,14 @@ impl Checker {
         let longest = settings.timeouts().into_iter().max().unwrap_or(settings.timeout);
         Self {
             violation: None,
-            // Clocks run differently.
             one_leader: OneLeader::new(longest.mul_f64(1.02)),
             own_znodes: OwnZnodes::default(),
             tokens: Tokens::default(),
             wakeups: Wakeups::new(settings.twins),
             requests: Requests::default(),
-            claims: Claims::new(&settings.elections),
+            claims: Claims::new(&settings.elections, settings.twins),
+            // Clocks run differently.
+            work: Work::new(settings.least_timeout().mul_f64(0.97)),
         }
     }
 
@@ -88,6 +92,18 @@ impl Checker {
         self.one_leader.ended(id);
     }
 
+    /// A contender's process is dead.
+    pub(super) fn died(&mut self, id: ContenderId) {
+        self.one_leader.ended(id);
+        self.work.died(id);
+    }
+
+    /// A client has closed its session.
+    pub(super) fn closed(&mut self, session: SessionId) {
+        let result = self.work.closed(session);
+        self.record(result);
+    }
+
     /// A process has opened or resumed this session.
     pub(super) fn session_belongs(&mut self, session: SessionId, process: usize, life: u32) {
         self.own_znodes.session_belongs(session, process, life);
@@ -99,7 +115,10 @@ impl Checker {
             self.wakeups.dropped(&deletion.path);
         }
         match self.own_znodes.deleted(deletion, now) {
-            Ok(DeletedBy::Own) => {}
+            Ok(DeletedBy::Own) => {
+                let result = self.work.removed(deletion.token, now);
+                self.record(result);
+            }
             Ok(DeletedBy::Other) => self.one_leader.deleted(deletion.token, now),
             Err(violation) => self.record(Err(violation)),
         }

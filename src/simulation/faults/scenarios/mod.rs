@@ -27,9 +27,10 @@ impl Run {
         self.world.schedule(after, WorldEvent::Arm { process, fault });
     }
 
-    /// A request that leaves a znode, or removes one.
+    /// A request that leaves a znode, or removes one, or is for the leader only.
     fn request_kind(&mut self) -> RequestKind {
-        if self.world.rng.bool() { RequestKind::Create } else { RequestKind::Removal }
+        let kinds = [RequestKind::Create, RequestKind::Removal, RequestKind::GuardedWrite];
+        kinds[[0, 0, 1, 1, 2][self.world.rng.usize(..5)]]
     }
 
     /// Applications resign and withdraw, now and again.
