@@ -11,11 +11,20 @@ use crate::runtime;
 use crate::telemetry;
 
 impl Driver {
-    /// Feeds an event to the machine, and carries out all actions that follow.
+    /// Feeds an event to the machine, and carries out all actions that follow. The standing is published when nothing
+    /// follows any more: nobody sees one in between.
     pub(super) fn feed(&mut self, event: Event) {
-        self.machine.handle(runtime::now(), event);
-        while let Some(action) = self.machine.poll_action() {
-            self.act(action);
+        let mut next = Some(event);
+        while let Some(event) = next {
+            self.machine.handle(runtime::now(), event);
+            while let Some(action) = self.machine.poll_action() {
+                self.act(action);
+            }
+            next = self.follow_up.take();
+        }
+        if let Some(standing) = self.reported.take() {
+            self.standing.send_replace(standing.clone());
+            telemetry::standing(&standing);
         }
         self.subscribe_to_proofs();
         if !self.machine.has_leftovers() {
@@ -72,10 +81,7 @@ impl Driver {
                 self.unconfirmed = !mistake!(LeftForgotten);
                 self.removal_failed(error);
             }
-            Action::Report(standing) => {
-                self.standing.send_replace(standing.clone());
-                telemetry::standing(&standing);
-            }
+            Action::Report(standing) => self.reported = Some(standing),
         }
     }
 

@@ -13,7 +13,6 @@ use crate::leadership::{Leadership, LeaseCell};
 use crate::lease::Lease;
 use crate::machine::Event;
 use crate::mistakes::mistake;
-use crate::runtime;
 use crate::session::PinnedSession;
 use crate::telemetry;
 use crate::znode::Node;
@@ -49,7 +48,7 @@ impl Driver {
         if !delivered && !mistake!(UndeliveredLeadershipKept) {
             // Withdraw at once. The dropped leadership resigns as well, but that command may be queued behind the next
             // campaign.
-            self.machine.handle(runtime::now(), Event::Withdraw(Lost::Resigned));
+            self.follow_up = Some(Event::Withdraw(Lost::Resigned));
         }
     }
 
@@ -57,7 +56,7 @@ impl Driver {
     pub(super) fn extend(&mut self, lease: Lease) {
         if self.leading.as_ref().is_some_and(|leading| !leading.lease.extend(lease)) {
             // The application has already seen the lease end, and has stopped acting on it.
-            self.machine.handle(runtime::now(), Event::Withdraw(Lost::LeaseExpired));
+            self.follow_up = Some(Event::Withdraw(Lost::LeaseExpired));
         }
     }
 

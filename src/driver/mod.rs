@@ -81,6 +81,8 @@ pub(crate) fn start(
         ahead_watch: None,
         proofs: None,
         prefetched: Prefetched::default(),
+        follow_up: None,
+        reported: None,
         campaign: None,
         deferred: false,
         removals: Vec::new(),
@@ -125,6 +127,10 @@ struct Driver {
     proofs: Option<ProofSubscription>,
     /// What was read together with a create.
     prefetched: Prefetched,
+    /// The event that follows from an action. It is fed to the machine when all actions are carried out.
+    follow_up: Option<Event>,
+    /// The standing to publish then.
+    reported: Option<Standing>,
 
     campaign: Option<CampaignReply>,
     /// The campaign has not begun, because the znode of the previous one is being removed.

@@ -69,6 +69,7 @@ impl Driver {
         self.machine = self.machine.recovering(fastrand::u64(..));
         (self.own_watch, self.ahead_watch, self.proofs) = (None, None, None);
         self.prefetched = Prefetched::default();
+        (self.follow_up, self.reported) = (None, None);
         self.connected = false;
         self.refused = false;
         self.removed.set(false);

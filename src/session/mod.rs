@@ -6,6 +6,7 @@
 //!          ├─ SessionTask ── opens and replaces clients, and announces each `ConnectionState`; `closing` ends it
 //!          ├─ Heartbeat ──── sends a beat at intervals, and publishes proofs of the session
 //!          └─ Client ─────── sends requests: `transaction`, `watching`, `znodes`, `orphans` and `counter` say which
+//!               └─ Connection (a trait, `connection`) ── `zookeeper` implements it with `zookeeper-client`
 //! ```
 
 mod abandoned_client;
