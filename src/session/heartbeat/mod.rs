@@ -6,28 +6,27 @@
 //! commit it, and only while the quorum keeps the session. (Servers that have lost the quorum still answer reads, pings and
 //! even `sync`, so these prove nothing.) One proof serves all leaderships of the session.
 //!
-//! At other times it is a cheap read. Its answer is evidence for the lease that the first proof will grant.
+//! At other times it is a cheap read. Its answer is evidence for the lease that the first proof will grant. [`beats`] decides
+//! which is sent when.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+mod beats;
+
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 
+use self::beats::{Beat, Beats};
 use super::client::{Client, classify};
 use super::connection_state::ConnectionState;
 use super::transaction::{TransactionError, Write};
 use crate::error::Failure;
 use crate::lease::Lease;
-use crate::mistakes::mistake;
 use crate::runtime;
 use crate::telemetry;
 use crate::timestamp::Timestamp;
-
-/// The most beats that may be waiting for their answers.
-const MOST_UNDER_WAY: usize = 8;
 
 /// A transaction of the session that has committed.
 #[derive(Clone, Debug)]
@@ -40,20 +39,10 @@ pub(crate) struct Proof {
 
 /// Sends the beats of a session, and publishes the proofs.
 pub(crate) struct Heartbeat {
-    subscribers: Mutex<Subscribers>,
-    /// A subscriber wants a proof at once.
-    asked: Notify,
+    beats: Mutex<Beats>,
+    /// A beat is due earlier than before.
+    hurry: Notify,
     newest: watch::Sender<Option<Proof>>,
-}
-
-/// The znodes of the contenders that have subscribed to proofs.
-#[derive(Default)]
-struct Subscribers {
-    paths: BTreeMap<u64, String>,
-    /// The number of subscriptions so far.
-    numbers: u64,
-    /// The number of the znode that was checked last. They take turns.
-    last: u64,
 }
 
 /// A subscription to proofs. While any exists, beats are proofs.
@@ -63,27 +52,23 @@ pub(crate) struct ProofSubscription {
     newest: watch::Receiver<Option<Proof>>,
 }
 
-type Beat = BoxFuture<'static, Option<Result<Proof, Failure>>>;
+type Answer = BoxFuture<'static, Option<Result<Proof, Failure>>>;
 
 impl Heartbeat {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            subscribers: Mutex::default(),
-            asked: Notify::new(),
-            newest: watch::Sender::new(None),
-        })
+        Arc::new(Self { beats: Mutex::default(), hurry: Notify::new(), newest: watch::Sender::new(None) })
+    }
+
+    fn beats(&self) -> MutexGuard<'_, Beats> {
+        self.beats.lock().unwrap()
     }
 
     /// Subscribes to proofs. They check `path` in turn with the znodes of other subscribers. With `at_once`, the first is sent
     /// now instead of at the next beat.
     pub(crate) fn prove(self: &Arc<Self>, path: &str, at_once: bool) -> ProofSubscription {
-        let mut subscribers = self.subscribers.lock().unwrap();
-        subscribers.numbers += 1;
-        let number = subscribers.numbers;
-        subscribers.paths.insert(number, path.to_owned());
-        drop(subscribers);
+        let number = self.beats().subscribe(path, at_once, runtime::now());
         if at_once {
-            self.asked.notify_one();
+            self.hurry.notify_one();
         }
         ProofSubscription { number, heartbeat: self.clone(), newest: self.newest.subscribe() }
     }
@@ -91,58 +76,61 @@ impl Heartbeat {
     /// Runs until the session is closed or lost.
     pub(super) async fn run(self: Arc<Self>, mut connection: watch::Receiver<ConnectionState>) {
         let mut client: Option<Arc<Client>> = None;
-        let mut due = runtime::now();
-        let mut under_way: FuturesUnordered<Beat> = FuturesUnordered::new();
+        let mut under_way: FuturesUnordered<Answer> = FuturesUnordered::new();
         connection.mark_changed();
         loop {
+            if let Some(client) = &client
+                && let Some(beat) = self.beats().poll_beat(runtime::now(), client.terms().beat())
+            {
+                under_way.push(client.clone().answer(beat));
+                continue;
+            }
+            let due = self.beats().poll_timeout();
             tokio::select! {
                 biased;
                 changed = connection.changed() => match (changed, connection.borrow_and_update().clone()) {
                     (Err(_), _) | (_, ConnectionState::Closed | ConnectionState::Lost) => return,
                     (Ok(()), ConnectionState::Connected(connected)) => {
                         client = Some(connected);
-                        due = runtime::now();
+                        self.beats().connected(runtime::now());
                     }
-                    (Ok(()), ConnectionState::Connecting | ConnectionState::Suspended) => client = None,
+                    (Ok(()), ConnectionState::Connecting | ConnectionState::Suspended) => {
+                        client = None;
+                        self.beats().disconnected();
+                    }
                     (Ok(()), ConnectionState::Closing(_)) => {}
                 },
-                Some(outcome) = under_way.next() => match outcome {
-                    Some(Ok(proof)) => self.publish(proof),
-                    Some(Err(failure)) => telemetry::proof_failed(&failure.reason()),
-                    None => {}
-                },
-                () = self.asked.notified() => due = runtime::now(),
-                client = is_due(&client, due), if under_way.len() < MOST_UNDER_WAY => {
-                    due = runtime::now() + client.terms().beat() / if mistake!(BeatsTooOften) { 2 } else { 1 };
-                    under_way.push(self.beat(client.clone()));
-                }
+                Some(answer) = under_way.next() => self.on_answer(answer),
+                () = self.hurry.notified() => {}
+                () = until(due) => {}
             }
         }
     }
 
-    fn beat(&self, client: Arc<Client>) -> Beat {
-        match self.subscribers.lock().unwrap().next() {
-            Some(path) => async move { Some(client.prove(&path).await) }.boxed(),
-            None => async move {
-                client.beat().await;
+    fn on_answer(&self, answer: Option<Result<Proof, Failure>>) {
+        if let Some(Err(failure)) = &answer {
+            telemetry::proof_failed(&failure.reason());
+        }
+        let proof = answer.and_then(Result::ok);
+        if self.beats().answered(proof.as_ref()) {
+            self.newest.send_replace(proof);
+        }
+    }
+}
+
+impl Client {
+    /// Sends a beat. The answer is a proof, if it is to be one.
+    fn answer(self: Arc<Self>, beat: Beat) -> Answer {
+        match beat {
+            Beat::Prove(path) => async move { Some(self.prove(&path).await) }.boxed(),
+            Beat::Read => async move {
+                self.beat().await;
                 None
             }
             .boxed(),
         }
     }
 
-    fn publish(&self, proof: Proof) {
-        self.newest.send_if_modified(|newest| {
-            let newer = newest.as_ref().is_none_or(|newest| newest.sent < proof.sent);
-            if newer {
-                *newest = Some(proof);
-            }
-            newer
-        });
-    }
-}
-
-impl Client {
     /// Proves that the ensemble keeps the session, by a transaction that checks a znode of this session and changes nothing.
     async fn prove(&self, path: &str) -> Result<Proof, Failure> {
         let sent = runtime::now();
@@ -163,23 +151,11 @@ impl Client {
     }
 }
 
-/// Waits until the next beat is due; for ever if there is no connection.
-async fn is_due(client: &Option<Arc<Client>>, due: Timestamp) -> &Arc<Client> {
-    match client {
-        Some(client) => {
-            runtime::sleep_until(due).await;
-            client
-        }
+/// Waits until this instant; for ever without one.
+async fn until(due: Option<Timestamp>) {
+    match due {
+        Some(due) => runtime::sleep_until(due).await,
         None => std::future::pending().await,
-    }
-}
-
-impl Subscribers {
-    fn next(&mut self) -> Option<String> {
-        let after = self.paths.range(self.last + 1..).next();
-        let (number, path) = after.or_else(|| self.paths.first_key_value())?;
-        self.last = *number;
-        Some(path.clone())
     }
 }
 
@@ -201,6 +177,6 @@ impl ProofSubscription {
 
 impl Drop for ProofSubscription {
     fn drop(&mut self) {
-        self.heartbeat.subscribers.lock().unwrap().paths.remove(&self.number);
+        self.heartbeat.beats().unsubscribe(self.number);
     }
 }
