@@ -156,13 +156,13 @@ impl SessionBuilder {
         }
         let Self { session_timeout, connect_timeout, request_timeout, lease_margin, .. } = self;
         let connector = ClientConnector { connect: Arc::new(connect), session_timeout };
-        let settings = Settings { request_timeout, lease_margin, ..Settings::default() };
+        let settings = SessionSettings { request_timeout, lease_margin, ..SessionSettings::default() };
         Session::open(Arc::new(connector), connect_timeout, settings).await
     }
 }
 
 /// How a session is kept.
-pub(crate) struct Settings {
+pub(crate) struct SessionSettings {
     pub(crate) request_timeout: Option<Duration>,
     /// The part of the session timeout by which leases end before the session can expire.
     pub(crate) lease_margin: f64,
@@ -170,7 +170,7 @@ pub(crate) struct Settings {
     pub(crate) least_timeout: Duration,
 }
 
-impl Default for Settings {
+impl Default for SessionSettings {
     fn default() -> Self {
         Self { request_timeout: None, lease_margin: lease::DEFAULT_MARGIN, least_timeout: Duration::MAX }
     }
@@ -181,7 +181,7 @@ impl Session {
     pub(crate) async fn open(
         connector: Arc<dyn Connector>,
         limit: Option<Duration>,
-        settings: Settings,
+        settings: SessionSettings,
     ) -> Result<Self, Error> {
         let started = runtime::now();
         let mut attempts = telemetry::Attempts::default();

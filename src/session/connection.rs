@@ -96,15 +96,15 @@ pub(crate) trait Connection: Send + Sync {
 
     async fn stat(&self, path: &str) -> Result<Option<zk::Stat>, zk::Error>;
 
-    async fn stat_and_watch(&self, path: &str) -> Result<(Option<zk::Stat>, Event), zk::Error>;
+    async fn stat_and_watch(&self, path: &str) -> Result<(Option<zk::Stat>, WatchEvent), zk::Error>;
 
     async fn read(&self, path: &str) -> Result<(Vec<u8>, zk::Stat), zk::Error>;
 
-    async fn read_and_watch(&self, path: &str) -> Result<(Vec<u8>, zk::Stat, Event), zk::Error>;
+    async fn read_and_watch(&self, path: &str) -> Result<(Vec<u8>, zk::Stat, WatchEvent), zk::Error>;
 
     async fn list(&self, dir: &str) -> Result<Vec<String>, zk::Error>;
 
-    async fn list_and_watch(&self, dir: &str) -> Result<(Vec<String>, Event), zk::Error>;
+    async fn list_and_watch(&self, dir: &str) -> Result<(Vec<String>, WatchEvent), zk::Error>;
 
     /// Carries out all writes or none. Returns one result for each.
     async fn transact(&self, writes: &[Write]) -> Result<Vec<zk::MultiWriteResult>, zk::MultiWriteError>;
@@ -120,7 +120,7 @@ pub(crate) trait Connection: Send + Sync {
 }
 
 /// The first event of a watch. Dropping it removes the watch.
-pub(crate) type Event = BoxFuture<'static, Fired>;
+pub(crate) type WatchEvent = BoxFuture<'static, Fired>;
 
 /// Why a watch has resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,7 +37,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use zookeeper_client as zk;
 
 pub use self::builder::SessionBuilder;
-use self::builder::Settings;
+use self::builder::SessionSettings;
 use self::claims::Claims;
 pub(crate) use self::client::{Client, classify};
 pub(crate) use self::close_barrier::{CloseBarrier, FormerZnode};
@@ -63,10 +63,10 @@ use crate::types::SessionId;
 /// The seam, for the simulation.
 #[cfg(test)]
 pub(crate) mod seam {
-    pub(crate) use super::builder::Settings;
+    pub(crate) use super::builder::SessionSettings;
     pub(crate) use super::connect::ConnectError;
     pub(crate) use super::connection::{
-        AttachTimes, Attached, Connection, Connector, Credentials, Event, Fired, ResumeRequest, States,
+        AttachTimes, Attached, Connection, Connector, Credentials, Fired, ResumeRequest, States, WatchEvent,
     };
 }
 
@@ -116,7 +116,7 @@ impl Session {
 
     /// Shares a connection of the application.
     pub(crate) fn from_connection(connection: Arc<dyn Connection>) -> Self {
-        Self::start(None, Attached { connection, times: None }, Settings::default())
+        Self::start(None, Attached { connection, times: None }, SessionSettings::default())
     }
 
     /// The ZooKeeper session at present; `None` while there is no connection.
@@ -170,7 +170,7 @@ impl Session {
     }
 
     /// Starts the tasks of a session whose first client is connected.
-    fn start(connector: Option<Arc<dyn Connector>>, attached: Attached, settings: Settings) -> Self {
+    fn start(connector: Option<Arc<dyn Connector>>, attached: Attached, settings: SessionSettings) -> Self {
         let runtime = Runtime::current();
         let (connection_tx, connection) = watch::channel(ConnectionState::Connecting);
         let (commands, commands_rx) = mpsc::unbounded_channel();

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::client::Client;
-use super::connection::{Event, Fired};
+use super::connection::{Fired, WatchEvent};
 use crate::error::{Error, Failure};
 use crate::znode::Origin;
 
@@ -19,7 +19,7 @@ const MAX_WATCHED_BYTES: usize = 100 * 1024;
 
 /// A watch on a znode. Resolves at its first event. Dropping it removes the watch.
 pub(crate) struct Watch {
-    event: Event,
+    event: WatchEvent,
     ended: watch::Receiver<bool>,
     end: BoxFuture<'static, ()>,
     _budget: Budget,
@@ -64,7 +64,7 @@ impl Client {
         Ok((children, self.watch_of(event, budget)))
     }
 
-    fn watch_of(&self, event: Event, budget: Budget) -> Watch {
+    fn watch_of(&self, event: WatchEvent, budget: Budget) -> Watch {
         let mut end = self.ended.subscribe();
         Watch {
             event,

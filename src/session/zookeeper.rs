@@ -16,7 +16,7 @@ use zookeeper_client as zk;
 use super::abandoned_client::AbandonedClient;
 use super::connect::{Connect, ConnectError, Resume};
 use super::connection::{
-    AttachTimes, Attached, Connection, Connector, Credentials, Event, Fired, ResumeRequest, States,
+    AttachTimes, Attached, Connection, Connector, Credentials, Fired, ResumeRequest, States, WatchEvent,
 };
 use super::transaction::Write;
 use crate::error::panic_message;
@@ -138,7 +138,7 @@ impl ClientConnection {
         outcome
     }
 
-    fn event(&self, watcher: zk::OneshotWatcher) -> Event {
+    fn event(&self, watcher: zk::OneshotWatcher) -> WatchEvent {
         let mut event = Box::pin(watcher.changed());
         let suspect = self.suspect.clone();
         Box::pin(poll_fn(move |cx| {
@@ -216,7 +216,7 @@ impl Connection for ClientConnection {
         self.checked(self.client()?.check_stat(path).await)
     }
 
-    async fn stat_and_watch(&self, path: &str) -> Result<(Option<zk::Stat>, Event), zk::Error> {
+    async fn stat_and_watch(&self, path: &str) -> Result<(Option<zk::Stat>, WatchEvent), zk::Error> {
         let (stat, watcher) = self.checked(self.client()?.check_and_watch_stat(path).await)?;
         Ok((stat, self.event(watcher)))
     }
@@ -225,7 +225,7 @@ impl Connection for ClientConnection {
         self.checked(self.client()?.get_data(path).await)
     }
 
-    async fn read_and_watch(&self, path: &str) -> Result<(Vec<u8>, zk::Stat, Event), zk::Error> {
+    async fn read_and_watch(&self, path: &str) -> Result<(Vec<u8>, zk::Stat, WatchEvent), zk::Error> {
         let (data, stat, watcher) = self.checked(self.client()?.get_and_watch_data(path).await)?;
         Ok((data, stat, self.event(watcher)))
     }
@@ -234,7 +234,7 @@ impl Connection for ClientConnection {
         self.checked(self.client()?.list_children(dir).await)
     }
 
-    async fn list_and_watch(&self, dir: &str) -> Result<(Vec<String>, Event), zk::Error> {
+    async fn list_and_watch(&self, dir: &str) -> Result<(Vec<String>, WatchEvent), zk::Error> {
         let (children, watcher) = self.checked(self.client()?.list_and_watch_children(dir).await)?;
         Ok((children, self.event(watcher)))
     }

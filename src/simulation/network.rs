@@ -50,7 +50,7 @@ pub(super) const DOWN: usize = 1;
 
 #[derive(Debug)]
 pub(super) struct Network {
-    connections: BTreeMap<ConnectionId, Connection>,
+    connections: BTreeMap<ConnectionId, NetworkConnection>,
     opened: u64,
     /// Until when nothing passes, for each process and server, in each direction. It passes then: TCP is patient.
     blocked_until: Vec<[[Instant; 2]; SERVERS]>,
@@ -62,7 +62,7 @@ pub(super) struct Network {
 }
 
 #[derive(Debug)]
-struct Connection {
+struct NetworkConnection {
     process: usize,
     server: usize,
     /// When the last packet in each direction arrives.
@@ -87,7 +87,7 @@ impl Network {
         self.opened += 1;
         let connection = ConnectionId::new(self.opened);
         let (last, broken) = ([Instant::ZERO; 2], now < self.lost_until[process]);
-        self.connections.insert(connection, Connection { process, server, last, broken });
+        self.connections.insert(connection, NetworkConnection { process, server, last, broken });
         connection
     }
 
@@ -105,7 +105,7 @@ impl Network {
 
     /// The connections of a process, oldest first.
     pub(super) fn of_process(&self, process: usize) -> Vec<ConnectionId> {
-        let unbroken = |(_, it): &(&ConnectionId, &Connection)| it.process == process && !it.broken;
+        let unbroken = |(_, it): &(&ConnectionId, &NetworkConnection)| it.process == process && !it.broken;
         self.connections.iter().filter(unbroken).map(|(connection, _)| *connection).collect()
     }
 

@@ -52,7 +52,7 @@ pub(crate) struct ProofSubscription {
     newest: watch::Receiver<Option<Proof>>,
 }
 
-type Answer = BoxFuture<'static, Option<Result<Proof, Failure>>>;
+type PendingBeat = BoxFuture<'static, Option<Result<Proof, Failure>>>;
 
 impl Heartbeat {
     pub(super) fn new() -> Arc<Self> {
@@ -76,7 +76,7 @@ impl Heartbeat {
     /// Runs until the session is closed or lost.
     pub(super) async fn run(self: Arc<Self>, mut connection: watch::Receiver<ConnectionState>) {
         let mut client: Option<Arc<Client>> = None;
-        let mut under_way: FuturesUnordered<Answer> = FuturesUnordered::new();
+        let mut under_way: FuturesUnordered<PendingBeat> = FuturesUnordered::new();
         connection.mark_changed();
         loop {
             if let Some(client) = &client
@@ -120,7 +120,7 @@ impl Heartbeat {
 
 impl Client {
     /// Sends a beat. The answer is a proof, if it is to be one.
-    fn answer(self: Arc<Self>, beat: Beat) -> Answer {
+    fn answer(self: Arc<Self>, beat: Beat) -> PendingBeat {
         match beat {
             Beat::Prove(path) => async move { Some(self.prove(&path).await) }.boxed(),
             Beat::Read => async move {

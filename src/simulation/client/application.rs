@@ -28,7 +28,7 @@ pub(super) enum Order {
 
 /// What an application has been told, which had better be true.
 #[derive(Clone, Debug)]
-pub(super) enum Claim {
+pub(super) enum Told {
     /// This znode of the contender is gone.
     Removed { path: String, token: FencingToken },
     /// The contender has no znode in this election.
@@ -58,7 +58,7 @@ pub(super) struct ApplicationState {
     pub(super) working: Option<FencingToken>,
     /// Until when it does not let go of its thread.
     pub(super) blocked_until: Timestamp,
-    pub(super) claims: Vec<Claim>,
+    pub(super) told: Vec<Told>,
 }
 
 /// The leadership that an application holds.
@@ -89,7 +89,7 @@ impl Application {
             leading: None,
             working: None,
             blocked_until: Timestamp::MIN,
-            claims: Vec::new(),
+            told: Vec::new(),
         }));
         let election = Arc::new(election);
         let task = Task {
@@ -155,7 +155,7 @@ impl Task {
                         Ok(leadership) => self.lead(leadership).await,
                         Err(Error::SessionClosed | Error::SessionLost) => return false,
                         Err(Error::AlreadyCampaigning) => {
-                            self.claim(Claim::Untrue("there is another campaign"))
+                            self.is_told(Told::Untrue("there is another campaign"))
                         }
                         Err(_) => {}
                     }
@@ -195,7 +195,7 @@ impl Task {
             _ => {
                 if let Ok(()) = leadership.resign().await {
                     let (path, token) = node;
-                    self.claim(Claim::Removed { path, token });
+                    self.is_told(Told::Removed { path, token });
                 }
             }
         }
@@ -222,12 +222,12 @@ impl Task {
 
     async fn withdraw(&mut self) {
         if let Ok(()) = self.election.withdraw().await {
-            self.claim(Claim::NoZnode { election: self.number });
+            self.is_told(Told::NoZnode { election: self.number });
         }
     }
 
-    fn claim(&self, claim: Claim) {
-        self.update(|state| state.claims.push(claim));
+    fn is_told(&self, told: Told) {
+        self.update(|state| state.told.push(told));
     }
 
     fn is_willing(&self) -> bool {

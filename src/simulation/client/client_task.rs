@@ -17,15 +17,15 @@ use crate::simulation::settings::SERVERS;
 use crate::timestamp::Timestamp;
 use crate::types::SessionId;
 
-pub(super) type Answer = Result<Body, zk::Error>;
+pub(super) type ClientAnswer = Result<Body, zk::Error>;
 
 /// What a client is told to do.
-pub(super) enum Command {
+pub(super) enum ClientCommand {
     Request {
         request: Request,
         /// The watch that the request sets: of the first kind if the znode exists, or else of the second.
         watch: Option<NewWatch>,
-        reply: oneshot::Sender<Answer>,
+        reply: oneshot::Sender<ClientAnswer>,
     },
     /// Close the session.
     Close,
@@ -46,7 +46,7 @@ pub(super) struct ClientTask {
     timeout: Duration,
     /// Otherwise it vanishes with its first connection.
     reconnects: bool,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::UnboundedReceiver<ClientCommand>,
     states: watch::Sender<zk::SessionState>,
     watches: BTreeMap<(String, WatchKind), Vec<oneshot::Sender<Fired>>>,
     /// The requests that were sent over the present connection.
@@ -64,7 +64,7 @@ pub(super) struct ClientTask {
 enum Call {
     Request {
         watch: Option<NewWatch>,
-        reply: oneshot::Sender<Answer>,
+        reply: oneshot::Sender<ClientAnswer>,
     },
     /// The watches are set: tell of the connection.
     SetWatches,
@@ -84,7 +84,7 @@ impl ClientTask {
         session: SessionId,
         timeout: Duration,
         reconnects: bool,
-        commands: mpsc::UnboundedReceiver<Command>,
+        commands: mpsc::UnboundedReceiver<ClientCommand>,
         states: watch::Sender<zk::SessionState>,
     ) -> Self {
         Self {
@@ -136,10 +136,10 @@ impl ClientTask {
                     }
                 }
                 command = self.commands.recv(), if !self.closing => match command {
-                    Some(Command::Request { request, watch, reply }) => {
+                    Some(ClientCommand::Request { request, watch, reply }) => {
                         self.send(line, request, Call::Request { watch, reply });
                     }
-                    Some(Command::Close) | None => {
+                    Some(ClientCommand::Close) | None => {
                         self.closing = true;
                         self.send(line, Request::CloseSession, Call::Close);
                     }
@@ -185,7 +185,7 @@ impl ClientTask {
         None
     }
 
-    fn on_reply(&mut self, xid: i32, answer: Answer) -> Option<End> {
+    fn on_reply(&mut self, xid: i32, answer: ClientAnswer) -> Option<End> {
         match self.calls.remove(&xid) {
             Some(Call::Request { watch, reply }) => {
                 if let Some((path, [existing, missing], event)) = watch {
@@ -272,7 +272,7 @@ impl ClientTask {
             call.fail(zk::Error::SessionExpired);
         }
         while let Ok(command) = self.commands.try_recv() {
-            if let Command::Request { reply, .. } = command {
+            if let ClientCommand::Request { reply, .. } = command {
                 let _ = reply.send(Err(zk::Error::SessionExpired));
             }
         }

@@ -12,19 +12,19 @@ use tokio::sync::{mpsc, oneshot, watch};
 use zookeeper_client as zk;
 use zookeeper_embedded::replica::{Body, Outcome, Request, Stat};
 
-use super::client_task::{Answer, ClientTask, Command, WatchKind};
+use super::client_task::{ClientAnswer, ClientCommand, ClientTask, WatchKind};
 use super::network_interface::Line;
 use super::requests;
 use crate::mistakes::mistake;
 use crate::runtime::Runtime;
 use crate::session::Write;
-use crate::session::seam::{Connection, Credentials, Event, Fired, States};
+use crate::session::seam::{Connection, Credentials, Fired, States, WatchEvent};
 use crate::types::SessionId;
 
 pub(super) struct SimulatedConnection {
     session: SessionId,
     timeout: Duration,
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<ClientCommand>,
     states: watch::Receiver<zk::SessionState>,
     task: AbortHandle,
     /// Set when the task has ended.
@@ -74,12 +74,12 @@ impl SimulatedConnection {
         Some(answer.map_err(Into::into).and(done))
     }
 
-    async fn call(&self, request: Request) -> Answer {
+    async fn call(&self, request: Request) -> ClientAnswer {
         self.send(request, None).await
     }
 
     /// A request that sets a watch of this kind on a znode, if the znode exists, or else of the other one.
-    async fn watch(&self, request: Request, path: &str, kinds: [WatchKind; 2]) -> (Answer, Event) {
+    async fn watch(&self, request: Request, path: &str, kinds: [WatchKind; 2]) -> (ClientAnswer, WatchEvent) {
         let (event, fired) = oneshot::channel();
         let answer = self.send(request, Some((path.to_owned(), kinds, event))).await;
         let fired = async move {
@@ -95,9 +95,9 @@ impl SimulatedConnection {
         &self,
         request: Request,
         watch: Option<(String, [WatchKind; 2], oneshot::Sender<Fired>)>,
-    ) -> Answer {
+    ) -> ClientAnswer {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Request { request, watch, reply };
+        let command = ClientCommand::Request { request, watch, reply };
         self.commands.send(command).map_err(|_| zk::Error::ClientClosed)?;
         answer.await.unwrap_or(Err(zk::Error::ClientClosed))
     }
@@ -149,7 +149,7 @@ impl Connection for SimulatedConnection {
         requests::optional(answer).map(|body| body.map(|body| stat_in(&body)))
     }
 
-    async fn stat_and_watch(&self, path: &str) -> Result<(Option<zk::Stat>, Event), zk::Error> {
+    async fn stat_and_watch(&self, path: &str) -> Result<(Option<zk::Stat>, WatchEvent), zk::Error> {
         let request = Request::Exists { path: path.into(), watch: true };
         let (answer, event) = self.watch(request, path, [WatchKind::Data, WatchKind::Exist]).await;
         Ok((requests::optional(answer)?.map(|body| stat_in(&body)), event))
@@ -159,7 +159,7 @@ impl Connection for SimulatedConnection {
         self.call(Request::Data { path: path.into(), watch: false }).await.map(data_in)
     }
 
-    async fn read_and_watch(&self, path: &str) -> Result<(Vec<u8>, zk::Stat, Event), zk::Error> {
+    async fn read_and_watch(&self, path: &str) -> Result<(Vec<u8>, zk::Stat, WatchEvent), zk::Error> {
         let request = Request::Data { path: path.into(), watch: true };
         let (answer, event) = self.watch(request, path, [WatchKind::Data; 2]).await;
         let (data, stat) = answer.map(data_in)?;
@@ -171,7 +171,7 @@ impl Connection for SimulatedConnection {
         self.call(request).await.map(children_in)
     }
 
-    async fn list_and_watch(&self, dir: &str) -> Result<(Vec<String>, Event), zk::Error> {
+    async fn list_and_watch(&self, dir: &str) -> Result<(Vec<String>, WatchEvent), zk::Error> {
         let request = Request::Children { path: dir.into(), watch: true, with_stat: false };
         let (answer, event) = self.watch(request, dir, [WatchKind::Child; 2]).await;
         Ok((answer.map(children_in)?, event))
@@ -201,7 +201,7 @@ impl Connection for SimulatedConnection {
 
     fn close(&self) {
         if !self.of_application.load(Ordering::Relaxed) {
-            let _ = self.commands.send(Command::Close);
+            let _ = self.commands.send(ClientCommand::Close);
         }
     }
 

@@ -14,9 +14,9 @@ use crate::timestamp::Timestamp;
 const MOST_POLLS: usize = 100_000;
 
 /// The clock and the timers, for what runs on the machine.
-pub(super) struct SimulatedHost(Mutex<State>);
+pub(super) struct SimulatedHost(Mutex<HostState>);
 
-struct State {
+struct HostState {
     now: Timestamp,
     timers: BTreeMap<(Timestamp, u64), Waker>,
     /// The number of timers so far.
@@ -42,7 +42,7 @@ struct Alarm {
 }
 
 impl SimulatedHost {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HostState> {
         self.0.lock().unwrap()
     }
 }
@@ -50,7 +50,7 @@ impl SimulatedHost {
 impl Executor {
     pub(super) fn new() -> Self {
         let state =
-            State { now: Timestamp::MIN, timers: BTreeMap::new(), timer_numbers: 0, spawned: Vec::new() };
+            HostState { now: Timestamp::MIN, timers: BTreeMap::new(), timer_numbers: 0, spawned: Vec::new() };
         let host = Arc::new(SimulatedHost(Mutex::new(state)));
         Self { host, tasks: BTreeMap::new(), task_numbers: 0, last: 0, woken: Arc::default() }
     }

@@ -18,10 +18,10 @@ pub(super) enum Outgoing {
 
 /// The lines of a process, and what it sends over them.
 #[derive(Default)]
-pub(super) struct NetworkInterface(Mutex<State>);
+pub(super) struct NetworkInterface(Mutex<InterfaceState>);
 
 #[derive(Default)]
-struct State {
+struct InterfaceState {
     /// The number of lines so far.
     numbers: LineNumber,
     outgoing: VecDeque<Outgoing>,
@@ -31,7 +31,7 @@ struct State {
 }
 
 impl NetworkInterface {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, InterfaceState> {
         self.0.lock().unwrap()
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zookeeper_embedded::replica::{ConnectionId, Request, Write};
 
-use super::application::{Application, Claim, Order};
+use super::application::{Application, Order, Told};
 use super::connector::SimulatedConnector;
 use super::host::Executor;
 use super::network_interface::{LineNumber, NetworkInterface, Outgoing};
@@ -14,7 +14,7 @@ use crate::election::Parents;
 use crate::error::Error;
 use crate::path::split;
 use crate::runtime::{self, Runtime};
-use crate::session::seam::Settings as SessionSettings;
+use crate::session::seam::SessionSettings;
 use crate::session::{ConnectionState, Session};
 use crate::simulation::event::{Recovery, WorldEvent};
 use crate::simulation::invariants::reports::{ContenderId, ContenderView, LeaderClaim, ProcessView};
@@ -56,8 +56,8 @@ struct Instance {
     started: usize,
     /// The last beat was a proof.
     proves: bool,
-    /// What was said by `Session::close`.
-    closed: Arc<Mutex<Option<(Result<(), Error>, Result<(), Error>)>>>,
+    /// What `Session::close` has said the first time and the second.
+    closed: Arc<Mutex<Vec<Result<(), Error>>>>,
     /// The session is the application's own.
     of_application: bool,
     /// Closing it has failed: the application keeps it.
@@ -496,12 +496,12 @@ impl Instance {
                 Some(claim) => drop(self.told.insert(id, claim)),
                 None => drop(self.told.remove(&id)),
             }
-            for claim in state.claims.drain(..) {
-                trace!(world, "{id} was told {claim:?}");
-                match claim {
-                    Claim::Removed { path, token } => world.checker.claims.removed(path, token),
-                    Claim::NoZnode { election } => world.checker.claims.no_znode(election, &self.sessions),
-                    Claim::Untrue(words) => world.checker.record(Err(format!("{id} was told that {words}"))),
+            for told in state.told.drain(..) {
+                trace!(world, "{id} was told {told:?}");
+                match told {
+                    Told::Removed { path, token } => world.checker.assurances.removed(path, token),
+                    Told::NoZnode { election } => world.checker.assurances.no_znode(election, &self.sessions),
+                    Told::Untrue(words) => world.checker.record(Err(format!("{id} was told that {words}"))),
                 }
             }
         }
@@ -547,7 +547,7 @@ impl Instance {
                 Runtime::current().spawn(async move {
                     let result = session.close().await;
                     let again = session.close().await;
-                    *closed.lock().unwrap() = Some((result, again));
+                    *closed.lock().unwrap() = vec![result, again];
                 });
             });
         }
@@ -555,8 +555,8 @@ impl Instance {
 
     /// Whether the process has nothing to do any more.
     fn has_ended(&mut self, process: usize, world: &mut World) -> bool {
-        let closed = self.closed.lock().unwrap().take();
-        if let Some((result, again)) = &closed {
+        let closed = std::mem::take(&mut *self.closed.lock().unwrap());
+        if let [result, again] = &closed[..] {
             trace!(world, "process {process} has closed its session: {result:?}");
             if result.is_ok() != again.is_ok() {
                 let words =
@@ -565,13 +565,13 @@ impl Instance {
             }
             self.kept = self.of_application && result.is_err();
             if result.is_ok() {
-                self.sessions.iter().for_each(|session| world.checker.claims.closed(*session));
+                self.sessions.iter().for_each(|session| world.checker.assurances.closed(*session));
             }
         }
         let state = self.session.as_ref().map(|session| session.shared.connection());
         // The application's own session is lost: it begins anew.
         let lost = state.is_some_and(|state| matches!(*state.borrow(), ConnectionState::Lost));
-        (closed.is_some() && !self.kept) || lost
+        (!closed.is_empty() && !self.kept) || lost
     }
 }
 

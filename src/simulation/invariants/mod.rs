@@ -1,9 +1,9 @@
 //! What must hold in every run, whatever goes wrong. One file for each.
 //!
-//! During the run: [`one_leader`], [`own_znodes`], [`tokens`], [`wakeups`], [`requests`], [`claims`], [`guarded_writes`], [`work`].
+//! During the run: [`one_leader`], [`own_znodes`], [`tokens`], [`wakeups`], [`requests`], [`assurances`], [`guarded_writes`], [`work`].
 //! At its end, when all is well again: [`somebody_leads`], [`no_ghosts`].
 
-mod claims;
+mod assurances;
 pub(super) mod guarded_writes;
 pub(super) mod no_ghosts;
 mod one_leader;
@@ -17,7 +17,7 @@ mod work;
 
 use zookeeper_embedded::replica::Replica;
 
-use self::claims::Claims;
+use self::assurances::Assurances;
 use self::one_leader::OneLeader;
 use self::own_znodes::{DeletedBy, OwnZnodes};
 use self::reports::{ContenderId, Deletion, LeaderClaim};
@@ -38,7 +38,7 @@ pub(super) struct Checker {
     tokens: Tokens,
     pub(super) wakeups: Wakeups,
     pub(super) requests: Requests,
-    pub(super) claims: Claims,
+    pub(super) assurances: Assurances,
     pub(super) work: Work,
 }
 
@@ -52,7 +52,7 @@ impl Checker {
             tokens: Tokens::default(),
             wakeups: Wakeups::new(settings.twins),
             requests: Requests::default(),
-            claims: Claims::new(&settings.elections, settings.twins),
+            assurances: Assurances::new(&settings.elections, settings.twins),
             // Clocks run differently.
             work: Work::new(settings.least_timeout().mul_f64(0.97)),
         }
@@ -135,7 +135,7 @@ impl Checker {
     pub(super) fn compare(&mut self, truth: &Replica) {
         let result = self.wakeups.count(truth);
         self.record(result);
-        let result = self.claims.check(truth);
+        let result = self.assurances.check(truth);
         self.record(result);
     }
 

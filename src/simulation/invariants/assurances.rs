@@ -8,59 +8,59 @@ use crate::simulation::settings::path_of;
 use crate::types::{FencingToken, Mode, SessionId};
 
 #[derive(Debug, Default)]
-pub(in crate::simulation) struct Claims {
+pub(in crate::simulation) struct Assurances {
     elections: Vec<Mode>,
-    fresh: Vec<Claim>,
+    fresh: Vec<Assurance>,
     /// Whether the first election has two contenders in each process.
     twins: bool,
 }
 
 #[derive(Debug)]
-enum Claim {
+enum Assurance {
     Removed(String, FencingToken),
     Closed(SessionId),
     NoZnode(usize, SessionId),
 }
 
-impl Claims {
+impl Assurances {
     pub(super) fn new(elections: &[Mode], twins: bool) -> Self {
         Self { elections: elections.to_vec(), fresh: Vec::new(), twins }
     }
 
     /// A contender's znode is said to be gone.
     pub(in crate::simulation) fn removed(&mut self, path: String, token: FencingToken) {
-        self.fresh.push(Claim::Removed(path, token));
+        self.fresh.push(Assurance::Removed(path, token));
     }
 
     /// A contender is said to have no znode in an election, of any of these sessions.
     pub(in crate::simulation) fn no_znode(&mut self, election: usize, sessions: &[SessionId]) {
         // With two contenders, the other one may have a znode.
         if election > 0 || !self.twins {
-            self.fresh.extend(sessions.iter().map(|session| Claim::NoZnode(election, *session)));
+            self.fresh.extend(sessions.iter().map(|session| Assurance::NoZnode(election, *session)));
         }
     }
 
     /// A session is said to have left no znode of a contender.
     pub(in crate::simulation) fn closed(&mut self, session: SessionId) {
-        self.fresh.push(Claim::Closed(session));
+        self.fresh.push(Assurance::Closed(session));
     }
 
     /// Checks what was said since the last time.
     pub(super) fn check(&mut self, truth: &Replica) -> Result<(), String> {
-        for claim in std::mem::take(&mut self.fresh) {
-            match claim {
-                Claim::Removed(path, token) => {
+        for assurance in std::mem::take(&mut self.fresh) {
+            match assurance {
+                Assurance::Removed(path, token) => {
                     if truth.stat(&path).is_some_and(|stat| stat.czxid == token.zxid()) {
                         return Err(format!("{path} with {token} was said to be removed"));
                     }
                 }
-                Claim::Closed(session) => {
+                Assurance::Closed(session) => {
                     if let Some(left) = (0..self.elections.len()).find_map(|it| self.left(truth, it, session))
                     {
                         return Err(format!("session {session} was said to be closed, and {left} stands"));
                     }
                 }
-                Claim::NoZnode(election, session) => {
+                Assurance::NoZnode(election, session) => {
                     if let Some(left) = self.left(truth, election, session) {
                         return Err(format!("a contender was said to have no znode, and {left} stands"));
                     }
