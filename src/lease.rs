@@ -144,7 +144,7 @@ impl Evidence {
     /// Takes this session timeout if it is shorter. The leader server may use the old or the new one: a connection negotiates
     /// the timeout, but a new leader server uses the one with which the session was created.
     pub(crate) fn shorten(&mut self, session_timeout: Duration) {
-        if session_timeout < self.terms.session_timeout {
+        if session_timeout < self.terms.session_timeout && !mistake!(FirstTimeout) {
             self.terms = Terms::new(session_timeout, self.margin);
         }
     }

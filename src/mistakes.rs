@@ -80,8 +80,8 @@ mod made {
         OlderConnectionCounts,
         /// A connection counts for transactions that were sent before it was answered.
         AttachCountsAtOnce,
-        /// Leases are not measured with the least of the session timeouts that were negotiated.
-        NewestTimeout,
+        /// Leases are measured with the first session timeout that was negotiated, and not with the least.
+        FirstTimeout,
         /// An attempt to resume that was not answered is thought to have changed nothing.
         UnansweredAttemptForgotten,
         /// When the session timeout shrinks, leases that run do not.

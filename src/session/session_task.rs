@@ -132,9 +132,7 @@ impl SessionTask {
         if timeout != before {
             telemetry::timeout_differs(session, before, timeout);
         }
-        if !mistake!(NewestTimeout) {
-            known.shorten(timeout);
-        }
+        known.shorten(timeout);
         match times {
             Some(times) => known.taken_up(times.began, times.answered),
             None => known.moved(runtime::now()),

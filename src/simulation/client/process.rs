@@ -208,7 +208,15 @@ impl Process {
             return;
         }
         if self.paused == 0 {
-            self.step(world, |instance, world| instance.decide(world, application));
+            self.step(world, |instance, world| {
+                instance.decide(world, application);
+                if again
+                    && let Some(twin) = instance.twin(application)
+                    && world.rng.bool()
+                {
+                    instance.decide(world, twin);
+                }
+            });
         }
         if again && !world.calm {
             self.act_later(world, application, true);
@@ -517,6 +525,14 @@ impl Instance {
             }
         }
         undecided
+    }
+
+    /// The other application in the same election.
+    fn twin(&self, application: usize) -> Option<usize> {
+        let election = self.applications.get(application)?.election_number;
+        let is_twin =
+            |(other, it): &(usize, &Application)| *other != application && it.election_number == election;
+        self.applications.iter().enumerate().find(is_twin).map(|(other, _)| other)
     }
 
     fn decide(&mut self, world: &mut World, application: usize) {
