@@ -27,7 +27,7 @@ pub(super) const UNNOTICED: [Mistake; 9] = [
 /// The lowest seed that notices each mistake.
 pub(super) const NOTICED_AT: [(Mistake, u64); 38] = [
     (Mistake::WholeTimeout, 88),
-    (Mistake::NoMargin, 9673),
+    (Mistake::NoMargin, 17821),
     (Mistake::NoRelay, 1558),
     (Mistake::CountedFromTheAnswer, 779),
     (Mistake::NoEvidence, 88),

@@ -14,7 +14,7 @@ use crate::election::Parents;
 use crate::error::Error;
 use crate::path::split;
 use crate::runtime::{self, Runtime};
-use crate::session::seam::SessionSettings;
+use crate::session::seam::{Connection, SessionSettings};
 use crate::session::{ConnectionState, Session};
 use crate::simulation::event::{Recovery, WorldEvent};
 use crate::simulation::invariants::reports::{ContenderId, ContenderView, LeaderClaim, ProcessView};
@@ -58,8 +58,8 @@ struct Instance {
     proves: bool,
     /// What `Session::close` has said the first time and the second.
     closed: Arc<Mutex<Vec<Result<(), Error>>>>,
-    /// The session is the application's own.
-    of_application: bool,
+    /// The client, if the application has opened the session by itself.
+    own_client: Arc<Mutex<Option<Arc<dyn Connection>>>>,
     /// Closing it has failed: the application keeps it.
     kept: bool,
 }
@@ -340,7 +340,7 @@ impl Instance {
             started: 0,
             proves: false,
             closed: Arc::default(),
-            of_application: false,
+            own_client: Arc::default(),
             kept: false,
         }
     }
@@ -356,14 +356,16 @@ impl Instance {
         let (opened, timeout) = (self.opened.clone(), settings.timeout);
         let least_timeout = settings.least_timeout();
         let of_application = !settings.is_uneven() && world.rng.u8(..8) == 0;
-        self.of_application = of_application;
+        let own_client = self.own_client.clone();
         self.executor.on_host(|| {
             Runtime::current().spawn(async move {
                 let session = if of_application {
                     loop {
                         match connector.open(None).await {
                             Ok((connection, _)) => {
-                                break Session::from_connection(connection.of_application());
+                                let connection = connection.of_application();
+                                *own_client.lock().unwrap() = Some(connection.clone());
+                                break Session::from_connection(connection);
                             }
                             Err(_) => runtime::sleep(timeout / 20).await,
                         }
@@ -579,7 +581,7 @@ impl Instance {
                     format!("process {process} was told {result:?} when it closed, and then {again:?}");
                 world.checker.record(Err(words));
             }
-            self.kept = self.of_application && result.is_err();
+            self.kept = self.own_client.lock().unwrap().is_some() && result.is_err();
             if result.is_ok() {
                 self.sessions.iter().for_each(|session| world.checker.assurances.closed(*session));
             }
