@@ -18,8 +18,6 @@ mod elector;
 #[cfg(feature = "inspect")]
 mod inspect;
 mod notification;
-#[cfg(test)]
-mod purity;
 mod quorum;
 pub mod simulator;
 mod vote;
