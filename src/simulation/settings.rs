@@ -197,7 +197,7 @@ fn bounds(rng: &mut fastrand::Rng, timeout: Duration, uneven: bool) -> [Bounds; 
     bounds
 }
 
-/// Some servers are patient: one that was deposed may take itself for the leader for long.
+/// A server with a large limit may consider itself the leader long after it was deposed.
 fn sync_limit(rng: &mut fastrand::Rng, timeout: Duration, tick: Duration, patient: bool) -> u32 {
     let most = (timeout * 5 / 2).as_nanos() / tick.as_nanos();
     let most = most.try_into().unwrap_or(u32::MAX);

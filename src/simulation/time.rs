@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_queue_keeps_the_order() {
+    fn a_queue_keeps_the_order() {
         let mut queue = EventQueue::new();
         for (at, what) in [(2, 'c'), (1, 'a'), (1, 'b')] {
             queue.push(Duration::from_secs(at), what);

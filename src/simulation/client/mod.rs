@@ -12,6 +12,7 @@ mod client_task;
 mod connection;
 mod connector;
 mod host;
+mod instance;
 mod network_interface;
 mod process;
 mod requests;

@@ -142,8 +142,8 @@ impl Ensemble {
         }
     }
 
-    fn on_message_from_leader(&mut self, world: &mut World, server: usize, word: MessageBody) {
-        match word {
+    fn on_message_from_leader(&mut self, world: &mut World, server: usize, body: MessageBody) {
+        match body {
             MessageBody::Ping => {
                 let heard = std::mem::take(&mut self.servers[server].heard);
                 let heard =

@@ -228,7 +228,7 @@ impl Server {
         connections.into_iter().for_each(|connection| self.close(world, connection));
     }
 
-    /// Applies the next entry of the log: events first, then whatever its reply_to is told.
+    /// Applies the next entry of the log, and sends the events. The reply is up to the caller.
     pub(super) fn apply_next(&mut self, world: &mut World) -> TransactionResult {
         let entry = self.log[self.applied].clone();
         self.applied += 1;

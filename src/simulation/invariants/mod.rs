@@ -68,7 +68,7 @@ impl Checker {
         }
     }
 
-    /// An application may take itself for the leader.
+    /// An application may act as the leader.
     pub(super) fn leads(&mut self, id: ContenderId, claim: LeaderClaim, now: Instant) {
         let result = self.tokens.leads(id, claim, self.one_leader.is_deposed(claim.token));
         self.record(result);
@@ -76,13 +76,13 @@ impl Checker {
         self.record(result);
     }
 
-    /// An application may take itself for the leader for a longer time.
+    /// An application may act as the leader for longer.
     pub(super) fn extended(&mut self, id: ContenderId, now: Instant, end: Instant) {
         let result = self.one_leader.extended(id, now, end);
         self.record(result);
     }
 
-    /// An application may take itself for the leader for a shorter time.
+    /// An application may act as the leader for less time.
     pub(super) fn shortened(&mut self, id: ContenderId, end: Instant) {
         self.one_leader.shortened(id, end);
     }

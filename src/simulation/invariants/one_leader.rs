@@ -1,8 +1,8 @@
-//! At no instant do two processes take themselves for the leader of one election.
+//! At no instant are two leaderships of one election valid.
 //!
-//! "Take themselves" is what `Leadership::is_valid` would say there at this instant of the true time, whether the process
-//! runs or stands still: it may go on at any moment, and ask before it has heard of anything. As a lease becomes valid,
-//! or valid for longer, only when the machine says so, it is enough to look then.
+//! Valid is what `Leadership::is_valid` would return at this instant of the true time, also in a process that is paused: it
+//! may go on at any moment, and ask before it has heard of anything. A lease begins or is extended only when its process
+//! runs, so it is enough to check after that.
 //!
 //! One exception: an operator deletes the leader's znode, and its successor is told before the leader is. That leadership
 //! may go on until the end of the lease that it had, or is granted by a proof that was sent before: at most a session

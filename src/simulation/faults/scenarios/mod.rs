@@ -41,9 +41,8 @@ impl Run {
         }
     }
 
-    /// A process stands still, and asks for something as soon as it wakeups; perhaps it stands still again. Its server is cut off
-    /// right after having answered, this time or soon. So the ensemble has not heard of the session for long, whatever
-    /// the process has heard.
+    /// A process is paused, sends a request as soon as it goes on, and may be paused again. Its server is cut off right after
+    /// a reply. So the ensemble has not heard of the session for long, although the process has had replies.
     fn stale_evidence(&mut self, process: usize) {
         let (first, second) = (self.duration(0.1, 0.9), self.duration(0.1, 0.9));
         self.arm_after(Duration::ZERO, process, TriggeredFault::PauseOnRequest(first));
