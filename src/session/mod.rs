@@ -146,8 +146,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::RemovalUnconfirmed`] if the ensemble could not be reached: a znode that is left goes when the session expires,
-    /// or, on the application's own client, is removed as soon as there is a connection. Also if the runtime of the session's
-    /// tasks has been shut down: then a znode that is left goes with its session.
+    /// or, on the application's own client, is removed as soon as there is a connection. Also if a server has said that an
+    /// earlier ZooKeeper session is over, and a znode of it may be left: that server may have been deposed. Also if the runtime
+    /// of the session's tasks has been shut down: then a znode that is left goes with its session.
     /// [`Error::SessionLost`] if the application's own client has lost its session before.
     /// [`Error::WorkContinues`] if the work of a leader had not ended after half of the session timeout: the session
     /// is left to expire, so that the next leader does not begin before.
