@@ -29,8 +29,6 @@ impl Driver {
         self.subscribe_to_proofs();
         if !self.machine.has_leftovers() {
             self.former_znode = None;
-        }
-        if !self.machine.is_unsure() {
             self.former_sessions.clear();
         }
         if self.is_idle() {

@@ -228,7 +228,9 @@ impl Driver {
             self.feed(Event::Withdraw(Lost::SessionClosed));
         }
         match state {
-            ConnectionState::Closing(Some(_)) if self.connected => {}
+            ConnectionState::Closing(Some(client))
+                if self.connected
+                    && self.client.as_ref().is_some_and(|known| Arc::ptr_eq(known, &client)) => {}
             ConnectionState::Connected(client) | ConnectionState::Closing(Some(client)) => {
                 // `Suspended` may have been missed, too.
                 if std::mem::take(&mut self.connected) {

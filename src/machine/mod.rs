@@ -162,12 +162,7 @@ impl Machine {
 
     /// Whether there are znodes of this contender that have to be removed, or may be some that have to be found.
     pub(crate) fn has_leftovers(&self) -> bool {
-        !self.removals.is_empty() || self.is_unsure()
-    }
-
-    /// Whether a create has an unknown outcome.
-    pub(crate) fn is_unsure(&self) -> bool {
-        matches!(self.place, Place::Unsure)
+        !self.removals.is_empty() || matches!(self.place, Place::Unsure)
     }
 
     /// Whether the session has to be proven at present.

@@ -144,7 +144,12 @@ impl Client {
         let mut end = dir.len();
         for _ in 0..MOST_PARENTS {
             // What is created is the beginning of the path up to `end`: shorter until one exists, then longer.
-            match self.create_empty(&dir[..end], mode, acl).await {
+            let created = match &dir[..end] {
+                // The root exists, unless the chroot does not.
+                "/" => Err(Failure::NoNode),
+                path => self.create_empty(path, mode, acl).await,
+            };
+            match created {
                 Ok(()) | Err(Failure::NodeExists) if end == dir.len() => return Ok(()),
                 Ok(()) | Err(Failure::NodeExists) => {
                     end = dir[end + 1..].find('/').map_or(dir.len(), |next| end + 1 + next);

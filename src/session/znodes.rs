@@ -226,14 +226,12 @@ impl Client {
         counter: Option<&Counter>,
         verify: bool,
     ) -> Result<(), Failure> {
+        let counter = counter.filter(|_| !mistake!(UnboundRemoval) && !mistake!(RemovesUnseen));
+        let verify = (verify || mistake!(UnboundRemoval)) && !mistake!(RemovesUnseen);
         match counter {
-            Some(counter) if !mistake!(UnboundRemoval) && !mistake!(RemovesUnseen) => {
-                self.remove_master(node, counter).await?;
-            }
-            _ if (verify || mistake!(UnboundRemoval))
-                && !mistake!(RemovesUnseen)
-                && !self.may_exist(node).await? => {}
-            _ => self.delete(&node.path).await?,
+            Some(counter) => self.remove_master(node, counter).await?,
+            None if verify && !self.may_exist(node).await? => {}
+            None => self.delete(&node.path).await?,
         }
         self.claims.release(node);
         Ok(())

@@ -34,8 +34,9 @@ pub(super) struct ClientConnector {
 impl Connector for ClientConnector {
     async fn attach(&self, resume: Option<ResumeRequest>) -> Result<Attached, ConnectError> {
         let limit = resume.as_ref().map_or(self.session_timeout, |resume| resume.timeout);
-        let resume = resume.and_then(|ResumeRequest { credentials, timeout }| {
-            Some(Resume { session: credentials.info?, timeout })
+        let resume = resume.map(|ResumeRequest { credentials, timeout }| Resume {
+            session: credentials.info.expect("the credentials of a client"),
+            timeout,
         });
         open(&*self.connect, resume, limit).await
     }

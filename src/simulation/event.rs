@@ -54,7 +54,7 @@ pub(super) enum WorldEvent {
     Resign { process: usize },
     /// A process is paused.
     Pause { process: usize, duration: Duration },
-    /// A fault is armed for a process, to happen at its trigger.
+    /// A fault is armed for a process, and happens at its trigger.
     Arm { process: usize, fault: TriggeredFault },
     /// A fault ends.
     Recover(Recovery),

@@ -40,8 +40,8 @@ pub(super) enum Operation {
     Sync,
 }
 
-/// A message between the leader server and a follower. A term is the time for which a follower follows a leader
-/// without interruption; messages of an earlier term are ignored.
+/// A message between the leader server and a follower. A term is the time for which a follower follows a leader server
+/// without interruption. Messages of an earlier term are ignored.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) term: u64,
@@ -50,13 +50,13 @@ pub(super) struct Message {
 
 #[derive(Debug)]
 pub(super) enum MessageBody {
-    // To the leader.
+    // To the leader server.
     Forward(ForwardedRequest),
     /// The sessions whose clients have sent something since the last ping, with the timeouts of their connections.
     PingReply(Vec<(SessionId, Duration)>),
     /// The follower's log has this length.
     Ack(usize),
-    // From the leader.
+    // From the leader server.
     Ping,
     Propose(Rc<LogEntry>),
     /// The log is committed up to this length.
@@ -69,6 +69,6 @@ pub(super) enum MessageBody {
     Synced(ReplyTo),
     /// The session has moved to another server, so this connection is to be closed.
     Moved(ReplyTo),
-    /// The leader no longer counts the receiver as its follower.
+    /// The leader server no longer counts the receiver as its follower.
     Dropped,
 }

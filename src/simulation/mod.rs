@@ -1,12 +1,13 @@
 //! A deterministic simulation of elections, in one thread, in virtual time, from a seed. The same seed makes the same
 //! run.
 //!
-//! Shipped code: this crate as a whole, above the [seam](crate::session::seam) to the ZooKeeper client, and the data of the
-//! servers, which is the embedded server's engine. Simulated: the machines of processes (clock, timers, tasks), the ZooKeeper
-//! client, the network, three servers with majorities and lagging replicas, applications, and the faults of all of these.
+//! Shipped code: the whole crate above the [seam](crate::session::seam) to the ZooKeeper client, and the embedded
+//! server's engine, which holds the servers' data. Simulated: the machines of processes (clock, timers, tasks), the
+//! ZooKeeper client, the network, three servers with majorities and lagging replicas, applications, and the faults of
+//! all of these.
 //!
 //! ```text
-//!   run          one run: handles one event after the other, and checks the invariants
+//!   run          one run: handles one event after another, and checks the invariants
 //!   ├─ client      processes: applications on this crate, on a simulated machine and ZooKeeper client
 //!   ├─ ensemble    servers: the order of writes, majorities, replicas, the expiry of sessions
 //!   ├─ network     connections between processes and servers
@@ -20,13 +21,14 @@
 //!   tests        the tests, which run the seeds
 //! ```
 //!
-//! Invariants, during a run: an election has at most one leader (`invariants`), contenders delete no znodes but their own,
-//! fencing tokens grow, a departure wakes one contender, requests are bounded, guarded writes of former leaders fail, znodes
-//! and sessions outlast the work of their leaders, and what an application is told is true. At its end, when all faults are
-//! over: each wanted election has one leader, and no znode is left behind.
+//! Invariants, during a run: an election has at most one leader (`invariants`), contenders delete only their own
+//! znodes, fencing tokens grow, a departure wakes one contender, requests are bounded, guarded writes of former leaders
+//! fail, znodes and sessions outlast the work of their leaders, and what an application is told is true. At its end,
+//! after all faults: each wanted election has one leader, and no znode is left behind.
 //!
-//! A [mistake](crate::mistakes) changes the code at one point, for example `NoMargin`: leases last until the session can
-//! expire. Each must violate an invariant in some seed. `noticed` stores that seed, so that noticing it takes one run.
+//! A [mistake](crate::mistakes) changes the code at one point, for example `NoMargin`: leases last until the session
+//! can expire. Each must violate an invariant in some seed. `noticed` stores that seed, so that one run is enough to
+//! notice it.
 //!
 //! ```text
 //! SIMULATION_SEED=42 cargo test --lib simulation -- --nocapture      replay one seed, with the end of its transcript

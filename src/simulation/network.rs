@@ -1,4 +1,4 @@
-//! The network between clients and servers: connections that keep the order, stand still, and break.
+//! The network between clients and servers: connections that keep the order of packets, stall, and break.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use super::triggers::{ArmedFaults, Trigger, TriggeredFault};
 use zookeeper_embedded::SessionId;
 use zookeeper_embedded::replica::{Body, Code, ConnectionId, Event, Request};
 
-/// What clients send.
+/// A packet from a client to a server.
 #[derive(Debug)]
 pub(super) enum Up {
-    /// The request for a session: a new one, or an old one.
+    /// The request to open or resume a session.
     Connect {
         session: Option<SessionId>,
         seen: i64,
-        /// The session timeout that the client wishes for.
+        /// The session timeout that the client asks for.
         timeout: Duration,
     },
     Request {
@@ -27,12 +27,12 @@ pub(super) enum Up {
     Close,
 }
 
-/// What servers send.
+/// A packet from a server to a client.
 #[derive(Debug)]
 pub(super) enum Down {
-    /// With the session timeout that was negotiated.
+    /// With the negotiated session timeout.
     Connected(SessionId, Duration),
-    /// There is no such session any more.
+    /// The session no longer exists.
     Expired,
     Reply {
         xid: i32,
@@ -52,9 +52,10 @@ pub(super) const DOWN: usize = 1;
 pub(super) struct Network {
     connections: BTreeMap<ConnectionId, NetworkConnection>,
     opened: u64,
-    /// Until when nothing passes, for each process and server, in each direction. It passes then: TCP is patient.
+    /// Until when no packet passes, for each process and server, in each direction. Packets pass then, because TCP
+    /// repeats them.
     blocked_until: Vec<[[Instant; 2]; SERVERS]>,
-    /// Until when everything is lost that a process sends over a new connection.
+    /// Until when new connections of each process are broken from the start.
     lost_until: Vec<Instant>,
     /// Until when the servers refuse the connections of each process.
     refused_until: Vec<[Instant; SERVERS]>,
@@ -82,7 +83,6 @@ impl Network {
         }
     }
 
-    /// A new connection.
     pub(super) fn open(&mut self, process: usize, server: usize, now: Instant) -> ConnectionId {
         self.opened += 1;
         let connection = ConnectionId::new(self.opened);
@@ -103,13 +103,13 @@ impl Network {
         self.connections.get(&connection).is_none_or(|connection| connection.broken)
     }
 
-    /// The connections of a process, oldest first.
+    /// The unbroken connections of a process, oldest first.
     pub(super) fn of_process(&self, process: usize) -> Vec<ConnectionId> {
         let unbroken = |(_, it): &(&ConnectionId, &NetworkConnection)| it.process == process && !it.broken;
         self.connections.iter().filter(unbroken).map(|(connection, _)| *connection).collect()
     }
 
-    /// When a packet from the client arrives, if at all.
+    /// When a packet from the client arrives. `None` if it is lost.
     pub(super) fn up(
         &mut self,
         connection: ConnectionId,
@@ -119,7 +119,7 @@ impl Network {
         self.arrival(connection, UP, now, latency)
     }
 
-    /// When a packet from the server arrives, if at all.
+    /// When a packet from the server arrives. `None` if it is lost.
     pub(super) fn down(
         &mut self,
         connection: ConnectionId,
@@ -143,7 +143,7 @@ impl Network {
         Some(arrival)
     }
 
-    /// Lets nothing pass until then.
+    /// Holds packets back until then.
     pub(super) fn block(&mut self, process: usize, server: usize, direction: usize, until: Instant) {
         let blocked = &mut self.blocked_until[process][server][direction];
         *blocked = until.max(*blocked);
@@ -154,7 +154,7 @@ impl Network {
         self.blocked_until[process][server][direction] = now;
     }
 
-    /// Has the connections of a process to a server refused until then.
+    /// Makes a server refuse the connections of a process until then.
     pub(super) fn refuse(&mut self, process: usize, server: usize, until: Instant) {
         self.refused_until[process][server] = until;
     }
@@ -163,24 +163,23 @@ impl Network {
         now < self.refused_until[process][server]
     }
 
-    /// Lets no connection come about before then; nobody is told.
+    /// Breaks new connections of a process until then. Neither end is told.
     pub(super) fn lose(&mut self, process: usize, until: Instant) {
         self.lost_until[process] = until.max(self.lost_until[process]);
     }
 
-    /// Breaks a connection, and tells whether it was whole.
+    /// Breaks a connection. Returns whether it was unbroken.
     pub(super) fn break_off(&mut self, connection: ConnectionId) -> bool {
         self.connections
             .get_mut(&connection)
             .is_some_and(|connection| !std::mem::replace(&mut connection.broken, true))
     }
 
-    /// Sets a fault.
     pub(super) fn arm(&mut self, process: usize, fault: TriggeredFault) {
         self.armed[process].set(fault);
     }
 
-    /// The fault that springs at this moment of the process's connection, if any.
+    /// Takes out the fault that fires at this moment on the connection, if any.
     pub(super) fn fire(&mut self, connection: ConnectionId, moment: Trigger) -> Option<TriggeredFault> {
         let process = self.connections.get(&connection).filter(|connection| !connection.broken)?.process;
         self.armed[process].fire(moment)

@@ -4,14 +4,14 @@ use crate::mistakes::Mistake;
 
 /// Mistakes that no seed has shown so far. `SIMULATION_MISTAKE` runs them, too.
 ///
-/// - `NoFlush`: a client that takes over may look at a server that lags. What it decides then is bound by the counter, by
-///   names that are given out once, and by tombstones, and own znodes that seem to be gone are removed.
-/// - `TwinsZnode`: takes two lost replies within one round trip.
+/// - `NoFlush`: a client that takes over may read from a server that lags. Its decisions stay safe, because the
+///   counter, unique names and tombstones bind them, and because own znodes that seem to be gone are removed.
+/// - `TwinsZnode`: needs two lost replies within one round trip.
 /// - `KeptWithoutMargin`, `AttachCountsAtOnce`: two leaders, but in fewer than one of ten thousand seeds.
-/// - `UndeliveredLeadershipKept`, `ClosingOvertaken`: takes two threads.
-/// - `LeavesSilently`: another part of closing makes up for it.
-/// - `ClosingWithoutClient`, `RemovalsEndWithClosing`: a closing on the application's own session that fails in an outage
-///   which the session outlives. There are too few.
+/// - `UndeliveredLeadershipKept`, `ClosingOvertaken`: need two threads.
+/// - `LeavesSilently`: another part of closing compensates for it.
+/// - `ClosingWithoutClient`, `RemovalsEndWithClosing`: need a close of the application's own session that fails in an
+///   outage which the session survives. This is too rare.
 pub(super) const UNNOTICED: [Mistake; 9] = [
     Mistake::NoFlush,
     Mistake::TwinsZnode,

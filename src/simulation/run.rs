@@ -17,31 +17,30 @@ use super::world::{World, trace};
 use crate::mistakes::{Mistake, make};
 use zookeeper_embedded::replica::ConnectionId;
 
-/// Everything there is.
+/// The whole state of a run.
 pub(super) struct Run {
     pub(super) world: World,
     pub(super) ensemble: Ensemble,
     pub(super) processes: Vec<Process>,
-    /// Since when everything has been as it should be in the end.
+    /// Since when the end conditions hold.
     settled: Option<Instant>,
     over: bool,
 }
 
-/// What a run has come to.
 #[derive(Debug, Default)]
 pub(super) struct RunResult {
     pub(super) violation: Option<String>,
     pub(super) leaderships: u32,
-    /// How often a leader's znode was deleted and its successor led before its lease was over.
+    /// How often a leader's znode was deleted, and its successor led before its lease ended.
     pub(super) overlaps: u32,
-    /// How often a contender has deleted a znode of another one's, because an operator had deleted its own.
+    /// How often a contender deleted another contender's znode, because an operator had deleted its own.
     pub(super) strays: u32,
     pub(super) faults: u32,
     pub(super) steps: u64,
     pub(super) transcript: Transcript,
 }
 
-/// Runs the run that a seed describes. The same seed makes the same run, whether the transcript is kept or not.
+/// Runs a seed. The same seed makes the same run, whether or not the transcript is kept.
 pub(super) fn run(seed: u64, mistake: Option<Mistake>, transcript: Transcript) -> RunResult {
     make(mistake, || run_to_the_end(seed, transcript))
 }
@@ -87,8 +86,8 @@ impl fmt::Display for RunResult {
         let Self { leaderships, overlaps, strays, faults, steps, .. } = self;
         write!(
             f,
-            "{steps} steps, {faults} faults, {leaderships} leaderships, {overlaps} times two at once and {strays} znodes \
-             deleted for another because of an operator"
+            "{steps} steps, {faults} faults, {leaderships} leaderships, {overlaps} overlaps and {strays} stray \
+             deletions because of an operator"
         )
     }
 }
@@ -112,12 +111,12 @@ impl Run {
             (0..processes).map(|number| Process::new(number, &mut world)).collect();
         processes.iter_mut().for_each(|process| process.start(&mut world));
         world.schedule(Duration::ZERO, WorldEvent::Fault);
-        // When the last one is well again.
+        // After the end of the last fault.
         world.schedule(world.settings.faults_until + Duration::from_millis(1), WorldEvent::CheckSettled);
         Self { world, ensemble, processes, settled: None, over: false }
     }
 
-    /// Goes to the next instant at which something happens; returns whether it was a fault.
+    /// Advances to the next event and handles it. Returns whether it was a fault.
     fn step(&mut self) -> bool {
         let waking =
             (0..self.processes.len()).filter_map(|it| Some((self.processes[it].wake_at()?, it))).min();
@@ -125,7 +124,7 @@ impl Run {
         let next = self.world.queue.next_at();
         let first = waking.map(|(at, _)| at).into_iter().chain(expiry).chain(next).min();
         let Some(first) = first else {
-            unreachable!("servers tick for ever");
+            unreachable!("servers tick forever");
         };
         self.world.now = self.world.now.max(first);
         let mut fault = false;
@@ -174,7 +173,7 @@ impl Run {
                 return true;
             }
             Some(WorldEvent::CutLink { from, to }) => {
-                trace!(world, "FAULT: server {from} cannot talk to {to} any more");
+                trace!(world, "FAULT: the link from server {from} to {to} is cut");
                 ensemble.cut(world.now, from, to);
             }
             Some(WorldEvent::IsolateServer(connection)) => {
@@ -194,7 +193,7 @@ impl Run {
             Some(WorldEvent::Resign { process }) => processes[process].resign(world),
             Some(WorldEvent::Pause { process, duration }) => self.pause(process, duration),
             Some(WorldEvent::Arm { process, fault }) => {
-                trace!(world, "FAULT: {fault:?} waits for process {process}");
+                trace!(world, "FAULT: {fault:?} is armed for process {process}");
                 world.network.arm(process, fault);
             }
             Some(WorldEvent::Recover(recovery)) => self.recover(recovery),
@@ -234,7 +233,7 @@ impl Run {
         self.ensemble.receive(&mut self.world, connection, packet);
     }
 
-    /// Looks whether everything is as it should be in the end, for a while.
+    /// Checks whether the end conditions hold for a session timeout.
     fn check_settled(&mut self) {
         let now = self.world.now;
         if !self.world.calm {
@@ -256,7 +255,7 @@ impl Run {
             }
             (Ok(()), Some(_)) => {}
             (Err(reason), _) if now > self.world.settings.faults_until + timeout * 12 => {
-                self.world.checker.record(Err(format!("not settled in the end: {reason}")));
+                self.world.checker.record(Err(format!("the end conditions do not hold: {reason}")));
             }
             (state, _) => {
                 self.settled = state.is_ok().then_some(now);

@@ -5,37 +5,37 @@ use std::time::Duration;
 use crate::types::Mode;
 use zookeeper_embedded::SessionId;
 
-/// The servers of the ensemble.
+/// The number of servers in the ensemble.
 pub(super) const SERVERS: usize = 3;
 
-/// How many servers are a majority.
+/// The number of servers in a majority.
 pub(super) const MAJORITY: usize = SERVERS / 2 + 1;
 
 /// The session of operators, who change the tree from outside. It never expires.
 pub(super) const OPERATOR: SessionId = SessionId::from_raw(-1);
 
-/// By which part of its interval a ping of the leader server is late at most.
+/// The longest delay of the leader server's ping, as a part of its interval.
 pub(super) const LATEST_PING: f64 = 0.02;
 
 /// The parameters of one run.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// The session timeout that every client wishes for.
+    /// The session timeout that every client asks for.
     pub(super) timeout: Duration,
-    /// What each server makes of that: mostly the same.
+    /// The session timeouts that each server grants.
     pub(super) bounds: [Bounds; SERVERS],
     /// The servers' tick: at most half of each session timeout.
     pub(super) tick: Duration,
-    /// After how many ticks of silence servers give each other up.
+    /// The number of ticks of silence after which servers drop each other.
     pub(super) sync_limit: u32,
-    /// Whether sessions expire at the earliest legal moment. As ZooKeeper does it, they last until the end of a tick.
+    /// Whether sessions expire at the earliest legal instant. In ZooKeeper, they last until the end of a tick.
     pub(super) expires_exactly: bool,
-    /// How long it takes at most until the last of the sessions is closed that expire at one instant.
+    /// The longest time to close all sessions that expire at one instant.
     pub(super) longest_closing: Duration,
-    /// How long a message takes, at most, while nothing is wrong.
+    /// The longest time that a message takes without faults.
     pub(super) latency: Duration,
-    /// How long the path between two servers may stand still and then go on as if nothing had been. This is what the
-    /// lease assumes: see [`faults`](super::faults).
+    /// The longest stall of a link between two servers that loses no message. The lease assumes this limit: see
+    /// [`faults`](super::faults).
     pub(super) longest_stall: Duration,
     pub(super) processes: usize,
     pub(super) elections: Vec<Mode>,
@@ -43,42 +43,41 @@ pub(super) struct Settings {
     pub(super) twins: bool,
     /// Whether leaders leave a breadcrumb.
     pub(super) breadcrumbs: bool,
-    /// Whether all contenders call themselves the same.
+    /// Whether all contenders have the same identity.
     pub(super) same_identity: bool,
-    /// Whether operators delete directories. Where they do, no request is stuck at a server meanwhile, as is assumed.
+    /// Whether operators delete directories. If so, no request is held at a server, as is assumed.
     pub(super) drops_directories: bool,
-    /// Whether most faults are several at the worst moments.
+    /// How many of the faults are scenarios.
     pub(super) scenarios: Scenarios,
-    /// Faults strike at about this interval.
+    /// The mean interval between faults.
     pub(super) fault_interval: Duration,
     /// When faults end.
     pub(super) faults_until: Duration,
 }
 
-/// Which scenarios a run has.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scenarios {
     Few,
-    /// Most faults are scenarios, of all kinds, and come in each other's way.
+    /// Most faults are scenarios, of all kinds, and overlap.
     Many,
     /// Most faults are this scenario, and the other settings make it likely to succeed.
     Only(Scenario),
 }
 
-/// What the faults of a scenario are to bring about.
+/// The state that the faults of a scenario are to reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scenario {
-    /// That the ensemble has not heard of a session for long, whatever its process has heard.
+    /// The ensemble has not heard of a session for long, although its process has had replies.
     StaleEvidence,
-    /// That a process takes the word of a leader server that the others have left.
+    /// A process believes a leader server that the others have left.
     OldLeader,
-    /// That a request is carried out when its client has gone elsewhere and come back.
+    /// A request is executed after its client has moved to another server and back.
     LateRequest,
-    /// That a session is taken up while it is being closed.
+    /// A session is resumed while it is being closed.
     ClosingSession,
-    /// The same, after a server has answered of which the leader server hears nothing.
+    /// The same, after replies of a server that is isolated from the leader server.
     IsolatedServer,
-    /// That a session ends sooner than its client thinks.
+    /// A session expires earlier than its client assumes.
     ShorterTimeout,
 }
 
@@ -92,7 +91,7 @@ impl Scenario {
         Self::ShorterTimeout,
     ];
 
-    /// Whether requests are stuck at servers because of it.
+    /// Whether it holds requests at servers.
     pub(super) fn delays_requests(self) -> bool {
         matches!(self, Self::OldLeader | Self::LateRequest)
     }
@@ -106,7 +105,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// The session timeout that is negotiated with a client that wishes for this one.
+    /// The session timeout that is negotiated with a client that asks for `wish`.
     pub(super) fn negotiate(&self, wish: Duration) -> Duration {
         wish.clamp(self.least, self.most)
     }
@@ -181,8 +180,8 @@ fn least_timeout(bounds: &[Bounds], wish: Duration) -> Duration {
     bounds.iter().map(|it| it.negotiate(wish)).min().unwrap_or(wish)
 }
 
-/// Mostly the same for all servers; otherwise one server or two have a maximum that is lower, or a minimum that is
-/// higher, than what clients wish for.
+/// Mostly the same for all servers. Otherwise one or two servers have a maximum below, or a minimum above, the session
+/// timeout that clients ask for.
 fn bounds(rng: &mut fastrand::Rng, timeout: Duration, uneven: bool) -> [Bounds; SERVERS] {
     let usual = Bounds { least: timeout / 2, most: timeout * 2 };
     let mut bounds = [usual; SERVERS];
@@ -204,13 +203,12 @@ fn sync_limit(rng: &mut fastrand::Rng, timeout: Duration, tick: Duration, patien
     if patient { most } else { [2, 3, 4, 5, 10, 20][rng.usize(..6)].min(most) }
 }
 
-/// The lease assumes that a server which the leader server counts as its own hears a ping every quarter of the session
-/// timeout. The leader server pings every half tick, a little late. What is left may be lost to stalls.
+/// The lease assumes that each server that the leader server counts as a follower receives a ping every quarter of the
+/// session timeout. The leader server pings every half tick, a little late. A stall may take the rest.
 fn longest_stall(least: Duration, tick: Duration, latency: Duration) -> Duration {
     (least / 4).saturating_sub((tick / 2).mul_f64(1.0 + LATEST_PING) + latency)
 }
 
-/// Where an election is held.
 pub(super) fn path_of(election: usize, mode: Mode) -> String {
     match mode {
         Mode::Sequential => format!("/app/election{election}"),
@@ -218,7 +216,7 @@ pub(super) fn path_of(election: usize, mode: Mode) -> String {
     }
 }
 
-/// What the leaders of an election write to, under the guard of their leadership.
+/// The znode that the leaders of an election change by guarded writes.
 pub(super) fn guarded_path(election: usize) -> String {
     format!("/guarded{election}")
 }

@@ -11,16 +11,18 @@ use super::run::{RunResult, run};
 use super::transcript::Transcript;
 use crate::mistakes::Mistake;
 
-/// How many seeds are run unless `SIMULATION_SEEDS` is set.
+/// The number of seeds, unless `SIMULATION_SEEDS` is set.
 const SEEDS: u64 = 10_000;
-/// Within how many seeds each mistake has to be noticed.
+/// The number of seeds within which each mistake must be noticed.
 const NOTICED_WITHIN: u64 = 20_000;
-/// How many seeds on each side of a mistake's stored seed are run, if that seed no longer notices the mistake.
+/// The number of seeds that are run on each side of a mistake's stored seed, if that seed no longer notices the
+/// mistake.
 const WINDOW: u64 = 25;
-/// How many lines of a transcript are shown.
+/// The number of transcript lines that are shown.
 const SHOWN: usize = 250;
 
-/// Runs seeds in ascending order on all cores, until `judge` returns false. Runs that have begun by then are judged, too.
+/// Runs seeds in ascending order on all cores, until `judge` returns false. Runs that have begun by then are judged,
+/// too.
 fn run_all(seeds: Range<u64>, mistake: Option<Mistake>, judge: impl Fn(u64, RunResult) -> bool + Sync) {
     let next = AtomicU64::new(seeds.start);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -67,7 +69,8 @@ fn wanted_mistake() -> Option<Mistake> {
     Some(mistake.unwrap_or_else(|| panic!("no such mistake: {name}")))
 }
 
-/// Runs seeds until one fails, or all of them with `SIMULATION_ALL`. Returns the lowest that failed, and why.
+/// Runs seeds until one fails, or all of them with `SIMULATION_ALL`. Returns the lowest failing seed, and its
+/// violation.
 fn first_failure(
     seeds: Range<u64>,
     mistake: Option<Mistake>,
@@ -110,12 +113,12 @@ fn no_seed_violates_an_invariant() {
     }
     let total = total.into_inner().unwrap();
     println!("{seeds} seeds in {:.0?}: {total}", started.elapsed());
-    assert!(total.overlaps > 0 || seeds < 100, "no operator has ever made two leaders: too little happens");
+    assert!(total.overlaps > 0 || seeds < 100, "no operator has caused two leaders: too little happens");
 }
 
-/// Tries the stored seed of each mistake, and then its neighbours. If none of them notices the mistake any more, a search
-/// from seed 0 finds the seed to store, and the test fails. With `SIMULATION_SEEDS` or `SIMULATION_ALL` only the search
-/// is run.
+/// Tries the stored seed of each mistake, and then its neighbours. If none of them notices the mistake any more, a
+/// search from seed 0 finds the seed to store, and the test fails. With `SIMULATION_SEEDS` or `SIMULATION_ALL`, only
+/// the search is run.
 #[test]
 fn every_mistake_is_noticed() {
     let wanted = wanted_mistake();
@@ -141,7 +144,7 @@ fn every_mistake_is_noticed() {
                 println!("{mistake:?}: noticed with seed {seed}: {violation}");
             }
             Some((seed, violation)) => failures.push(format!(
-                "{mistake:?} is not noticed near seed {stored} any more, but with seed {seed} ({violation}): \
+                "{mistake:?} is no longer noticed near seed {stored}, but with seed {seed} ({violation}): \
                  write {seed} into NOTICED_AT"
             )),
             None => failures.push(format!("{mistake:?} is not noticed within {within} seeds")),
@@ -154,7 +157,7 @@ fn every_mistake_is_noticed() {
 fn the_same_seed_makes_the_same_run() {
     for seed in 0..20 {
         let [one, other] = [(); 2].map(|()| run(seed, None, Transcript::keeping(usize::MAX)));
-        assert!(one.transcript.lines() > 200, "seed {seed} makes a short story");
+        assert!(one.transcript.lines() > 200, "the transcript of seed {seed} is short");
         assert_eq!(one.transcript.to_string(), other.transcript.to_string(), "seed {seed}");
         let silent = run(seed, None, Transcript::default());
         assert_eq!((one.steps, one.violation), (silent.steps, silent.violation), "seed {seed}");

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::timestamp::Timestamp;
 
-/// An instant on the true time axis, which nobody in the simulation can see: counted from the run's start.
+/// An instant on the true time axis, counted from the run's start. No simulated process can see it.
 pub(super) type Instant = Duration;
 
-/// The clock of one machine: at an offset, and running a little too fast or too slow.
+/// The clock of one machine, with an offset, and a rate that is a little too high or too low.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     offset: u64,
-    /// What it gains in a second, in microseconds.
+    /// The gain per second, in microseconds.
     gain: i64,
 }
 
@@ -22,7 +22,7 @@ impl Clock {
         Self { offset: nanos(offset), gain }
     }
 
-    /// What the clock shows at an instant.
+    /// The time that the clock shows at an instant.
     pub(super) fn reading(self, at: Instant) -> Timestamp {
         let gone = nanos(at) * self.rate() / MILLION;
         Timestamp::from_nanos(self.offset + gone)
@@ -33,14 +33,14 @@ impl Clock {
         let gone = u128::from(reading.as_nanos().saturating_sub(self.offset));
         let estimate = gone * u128::from(MILLION) / u128::from(self.rate());
         let mut at = u64::try_from(estimate).unwrap_or(u64::MAX / MILLION / 2);
-        // Roundings.
+        // Corrects the rounding.
         while self.reading(Duration::from_nanos(at)) < reading {
             at += 1;
         }
         Duration::from_nanos(at)
     }
 
-    /// How far the clock runs in a million of true units.
+    /// The units by which the clock advances in a million true units.
     fn rate(self) -> u64 {
         MILLION.saturating_add_signed(self.gain)
     }
@@ -52,7 +52,7 @@ fn nanos(duration: Duration) -> u64 {
 
 const MILLION: u64 = 1_000_000;
 
-/// What is to happen, by the instants; at one instant, in the order in which it was entered.
+/// Entries in the order of their instants. Entries at one instant keep the order in which they were pushed.
 #[derive(Debug)]
 pub(super) struct EventQueue<T> {
     entries: BinaryHeap<Reverse<Scheduled<T>>>,
@@ -81,7 +81,7 @@ impl<T> EventQueue<T> {
         self.entries.peek().map(|Reverse(entry)| entry.at)
     }
 
-    /// Takes the next entry out.
+    /// Removes the next entry.
     pub(super) fn pop(&mut self) -> Option<T> {
         self.entries.pop().map(|Reverse(entry)| entry.what)
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::time::Instant;
 
-/// The last lines of a run; or nothing at all, which costs nothing.
+/// The last lines of a run. A transcript that keeps no lines costs nothing.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
     lines: VecDeque<String>,

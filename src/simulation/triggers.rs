@@ -1,11 +1,10 @@
-//! Faults that wait for a trigger: for a certain request of a process to reach a server, or for a certain reply.
+//! Faults that wait for a trigger: a certain request of a process reaches a server, or a server sends a certain reply.
 
 use std::time::Duration;
 
 use super::time::Instant;
 use zookeeper_embedded::replica::{Action, Body, Code, Request, Write};
 
-/// A mishap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TriggeredFault {
     /// The connection breaks before the next create reaches the server.
@@ -14,24 +13,22 @@ pub(super) enum TriggeredFault {
     LoseReplyTo(RequestKind),
     /// The connection breaks when the next request is answered.
     LoseReply,
-    /// The process stands still from the moment in which its next request reaches the server.
+    /// The process is paused when its next request reaches the server.
     PauseOnRequest(Duration),
-    /// The server is cut off from the others from the moment in which it answers the next transaction.
+    /// The server is isolated from the other servers when it answers the next transaction.
     IsolateServerOnCommit,
-    /// The server stands still from the moment in which the next request of this kind reaches it, which it does not
-    /// read before it goes on.
+    /// The server is paused when the next request of this kind reaches it, and reads the request only after the pause.
     PauseServerOn(RequestKind, Duration),
-    /// The next request of this kind is lost, or its answer, or neither, and the process reaches one server only.
+    /// The next request of this kind is lost, or its reply, or neither, and the process reaches one server only.
     ConfineOn(RequestKind, Confinement),
-    /// The same when the next request is answered.
+    /// The same, when the next request is answered.
     ConfineOnReply(Confinement),
-    /// The process stands still with the answer to its next look at a contender's znode unread, and the connection ends.
+    /// The process is paused with the reply to its next stat of a contender's znode unread, and the connection ends.
     PauseAndMoveOnStat(Duration),
-    /// The leader server dies when the next transaction is answered, and the process reaches nobody.
+    /// The leader server is killed when the next transaction is answered, and the process reaches no server.
     LoseLeaderOnCommit,
 }
 
-/// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestKind {
     Create,
@@ -40,12 +37,12 @@ pub(super) enum RequestKind {
     Other,
 }
 
-/// The only server that a process reaches until then.
+/// The only server that a process reaches for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Confinement {
     pub(super) server: usize,
     pub(super) until: Instant,
-    /// What is lost when it begins.
+    /// The packet that is lost when it begins.
     pub(super) lost: LostPacket,
 }
 
@@ -56,15 +53,15 @@ pub(super) enum LostPacket {
     Neither,
 }
 
-/// A moment in which a fault may fire.
+/// A moment at which a fault may fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trigger {
     Request(RequestKind),
     /// A transaction has committed.
     Committed,
-    /// A contender's znode stands.
+    /// A reply shows that a contender's znode exists.
     ZnodeShown,
-    /// Something else was answered.
+    /// Any other reply.
     OtherReply,
 }
 
@@ -75,7 +72,7 @@ pub(super) struct ArmedFaults {
 }
 
 impl RequestKind {
-    /// The kind of a request, seen from its operations.
+    /// The kind of a request, by its operations.
     pub(super) fn of(request: &Request) -> Self {
         let writes = match request {
             Request::Write(write) => std::slice::from_ref(write),
@@ -96,7 +93,6 @@ impl RequestKind {
 }
 
 impl Trigger {
-    /// What an answer tells.
     pub(super) fn of(result: &Result<Body, Code>) -> Self {
         match result {
             Ok(Body::Multi(_)) => Self::Committed,
@@ -111,10 +107,10 @@ impl ArmedFaults {
         self.set.push(fault);
     }
 
-    /// The fault that springs at this moment, if any.
+    /// Takes out the fault that fires at this moment, if any.
     pub(super) fn fire(&mut self, moment: Trigger) -> Option<TriggeredFault> {
         if let Trigger::Request(kind) = moment {
-            // What is asked next waits for this answer.
+            // From now on, these faults wait for the next reply.
             for fault in &mut self.set {
                 match *fault {
                     TriggeredFault::LoseReplyTo(it) if it == kind => *fault = TriggeredFault::LoseReply,

@@ -15,7 +15,7 @@ use zookeeper_embedded::replica::ConnectionId;
 pub(super) struct World {
     pub(super) now: Instant,
     pub(super) settings: Settings,
-    /// Faults are over, and applications know what they want.
+    /// Faults have ended, and applications no longer change their minds.
     pub(super) calm: bool,
     pub(super) queue: EventQueue<WorldEvent>,
     pub(super) rng: fastrand::Rng,
@@ -39,24 +39,24 @@ impl World {
         self.queue.push(self.now + after, what);
     }
 
-    /// A duration between these two, short ones as likely as long ones.
+    /// A random duration in this range, with a uniform logarithm.
     pub(super) fn between(&mut self, least: Duration, most: Duration) -> Duration {
         least.mul_f64((most.as_secs_f64() / least.as_secs_f64()).powf(self.rng.f64()))
     }
 
-    /// True in this part of all cases.
+    /// True with this probability.
     pub(super) fn chance(&mut self, part: f64) -> bool {
         self.rng.f64() < part
     }
 
-    /// How long a message takes.
+    /// Draws the time that a message takes.
     pub(super) fn latency(&mut self) -> Duration {
         let most = self.settings.latency;
         let usual = most.mul_f64(0.1 + 0.2 * self.rng.f64());
         if self.rng.u8(..10) == 0 { most.mul_f64(self.rng.f64()).max(usual) } else { usual }
     }
 
-    /// A client connects to a server; perhaps the connection is refused.
+    /// A client connects to a server, which may refuse the connection.
     pub(super) fn open_connection(&mut self, process: usize, server: usize) -> ConnectionId {
         let connection = self.network.open(process, server, self.now);
         if self.network.refuses(process, server, self.now) {
@@ -98,7 +98,7 @@ impl World {
                     return self.break_connection(connection);
                 }
                 Some(_) => {
-                    trace!(self, "connection {connection}: the answer is lost");
+                    trace!(self, "connection {connection}: the reply is lost");
                     return self.break_connection(connection);
                 }
                 None => None,

@@ -1,4 +1,4 @@
-//! An application with one contender: wants to lead for a while, and changes its mind.
+//! An application with one contender. It wants to lead for a while, and changes its mind.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,7 +16,7 @@ use crate::simulation::invariants::reports::ContenderId;
 use crate::timestamp::Timestamp;
 use crate::types::FencingToken;
 
-/// What the world tells an application to do. It does it as soon as it can.
+/// An order to an application, which obeys as soon as it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Campaign,
@@ -26,7 +26,7 @@ pub(super) enum Order {
     Write,
 }
 
-/// What an application has been told, which had better be true.
+/// What an application has been told. The checker compares it with the truth.
 #[derive(Clone, Debug)]
 pub(super) enum Told {
     /// This znode of the contender is gone.
@@ -46,22 +46,20 @@ pub(super) struct Application {
     orders: mpsc::UnboundedSender<Order>,
 }
 
-/// What an application does at present.
 pub(super) struct ApplicationState {
-    /// It wants to lead when it thinks of it.
+    /// It wants to lead whenever it decides.
     pub(super) willing: bool,
     /// It has something to decide.
     pub(super) undecided: bool,
     pub(super) campaigning: bool,
     pub(super) leading: Option<HeldLeadership>,
-    /// The leadership that a future runs under by `hold`.
+    /// The leadership under which `hold` runs a future.
     pub(super) working: Option<FencingToken>,
-    /// Until when it does not let go of its thread.
+    /// Until when it blocks its thread.
     pub(super) blocked_until: Timestamp,
     pub(super) told: Vec<Told>,
 }
 
-/// The leadership that an application holds.
 pub(super) struct HeldLeadership {
     pub(super) lease: Arc<LeaseCell>,
     pub(super) token: FencingToken,
@@ -140,7 +138,7 @@ impl Task {
                 outcome = election.campaign() => Some(outcome),
             };
             match outcome {
-                // The future of the campaign was dropped, at whatever it was waiting for. Perhaps another is begun at once.
+                // The future of the campaign was dropped while it waited. Sometimes another campaign begins at once.
                 None if fastrand::u8(..4) == 0 && self.is_willing() => continue,
                 None => {
                     self.update(|state| (state.campaigning, state.undecided) = (false, true));
@@ -201,7 +199,7 @@ impl Task {
         }
     }
 
-    /// Works until it is told to give up. A write may be under way then.
+    /// Works until it is told to give up. A write may be pending then.
     async fn work(&mut self, leadership: &Leadership) {
         while let Some(order) = self.orders.recv().await {
             match order {
@@ -235,7 +233,7 @@ impl Task {
     }
 }
 
-/// The task of an application that does not let go of its thread at times, so that nothing in it is polled.
+/// The task of an application that blocks its thread at times, so that no future in it is polled.
 struct Blocking {
     task: BoxFuture<'static, ()>,
     state: Arc<Mutex<ApplicationState>>,

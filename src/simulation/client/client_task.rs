@@ -1,4 +1,4 @@
-//! The task of a simulated client: one connection after the other.
+//! The task of a simulated client: one connection after another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,6 @@ use crate::types::SessionId;
 
 pub(super) type ClientAnswer = Result<Body, zk::Error>;
 
-/// What a client is told to do.
 pub(super) enum ClientCommand {
     Request {
         request: Request,
@@ -42,19 +41,19 @@ pub(super) enum WatchKind {
 
 pub(super) struct ClientTask {
     session: SessionId,
-    /// The session timeout as negotiated over the present connection, or the last.
+    /// The session timeout that was negotiated over the current connection, or the last.
     timeout: Duration,
-    /// Otherwise it vanishes with its first connection.
+    /// If not, it vanishes with its first connection.
     reconnects: bool,
     commands: mpsc::UnboundedReceiver<ClientCommand>,
     states: watch::Sender<zk::SessionState>,
     watches: BTreeMap<(String, WatchKind), Vec<oneshot::Sender<Fired>>>,
-    /// The requests that were sent over the present connection.
+    /// The requests that were sent over the current connection.
     calls: BTreeMap<i32, Call>,
     xids: i32,
     /// The last transaction that it has seen.
     seen: i64,
-    /// When a server was last heard.
+    /// When the last packet arrived.
     heard: Timestamp,
     /// The session is to be closed, or is being closed.
     closing: bool,
@@ -66,16 +65,16 @@ enum Call {
         watch: Option<NewWatch>,
         reply: oneshot::Sender<ClientAnswer>,
     },
-    /// The watches are set: tell of the connection.
+    /// The reply to it announces the connection.
     SetWatches,
     Close,
     Ignored,
 }
 
-/// What ends a connection.
+/// Why a connection ended.
 enum End {
     Lost,
-    /// The client as a whole ends.
+    /// The whole client ends.
     Over(zk::SessionState),
 }
 
@@ -123,7 +122,7 @@ impl ClientTask {
         }
     }
 
-    /// Works over a connection until it ends.
+    /// Uses a connection until it ends.
     async fn use_line(&mut self, line: &mut Line) -> End {
         loop {
             let silence = runtime::sleep_until(self.heard + self.timeout.mul_f64(0.45));
@@ -207,9 +206,9 @@ impl ClientTask {
         None
     }
 
-    /// Connects again, to one server after the other.
+    /// Connects again, to one server after another.
     async fn reconnect(&mut self, interface: &Arc<NetworkInterface>) -> Result<Line, zk::SessionState> {
-        // By then the session must be over.
+        // By then the session must have expired.
         let deadline = self.heard + self.timeout.mul_f64(1.4);
         let mut attempts = 0;
         while runtime::now() < deadline {
@@ -265,7 +264,7 @@ impl ClientTask {
         self.forget();
     }
 
-    /// Fails whatever waits for answers.
+    /// Fails all requests that wait for replies.
     fn forget(mut self) {
         self.commands.close();
         for (_, call) in std::mem::take(&mut self.calls) {

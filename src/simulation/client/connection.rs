@@ -1,5 +1,5 @@
-//! A simulated connection: what `zookeeper-client` does. It reconnects by itself, sets its watches again, and gives up when
-//! no server has answered for so long that the session must be over.
+//! A simulated connection, which does what `zookeeper-client` does. It reconnects by itself, sets its watches again,
+//! and gives up when no server has answered for so long that the session must have expired.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,13 +50,13 @@ impl SimulatedConnection {
         Arc::new(Self { session, timeout, commands, states, task, ended, of_application })
     }
 
-    /// The same as a client of the application, which keeps it.
+    /// The same connection, as the application's own client, which the application keeps.
     pub(super) fn of_application(self: Arc<Self>) -> Arc<dyn Connection> {
         self.of_application.store(true, Ordering::Relaxed);
         self
     }
 
-    /// The answer to a check as a transaction of its own, where a mistake has put something else in its place.
+    /// The reply to a transaction of one check, if a mistake replaces the check by something else.
     async fn mistaken_check(
         &self,
         path: &str,
@@ -78,7 +78,7 @@ impl SimulatedConnection {
         self.send(request, None).await
     }
 
-    /// A request that sets a watch of this kind on a znode, if the znode exists, or else of the other one.
+    /// A request that sets a watch: of the first kind if the znode exists, or else of the second.
     async fn watch(&self, request: Request, path: &str, kinds: [WatchKind; 2]) -> (ClientAnswer, WatchEvent) {
         let (event, fired) = oneshot::channel();
         let answer = self.send(request, Some((path.to_owned(), kinds, event))).await;
@@ -130,7 +130,7 @@ impl Connection for SimulatedConnection {
     async fn vanished(&self) {
         let mut ended = self.ended.clone();
         let _ = ended.wait_for(|ended| *ended).await;
-        // A change of the state says why.
+        // A change of the state tells the reason.
         if self.states.borrow().is_terminated() {
             std::future::pending::<()>().await;
         }
@@ -218,7 +218,7 @@ impl Connection for SimulatedConnection {
 }
 
 impl Drop for SimulatedConnection {
-    /// The client that is not in use any more closes its session, as `zookeeper-client` does.
+    /// A client that is no longer in use closes its session, as `zookeeper-client` does.
     fn drop(&mut self) {
         self.close();
     }

@@ -17,12 +17,12 @@ pub(super) struct SimulatedConnector {
     pub(super) interface: Arc<NetworkInterface>,
     /// The session timeout that a new session asks for.
     pub(super) wish: Duration,
-    /// Whether clients reconnect by themselves. They do not tell what session timeout they have negotiated then.
+    /// Whether clients reconnect by themselves. If so, they do not report the session timeout that they negotiate then.
     pub(super) reconnects: bool,
 }
 
 impl SimulatedConnector {
-    /// Opens a session, or resumes one. Tries as many servers as there are.
+    /// Opens or resumes a session, with as many attempts as there are servers.
     pub(super) async fn open(
         &self,
         resume: Option<(SessionId, Duration)>,

@@ -10,10 +10,10 @@ use futures_util::future::BoxFuture;
 use crate::runtime::host::{Host, run_on};
 use crate::timestamp::Timestamp;
 
-/// How often the tasks of a process may be polled at one instant. More would be a loop without end.
+/// How often the tasks of a process may be polled at one instant. More would be an endless loop.
 const MOST_POLLS: usize = 100_000;
 
-/// The clock and the timers, for what runs on the machine.
+/// The clock and the timers of a machine, for the tasks that run on it.
 pub(super) struct SimulatedHost(Mutex<HostState>);
 
 struct HostState {
@@ -55,12 +55,11 @@ impl Executor {
         Self { host, tasks: BTreeMap::new(), task_numbers: 0, last: 0, woken: Arc::default() }
     }
 
-    /// Sets the clock.
     pub(super) fn set_clock(&self, now: Timestamp) {
         self.host.state().now = now;
     }
 
-    /// What the clock shows.
+    /// The time that the clock shows.
     pub(super) fn now(&self) -> Timestamp {
         self.host.state().now
     }
@@ -70,7 +69,7 @@ impl Executor {
         run_on(&self.host, act)
     }
 
-    /// Fires the timers whose time has come.
+    /// Fires the timers that are due.
     pub(super) fn fire_timers(&self) {
         let mut state = self.host.state();
         let now = state.now;
@@ -84,8 +83,8 @@ impl Executor {
         self.host.state().timers.keys().next().map(|(at, _)| *at)
     }
 
-    /// Runs all tasks that can go on. They take turns, mostly. The order in which they were woken does not matter: tokio draws
-    /// it at random where several wait for the same thing.
+    /// Runs all tasks that were woken, mostly in turn. The order in which they were woken does not matter, because
+    /// tokio wakes the waiters of one thing in random order.
     pub(super) fn run(&mut self) {
         let host = self.host.clone();
         run_on(&host, || {
@@ -103,7 +102,7 @@ impl Executor {
                     self.tasks.remove(&number);
                 }
             }
-            panic!("the tasks of a process do not come to rest");
+            panic!("the tasks of a process do not become idle");
         });
     }
 
@@ -133,7 +132,7 @@ impl Drop for Executor {
     fn drop(&mut self) {
         let tasks = std::mem::take(&mut self.tasks);
         self.on_host(|| drop(tasks));
-        // What tasks have spawned when they were dropped.
+        // The tasks that dropped tasks have spawned.
         let spawned = std::mem::take(&mut self.host.state().spawned);
         self.on_host(|| drop(spawned));
     }

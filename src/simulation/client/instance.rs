@@ -21,29 +21,29 @@ use crate::simulation::time::Clock;
 use crate::simulation::world::{World, trace};
 use crate::types::SessionId;
 
-/// The process, as long as it runs.
+/// A running process.
 pub(super) struct Instance {
     pub(super) executor: Executor,
     pub(super) interface: Arc<NetworkInterface>,
     pub(super) lines: BTreeMap<LineNumber, ConnectionId>,
     pub(super) connections: BTreeMap<ConnectionId, LineNumber>,
-    /// The sessions that were opened, the present one last.
+    /// The sessions that were opened, the current one last.
     pub(super) sessions: Vec<SessionId>,
-    /// Filled when the session was opened.
+    /// Set once the session is open.
     pub(super) opened: Arc<Mutex<Option<Session>>>,
     pub(super) session: Option<Session>,
     pub(super) applications: Vec<Application>,
-    /// What the applications hold, as it was told to the checker.
+    /// The leaderships that applications hold, as reported to the checker.
     pub(super) told: BTreeMap<ContenderId, LeaderClaim>,
     /// The number of applications that were just started: their decisions have to be scheduled.
     pub(super) started: usize,
     /// The last beat was a proof.
     pub(super) proves: bool,
-    /// What `Session::close` has said the first time and the second.
+    /// The results of the first and the second `Session::close`.
     pub(super) closed: Arc<Mutex<Vec<Result<(), Error>>>>,
-    /// The client, if the application has opened the session by itself.
+    /// The client, if the application has opened the session itself.
     pub(super) own_client: Arc<Mutex<Option<Arc<dyn Connection>>>>,
-    /// Closing it has failed: the application keeps it.
+    /// Closing the session has failed, so the application keeps the client.
     pub(super) kept: bool,
 }
 
@@ -79,7 +79,7 @@ impl Instance {
         }
     }
 
-    /// Starts to open a session, by the library or by the application itself.
+    /// Starts to open a session, by the crate or by the application itself.
     pub(super) fn open_session(&mut self, world: &mut World) {
         let settings = &world.settings;
         let connector = SimulatedConnector {
@@ -140,7 +140,7 @@ impl Instance {
         self.started = self.applications.len();
     }
 
-    /// A packet has come.
+    /// A packet has arrived.
     pub(super) fn receive(
         &mut self,
         world: &mut World,
@@ -168,7 +168,7 @@ impl Instance {
         self.interface.receive(line, packet);
     }
 
-    /// Sends what the process has to send, and returns the directories that it lists.
+    /// Sends the packets of the process, and returns the directories that it lists.
     pub(super) fn send(&mut self, process: usize, world: &mut World) -> BTreeSet<String> {
         let mut listed = BTreeSet::new();
         while let Some(outgoing) = self.interface.next_outgoing() {
@@ -208,7 +208,7 @@ impl Instance {
         listed
     }
 
-    /// Tells the checker what has changed.
+    /// Reports changes to the checker.
     pub(super) fn report(&mut self, clock: Clock, world: &mut World) {
         let now = self.executor.now();
         for application in &self.applications {
@@ -230,11 +230,11 @@ impl Instance {
                     world.checker.extended(id, world.now, claim.end);
                 }
                 (Some(before), Some(claim)) if before.end > claim.end => {
-                    trace!(world, "{id} leads until {:?} only", claim.end);
+                    trace!(world, "{id} leads only until {:?}", claim.end);
                     world.checker.shortened(id, claim.end);
                 }
                 (Some(_), None) => {
-                    trace!(world, "{id} does not lead any more");
+                    trace!(world, "{id} no longer leads");
                     world.checker.ended(id);
                 }
                 _ => {}
@@ -256,7 +256,7 @@ impl Instance {
         }
     }
 
-    /// The applications that have something to decide, and whether they do so again and again from now on.
+    /// The applications that have something to decide, and whether they decide again and again from now on.
     pub(super) fn take_undecided(&mut self) -> Vec<(usize, bool)> {
         let mut undecided: Vec<(usize, bool)> =
             (0..std::mem::take(&mut self.started)).map(|number| (number, true)).collect();
@@ -310,7 +310,7 @@ impl Instance {
         }
     }
 
-    /// Whether the process has nothing to do any more.
+    /// Whether the process has nothing left to do.
     pub(super) fn has_ended(&mut self, process: usize, world: &mut World) -> bool {
         let closed = std::mem::take(&mut *self.closed.lock().unwrap());
         if let [result, again] = &closed[..] {
@@ -326,7 +326,7 @@ impl Instance {
             }
         }
         let state = self.session.as_ref().map(|session| session.shared.connection());
-        // The application's own session is lost: it begins anew.
+        // The application's own session is lost, so the process starts again.
         let lost = state.is_some_and(|state| matches!(*state.borrow(), ConnectionState::Lost));
         (!closed.is_empty() && !self.kept) || lost
     }
@@ -344,7 +344,7 @@ fn is_beat(request: &Request) -> bool {
     }
 }
 
-/// A request in a few words.
+/// A request, for the transcript.
 fn describe(request: &Request) -> String {
     match request {
         Request::Multi(writes) => {

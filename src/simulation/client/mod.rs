@@ -1,8 +1,8 @@
-//! The processes that take part in elections: the library as it is shipped, from [`Session`](crate::Session) to the state
-//! machine, on a simulated machine, network and ZooKeeper client; and applications that use it.
+//! The processes that take part in elections: this crate as it is shipped, from [`Session`](crate::Session) to the
+//! state machine, on a simulated machine, network and ZooKeeper client, and applications that use it.
 //!
 //! ```text
-//!   application ──▶ Election, Session (the whole library) ──▶ connection ──▶ network interface
+//!   application ──▶ Election, Session (the whole crate) ────▶ connection ──▶ network interface
 //!                        ▲                                        (simulated)
 //!                        └── host: clock, timers, tasks (simulated)
 //! ```

@@ -7,16 +7,15 @@ use tokio::sync::mpsc;
 
 use crate::simulation::network::{Down, Up};
 
-/// A number of a line, in one life of a process.
+/// The number of a line, in one life of a process.
 pub(super) type LineNumber = u64;
 
-/// What a process sends.
 pub(super) enum Outgoing {
     Dial { line: LineNumber, server: usize },
     Packet { line: LineNumber, packet: Up },
 }
 
-/// The lines of a process, and what it sends over them.
+/// The lines of a process, and the packets that it sends over them.
 #[derive(Default)]
 pub(super) struct NetworkInterface(Mutex<InterfaceState>);
 
@@ -26,7 +25,7 @@ struct InterfaceState {
     numbers: LineNumber,
     outgoing: VecDeque<Outgoing>,
     receivers: BTreeMap<LineNumber, mpsc::UnboundedSender<Down>>,
-    /// Znodes of whose deletion somebody in the process was told who watched them.
+    /// The deleted znodes that had a watcher in the process.
     departed: Vec<String>,
 }
 
@@ -35,17 +34,16 @@ impl NetworkInterface {
         self.0.lock().unwrap()
     }
 
-    /// What is to be sent next.
     pub(super) fn next_outgoing(&self) -> Option<Outgoing> {
         self.state().outgoing.pop_front()
     }
 
-    /// Somebody who watches a znode is told that it was deleted.
+    /// A watcher of a znode is told that it was deleted.
     pub(super) fn departed(&self, path: &str) {
         self.state().departed.push(path.to_owned());
     }
 
-    /// The znodes of whose deletion somebody was told.
+    /// Takes the deleted znodes that had a watcher.
     pub(super) fn take_departed(&self) -> Vec<String> {
         std::mem::take(&mut self.state().departed)
     }
@@ -83,7 +81,6 @@ impl Line {
         Self { number, received, interface: interface.clone() }
     }
 
-    /// The network that it is a line of.
     pub(super) fn interface(&self) -> &Arc<NetworkInterface> {
         &self.interface
     }
@@ -92,7 +89,7 @@ impl Line {
         self.interface.state().outgoing.push_back(Outgoing::Packet { line: self.number, packet });
     }
 
-    /// The next packet from the server. After its end: [`Down::Closed`].
+    /// The next packet from the server. After the end of the line: [`Down::Closed`].
     pub(super) async fn receive(&mut self) -> Down {
         self.received.recv().await.unwrap_or(Down::Closed)
     }

@@ -18,14 +18,14 @@ use crate::types::SessionId;
 pub(in crate::simulation) struct Process {
     number: usize,
     clock: Clock,
-    /// How often it was started; it runs at present if there is an instance.
+    /// The number of starts. The process runs if there is an instance.
     life: u32,
     instance: Option<Instance>,
-    /// How many faults make it stand still.
+    /// The number of faults that pause it.
     paused: u32,
-    /// What has come in meanwhile.
+    /// The packets that arrived during the pause.
     inbox: VecDeque<(ConnectionId, Down)>,
-    /// When to do something, whatever comes in.
+    /// When to act, even if no packet arrives.
     wake_at: Option<Instant>,
 }
 
@@ -62,7 +62,7 @@ impl Process {
 
     pub(in crate::simulation) fn view(&self) -> ProcessView {
         let session = self.instance.as_ref().and_then(|instance| instance.session.as_ref());
-        // Its contenders have ended with it.
+        // Its contenders have ended with the session.
         let kept = self.instance.as_ref().is_some_and(|instance| instance.kept);
         let applications = self.instance.iter().flat_map(|instance| &instance.applications);
         ProcessView {
@@ -88,7 +88,7 @@ impl Process {
         self.step(world, |instance, world| instance.open_session(world));
     }
 
-    /// The process dies; returns its connection.
+    /// Kills the process. Returns its connection.
     pub(in crate::simulation) fn kill(&mut self, world: &mut World) -> Option<ConnectionId> {
         let connection = self.connection();
         if let Some(instance) = self.instance.take() {
@@ -99,31 +99,30 @@ impl Process {
         connection
     }
 
-    /// The process stands still.
     pub(in crate::simulation) fn pause(&mut self, world: &mut World) {
-        trace!(world, "process {} stands still", self.number);
+        trace!(world, "process {} is paused", self.number);
         self.paused += 1;
     }
 
-    /// The process goes on. Its applications may be the first to act.
+    /// Resumes the process. Its applications may act first.
     pub(in crate::simulation) fn resume(&mut self, world: &mut World) {
         self.paused -= 1;
         if self.paused > 0 {
             return;
         }
-        trace!(world, "process {} goes on", self.number);
+        trace!(world, "process {} is resumed", self.number);
         if world.chance(0.5) {
             self.step(world, |instance, world| {
                 let Some(application) = world.rng.choice(0..instance.applications.len()) else { return };
                 instance.decide(world, application);
             });
         }
-        // Whether timers or packets are first is a matter of luck, too.
+        // Whether timers or packets are first is random, too.
         if world.rng.bool() {
             self.step(world, |instance, _| instance.executor.fire_timers());
         }
         while let Some(packet) = self.inbox.pop_front() {
-            // The client may have read the end of the connection before anybody makes use of the last answer.
+            // The client may have read the end of the connection before the last reply is used.
             let ended = |(connection, next): &(ConnectionId, Down)| {
                 *connection == packet.0 && matches!(next, Down::Closed)
             };
@@ -139,7 +138,7 @@ impl Process {
         self.tick(world);
     }
 
-    /// A packet has come.
+    /// A packet has arrived.
     pub(in crate::simulation) fn receive(
         &mut self,
         world: &mut World,
@@ -188,7 +187,7 @@ impl Process {
         }
     }
 
-    /// Applications that lead or wait change their minds.
+    /// Applications that lead or campaign give up.
     pub(in crate::simulation) fn resign(&mut self, world: &mut World) {
         if self.paused == 0 {
             self.step(world, |instance, _| {
@@ -197,14 +196,14 @@ impl Process {
         }
     }
 
-    /// The work of a leader does not let go of its thread for a while.
+    /// The work of a leader blocks its thread for a while.
     pub(in crate::simulation) fn block(&mut self, world: &mut World, duration: Duration) {
         if let Some(instance) = &self.instance {
             let until = self.clock.reading(world.now) + duration;
             for application in &instance.applications {
                 let mut state = application.state();
                 if state.working.is_some() && world.rng.bool() {
-                    trace!(world, "{} works on for {duration:?}", application.id);
+                    trace!(world, "{} blocks its thread for {duration:?}", application.id);
                     state.blocked_until = until;
                 }
             }
@@ -225,7 +224,7 @@ impl Process {
         world.schedule(after, WorldEvent::Decide { process: self.number, life: self.life, contender, again });
     }
 
-    /// What applications want when everything is over.
+    /// Decides which applications want to lead after all faults.
     pub(in crate::simulation) fn make_up_minds(&mut self, world: &mut World) {
         let Some(instance) = &mut self.instance else {
             return;
@@ -239,12 +238,12 @@ impl Process {
         }
     }
 
-    /// Does something at the present instant, and everything that follows from it.
+    /// Does something at the current instant, and everything that follows from it.
     fn step(&mut self, world: &mut World, act: impl FnOnce(&mut Instance, &mut World)) {
         let Some(instance) = &mut self.instance else {
             return;
         };
-        // What the library draws at random is drawn from the seed, too.
+        // The crate's random numbers come from the seed, too.
         fastrand::seed(world.rng.u64(..));
         instance.executor.set_clock(self.clock.reading(world.now));
         act(instance, world);

@@ -1,4 +1,4 @@
-//! Requests and answers in the terms of the servers' engine and in those of `zookeeper-client`.
+//! Converts requests and replies between the types of the servers' engine and of `zookeeper-client`.
 
 use zookeeper_client as zk;
 use zookeeper_embedded::replica::{
@@ -7,7 +7,7 @@ use zookeeper_embedded::replica::{
 
 use crate::session::Write;
 
-/// The version that ZooKeeper takes for any version.
+/// The version that stands for any version in ZooKeeper.
 const ANY_VERSION: i32 = -1;
 
 /// An operation of a transaction.
@@ -34,7 +34,7 @@ pub(super) fn create(path: &str, data: &[u8], mode: zk::CreateMode) -> Wire {
         zk::CreateMode::EphemeralSequential => flags::EPHEMERAL_SEQUENTIAL,
         mode => unreachable!("{mode:?} is not simulated"),
     };
-    // The servers of the simulation let everybody do everything.
+    // The simulated servers grant all permissions.
     let acl = vec![anyone()];
     let (data, answer) = (Some(data.into()), CreateAnswer::Path);
     Wire { path: Some(path.into()), action: Action::Create { data, acl, flags, time_to_live: -1, answer } }
@@ -44,7 +44,7 @@ pub(super) fn delete(path: &str, version: Option<i32>) -> Wire {
     Wire { path: Some(path.into()), action: Action::Delete { version: version.unwrap_or(ANY_VERSION) } }
 }
 
-/// `None` if there is no such znode.
+/// `None` if the znode does not exist.
 pub(super) fn optional(answer: Result<Body, zk::Error>) -> Result<Option<Body>, zk::Error> {
     match answer {
         Ok(body) => Ok(Some(body)),

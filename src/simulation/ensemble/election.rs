@@ -1,4 +1,4 @@
-//! The election of the leader server: of a majority of servers with open links, the one with the newest log.
+//! The election of the leader server: among a majority of servers with open links, the one with the newest log wins.
 
 use super::Ensemble;
 use super::role::{Following, Leading, Member, Role};
@@ -7,7 +7,7 @@ use crate::simulation::settings::{MAJORITY, OPERATOR, SERVERS};
 use crate::simulation::world::{World, trace};
 
 impl Ensemble {
-    /// A server without a leader looks for one.
+    /// Looks for a leader server to join, or elects one.
     pub(super) fn look(&mut self, world: &mut World, server: usize) {
         let near: Vec<usize> = (0..SERVERS)
             .filter(|other| *other == server || self.talk(world, server, *other))
@@ -36,8 +36,8 @@ impl Ensemble {
         one != other && self.links.are_open(world.now, one, other)
     }
 
-    /// Makes a server the leader: whatever it has in its log is committed, which may or may not have been
-    /// promised to clients, and each session has the whole timeout again that it was created with.
+    /// Makes a server the leader server. Its whole log is committed, whether or not clients have had the replies. Each
+    /// session has the whole timeout of its creation again.
     fn lead(&mut self, world: &mut World, leader: usize) {
         trace!(world, "server {leader} leads");
         let epoch = 1 + self.servers.iter().map(|server| server.epoch).max().unwrap_or(0);

@@ -37,7 +37,7 @@ impl Ensemble {
                 }
                 self.commit(world, leader);
             }
-            _ => unreachable!("said to followers"),
+            _ => unreachable!("sent to followers only"),
         }
     }
 
@@ -55,7 +55,7 @@ impl Ensemble {
             }
             Operation::Revalidate(session, timeout) => {
                 let valid = leading.tracker.revalidate(session, timeout, reply_to.server, world.now);
-                trace!(world, "session {session} is at server {}: {valid}", reply_to.server);
+                trace!(world, "session {session} resumes at server {}: {valid}", reply_to.server);
                 if reply_to.server == leader {
                     self.servers[leader].resumed(world, reply_to.connection, session, valid);
                 } else {
@@ -108,7 +108,7 @@ impl Ensemble {
         }
     }
 
-    /// Tells a follower something, if it is one.
+    /// Sends a message to a server, if it is a follower.
     fn tell(&mut self, world: &mut World, leader: usize, follower: usize, body: MessageBody) {
         if let Some(leading) = self.servers[leader].leading()
             && let Some(Member { term, .. }) = leading.members[follower]
@@ -117,7 +117,7 @@ impl Ensemble {
         }
     }
 
-    /// Commits what a majority has.
+    /// Commits the entries that a majority has.
     pub(super) fn commit(&mut self, world: &mut World, leader: usize) {
         let Some(leading) = self.servers[leader].leading() else {
             return;
@@ -149,7 +149,7 @@ impl Ensemble {
         }
     }
 
-    /// Pings the followers, and lets go of those that have been silent for too long.
+    /// Pings the followers, and drops those that have been silent for too long.
     pub(super) fn ping(&mut self, world: &mut World, leader: usize, patience: Duration) {
         for follower in 0..SERVERS {
             self.tell(world, leader, follower, MessageBody::Ping);
@@ -168,7 +168,7 @@ impl Ensemble {
         }
     }
 
-    /// When a session expires, if there is a leader server that commits that, and it hears no more of it.
+    /// When a session expires if the leader server of a majority does not hear of it again.
     pub(in crate::simulation) fn expires(&self, session: types::SessionId) -> Option<Instant> {
         self.servers[self.leader()?].leading()?.tracker.expires(SessionId::from_raw(session.raw()))
     }
@@ -178,7 +178,7 @@ impl Ensemble {
         self.servers.iter().filter_map(|server| server.leading()?.tracker.next()).min()
     }
 
-    /// Lets sessions expire whose time is over.
+    /// Closes the sessions that have expired.
     pub(in crate::simulation) fn expire(&mut self, world: &mut World) {
         for server in 0..SERVERS {
             while let Role::Leading(leading) = &mut self.servers[server].role
@@ -190,7 +190,7 @@ impl Ensemble {
         }
     }
 
-    /// The last words of a leader, or nothing.
+    /// Tells the followers that they are dropped, if the server leads.
     pub(super) fn drop_followers(&mut self, world: &mut World, leader: usize) {
         for follower in 0..SERVERS {
             self.tell(world, leader, follower, MessageBody::Dropped);

@@ -1,4 +1,4 @@
-//! The links between servers: each keeps the order of its messages, can stall, and can be cut.
+//! The links between servers. Each keeps the order of its messages, can stall, and can be cut.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ struct Link {
     /// When the last message arrives.
     last: Instant,
     stalled_until: Instant,
-    /// How many faults have cut the link and not ended.
+    /// The number of faults that cut the link at present.
     cuts: u32,
     /// Messages that were sent up to this instant, and have not arrived, are lost.
     lost_until: Option<Instant>,
@@ -28,7 +28,7 @@ impl Links {
         link.lost_until = Some(now);
     }
 
-    /// Takes one cut back.
+    /// Ends one cut.
     pub(super) fn mend(&mut self, from: usize, to: usize) {
         self.0[from][to].cuts -= 1;
     }
@@ -42,12 +42,12 @@ impl Links {
         self.0[from][to].stalled_until = until;
     }
 
-    /// Whether a message that was sent then is lost.
+    /// Whether a message that was sent at `sent` is lost.
     pub(super) fn has_lost(&self, sent: Instant, from: usize, to: usize) -> bool {
         self.0[from][to].lost_until.is_some_and(|until| sent <= until)
     }
 
-    /// When a message arrives that is sent now, if the link is not cut.
+    /// When a message that is sent now arrives, if the link is not cut.
     pub(super) fn arrival(
         &mut self,
         now: Instant,

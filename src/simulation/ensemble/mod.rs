@@ -8,24 +8,24 @@
 //!   client ◀── events, then the reply, once its own server has applied it
 //! ```
 //!
-//! A write is ordered by the leader server and commits with a majority. Reads are answered by the client's own server
-//! from what it has applied. The leader server alone expires sessions; it hears of a follower's sessions when that
-//! answers its pings, every half tick, and when a client connects. Requests that a follower forwards tell it nothing.
-//! Links between servers keep the order. They stand still for a while, within what the lease assumes, or are cut; a
-//! server that is cut off serves reads until the sync limit is over, and so does a leader server without followers, which
-//! also answers a sync as long as it has ordered nothing.
+//! The leader server orders a write, and the write commits with a majority. A client's own server answers reads from
+//! its applied state. Only the leader server expires sessions. It hears of a follower's sessions when the follower
+//! replies to its pings, every half tick, and when a client connects. Requests that a follower forwards do not count.
+//! Links between servers keep the order of messages. They stall, within the limit that the lease assumes, or are cut. A
+//! server that is cut off serves reads until the sync limit is over. So does a leader server without followers, which
+//! also answers a sync while its whole log is committed.
 //!
-//! What it takes from ZooKeeper that is not to be expected, each in its own file:
+//! Unexpected properties of ZooKeeper, each in its own file:
 //!
-//! - [`tracker`]: a session looks alive until it is its turn in the bucket that is being closed; a session has the timeout
-//!   of the connection that it was last heard of over, and with a new leader server that of its creation.
-//! - [`processors`]: taking a session up makes the server its owner, from which requests are taken; it overtakes the
-//!   session's own requests, and happens however late, with or without a client that waits for it.
+//! - [`tracker`]: in a bucket that is being closed, a session looks alive until its turn. A session has the timeout of
+//!   the connection over which it was last heard of, and with a new leader server that of its creation.
+//! - [`processors`]: a resumed session belongs to its new server, and only requests from the owner are executed. A
+//!   resume overtakes the session's own requests. It takes effect however late it is, also when no client waits for it.
 //! - [`pause`]: a resumed server executes the packets that arrived during its pause.
-//! - [`server`]: reads are answered on a connection whose session has moved on.
+//! - [`server`]: reads are answered on a connection whose session has moved to another.
 //!
-//! Left out: servers that lose what they had written, observers, changes of the ensemble's members. Electing a leader and
-//! bringing a server up to date takes no time once they talk.
+//! Left out: servers that lose written data, observers, changes of the ensemble's members. Once servers can talk,
+//! electing a leader server and bringing a server up to date takes no time.
 
 mod election;
 mod leader;
@@ -58,10 +58,10 @@ use zookeeper_embedded::replica::{Body, ConnectionId, Replica, Transaction};
 pub(super) struct Ensemble {
     servers: [Server; SERVERS],
     links: Links,
-    /// How many terms there were: a term is the time for which a follower follows a leader.
+    /// The number of terms so far. A term is the time for which a follower follows a leader server.
     terms: u64,
     sessions: i64,
-    /// How many entries of the log some server has applied.
+    /// The number of log entries that some server has applied.
     applied: usize,
 }
 
@@ -93,7 +93,7 @@ impl Ensemble {
         }
     }
 
-    /// Kills a server. Its clients and the other servers hear of it, unless it is the whole machine that dies.
+    /// Kills a server. Its clients and the other servers are told, unless its whole machine dies.
     pub(super) fn kill(&mut self, world: &mut World, server: usize, silently: bool) {
         if self.servers[server].running {
             trace!(world, "server {server} is killed{}", if silently { " with its machine" } else { "" });
@@ -167,7 +167,7 @@ impl Ensemble {
             MessageBody::Moved(reply_to) => self.servers[server].close(world, reply_to.connection),
             MessageBody::Dropped => self.look_for_leader(world, server),
             MessageBody::Forward(_) | MessageBody::PingReply(_) | MessageBody::Ack(_) => {
-                unreachable!("said to leaders")
+                unreachable!("sent to leader servers only")
             }
         }
     }
@@ -186,7 +186,7 @@ impl Ensemble {
         }
     }
 
-    /// Half a tick is over: leaders ping, and everybody looks who has fallen silent.
+    /// Half a tick has passed: a leader server pings, and each server checks which others are silent.
     pub(super) fn half_tick(&mut self, world: &mut World, server: usize, life: u32) {
         let this = &mut self.servers[server];
         if !this.running || this.life != life || this.sockets.defer_tick() {
@@ -196,7 +196,7 @@ impl Ensemble {
         match &this.role {
             Role::Looking => self.look(world, server),
             Role::Following(following) if world.now > following.heard + patience => {
-                trace!(world, "server {server} gives its leader up");
+                trace!(world, "server {server} gives up its leader server");
                 self.look_for_leader(world, server);
             }
             Role::Following(_) => {}
@@ -281,14 +281,14 @@ impl Ensemble {
                     }
                 }
             }
-            // After the reply, if it was the client who has closed the session.
+            // After the reply, because the client may have closed the session.
             if let Transaction::Close(session) = entry.transaction {
                 self.servers[server].close_session(world, session);
             }
         }
     }
 
-    /// Proposes a change that comes from outside, if there is a leader server that can commit it.
+    /// Proposes a transaction of an operator, if there is a leader server that can commit it.
     pub(super) fn operate(&mut self, world: &mut World, transaction: Transaction) {
         if let Some(leader) = self.leader() {
             self.propose(world, leader, None, transaction);
@@ -311,7 +311,7 @@ impl Ensemble {
         self.links.cut(now, from, to);
     }
 
-    /// Takes one cut back. Because messages may have been lost, the follower at one end starts a new term.
+    /// Ends one cut. Because messages may have been lost, the follower at one end starts a new term.
     pub(super) fn mend(&mut self, world: &mut World, from: usize, to: usize) {
         self.links.mend(from, to);
         for (leader, follower) in [(from, to), (to, from)] {
@@ -335,7 +335,7 @@ impl Ensemble {
         self.links.stall(from, to, until);
     }
 
-    /// The server has no leader any more: it lets go of everything that has to do with clients.
+    /// The server no longer has a leader server: it drops its clients and their requests.
     fn stop_serving(&mut self, world: &mut World, server: usize, silently: bool) {
         let this = &mut self.servers[server];
         this.role = Role::Looking;
@@ -350,7 +350,7 @@ impl Ensemble {
 
     fn look_for_leader(&mut self, world: &mut World, server: usize) {
         if !matches!(self.servers[server].role, Role::Looking) {
-            trace!(world, "server {server} looks for a leader");
+            trace!(world, "server {server} looks for a leader server");
             self.stop_serving(world, server, false);
         }
     }

@@ -12,7 +12,7 @@ use crate::simulation::time::Instant;
 use crate::simulation::world::{World, trace};
 
 impl Ensemble {
-    /// Takes in something that only the leader server can do.
+    /// Accepts a request that only the leader server can execute.
     pub(super) fn process(&mut self, world: &mut World, server: usize, request: ForwardedRequest) {
         let this = &mut self.servers[server];
         let waits = !this.queue.is_empty() || this.held_until > world.now;
@@ -31,17 +31,17 @@ impl Ensemble {
         }
     }
 
-    /// The queue of a server does not move until then.
+    /// Holds the queue of a server until then.
     pub(in crate::simulation) fn hold_queue(&mut self, world: &mut World, server: usize, until: Instant) {
         let this = &mut self.servers[server];
         if this.held_until < until {
-            trace!(world, "the requests at server {server} are stuck until {until:?}");
+            trace!(world, "the requests at server {server} are held until {until:?}");
             this.held_until = until;
             world.queue.push(until, WorldEvent::ReleaseQueue { server });
         }
     }
 
-    /// The queue of a server moves again, unless something else holds it.
+    /// Releases the queue of a server, unless something else holds it.
     pub(in crate::simulation) fn release_queue(&mut self, world: &mut World, server: usize) {
         let this = &self.servers[server];
         if this.held_until > world.now || this.sockets.is_paused() {

@@ -5,9 +5,8 @@ use crate::simulation::messages::ReplyTo;
 use crate::simulation::settings::{MAJORITY, SERVERS};
 use crate::simulation::time::Instant;
 
-/// What a server does.
 pub(super) enum Role {
-    /// It looks for a leader, and serves nobody.
+    /// It looks for a leader server, and serves no clients.
     Looking,
     Following(Following),
     Leading(Leading),
@@ -26,12 +25,12 @@ pub(super) struct Leading {
     pub(super) syncs: Vec<(usize, ReplyTo)>,
 }
 
-/// A follower, as its leader knows it.
+/// A follower, as its leader server sees it.
 #[derive(Clone, Copy)]
 pub(super) struct Member {
     pub(super) term: u64,
     pub(super) heard: Instant,
-    /// How much of the log it has.
+    /// The length of the log that it has.
     pub(super) acked: usize,
 }
 

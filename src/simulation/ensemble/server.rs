@@ -17,18 +17,18 @@ use zookeeper_embedded::replica::{ConnectionId, Replica, Request, Told, Transact
 
 pub(super) struct Server {
     pub(super) running: bool,
-    /// How often it was started.
+    /// The number of starts.
     pub(super) life: u32,
     pub(super) role: Role,
-    /// The last change of the leader that it took part in.
+    /// The last change of the leader server that it took part in.
     pub(super) epoch: u32,
     pub(super) log: Vec<Rc<LogEntry>>,
-    /// How many entries of the log are known to be committed, and applied.
+    /// The number of log entries that are known to be committed, and applied.
     pub(super) applied: usize,
     pub(super) replica: Replica,
-    /// The sessions that it has heard of since the leader's last ping.
+    /// The sessions that it has heard of since the leader server's last ping.
     pub(super) heard: BTreeMap<i64, Duration>,
-    /// What is on its way through the server.
+    /// The requests on their way through the server.
     pub(super) queue: VecDeque<ForwardedRequest>,
     pub(super) held_until: Instant,
     pub(super) sockets: Sockets,
@@ -36,12 +36,12 @@ pub(super) struct Server {
     served: BTreeMap<ConnectionId, ServedClient>,
 }
 
-/// A client, as its server knows it.
+/// A client, as its server sees it.
 struct ServedClient {
     session: Option<SessionId>,
     /// The session timeout that was negotiated over this connection.
     timeout: Duration,
-    /// Requests that have not been answered: answers keep their order.
+    /// The requests without a reply. Replies keep the order of requests.
     queue: VecDeque<PendingReply>,
 }
 
@@ -50,7 +50,7 @@ enum PendingReply {
         xid: i32,
         request: Request,
     },
-    /// It is with the leader server.
+    /// The leader server has it.
     Waiting {
         xid: i32,
     },
@@ -97,18 +97,18 @@ impl Server {
         self.leading().is_some_and(Leading::has_majority)
     }
 
-    /// What decides who becomes leader.
+    /// The rank in the election of the leader server.
     pub(super) fn knowledge(&self) -> (u32, usize) {
         (self.epoch, self.log.len())
     }
 
-    /// The session of a connection, and the session timeout that counts there.
+    /// The session of a connection, and the session timeout that was negotiated over it.
     pub(super) fn session_of(&self, connection: ConnectionId) -> Option<(SessionId, Duration)> {
         let served = self.served.get(&connection)?;
         Some((served.session?, served.timeout))
     }
 
-    /// Takes a packet, and returns what the leader server has to do.
+    /// Handles a packet, and returns the request for the leader server, if any.
     pub(super) fn receive(
         &mut self,
         world: &mut World,
@@ -128,7 +128,7 @@ impl Server {
             }
             Up::Connect { session, timeout, .. } => {
                 let timeout = self.bounds.negotiate(timeout);
-                // Whatever comes over another connection of the session is late.
+                // Packets over another connection of the session are outdated.
                 if let Some(session) = session {
                     self.close_session(world, session);
                 }
@@ -160,7 +160,7 @@ impl Server {
         }
     }
 
-    /// A write or a sync is done.
+    /// A write or a sync has completed.
     pub(super) fn finish(
         &mut self,
         world: &mut World,
@@ -179,7 +179,7 @@ impl Server {
         self.drain(world, connection);
     }
 
-    /// Answers what can be answered.
+    /// Sends the replies that are ready.
     fn drain(&mut self, world: &mut World, connection: ConnectionId) {
         while let Some(served) = self.served.get_mut(&connection) {
             let (xid, result) = match served.queue.pop_front() {
@@ -197,7 +197,7 @@ impl Server {
         }
     }
 
-    /// The leader server has said whether a session can be taken up.
+    /// The leader server has decided whether a session can be resumed.
     pub(super) fn resumed(
         &mut self,
         world: &mut World,
@@ -213,7 +213,7 @@ impl Server {
         }
     }
 
-    /// A client has its session.
+    /// A connection has its session.
     pub(super) fn attach(&mut self, world: &mut World, connection: ConnectionId, session: SessionId) {
         if let Some(served) = self.served.get_mut(&connection) {
             served.session = Some(session);
@@ -228,7 +228,7 @@ impl Server {
         connections.into_iter().for_each(|connection| self.close(world, connection));
     }
 
-    /// Applies the next entry of the log, and sends the events. The reply is up to the caller.
+    /// Applies the next entry of the log, and sends the events. The caller sends the reply.
     pub(super) fn apply_next(&mut self, world: &mut World) -> TransactionResult {
         let entry = self.log[self.applied].clone();
         self.applied += 1;
@@ -238,7 +238,6 @@ impl Server {
         result
     }
 
-    /// Closes a connection.
     pub(super) fn close(&mut self, world: &mut World, connection: ConnectionId) {
         if self.served.contains_key(&connection) {
             self.forget(connection);
@@ -265,7 +264,7 @@ impl Server {
 
 fn tell(world: &mut World, told: Vec<Told>) {
     for (connection, event) in told {
-        trace!(world, "connection {connection} is told: {:?} {}", event.kind, event.path);
+        trace!(world, "connection {connection}: event {:?} {}", event.kind, event.path);
         world.send_down(connection, Down::Event(event));
     }
 }

@@ -1,4 +1,4 @@
-//! The sockets and the timer of a server: what it has received and, because it is paused, not yet read.
+//! The sockets and the timer of a server: what it has received during a pause, and not yet read.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,17 +6,17 @@ use crate::simulation::messages::Message;
 use crate::simulation::network::Up;
 use zookeeper_embedded::replica::ConnectionId;
 
-/// What a server has to read.
+/// The unread input of a server.
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
     pub(super) reading: Reading,
     pub(super) from_servers: VecDeque<(usize, Message)>,
     pub(super) from_clients: BTreeMap<ConnectionId, VecDeque<Up>>,
-    /// The server's clock has ticked.
+    /// Half a tick has passed during the pause.
     pub(super) ticked: bool,
 }
 
-/// What a server reads.
+/// The input that a server reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Reading {
     #[default]
@@ -32,7 +32,7 @@ impl Sockets {
         self.reading == Reading::Nothing
     }
 
-    /// Leaves a server's word unread, if the time has not come for it.
+    /// Leaves a server's message unread, if the receiver is paused.
     pub(super) fn defer_message(&mut self, from: usize, message: Message) -> Option<Message> {
         if self.is_paused() {
             self.from_servers.push_back((from, message));
@@ -41,7 +41,7 @@ impl Sockets {
         Some(message)
     }
 
-    /// Leaves a client's packet unread, if the time has not come for it.
+    /// Leaves a client's packet unread, if the server does not read it yet.
     pub(super) fn defer_packet(&mut self, connection: ConnectionId, packet: Up) -> Option<Up> {
         if self.reading != Reading::Everything || self.from_clients.contains_key(&connection) {
             self.from_clients.entry(connection).or_default().push_back(packet);
@@ -50,13 +50,13 @@ impl Sockets {
         Some(packet)
     }
 
-    /// Puts off half a tick, if the server stands still.
+    /// Defers half a tick, if the server is paused.
     pub(super) fn defer_tick(&mut self) -> bool {
         self.ticked |= self.is_paused();
         self.is_paused()
     }
 
-    /// The server has closed a connection: what was not read of it is lost.
+    /// The server has closed a connection: its unread packets are lost.
     pub(super) fn close(&mut self, connection: ConnectionId) {
         self.from_clients.remove(&connection);
     }

@@ -1,13 +1,13 @@
 //! When sessions expire: the leader server's table.
 //!
 //! ```text
-//!   tracked ──▶ its time is over: its whole bucket is taken out ──▶ closed, one session after the other
-//!      ▲ touched, taken up         │ touched, taken up: no use
-//!      └───────────────────────────┘ and its transactions commit
+//!   tracked ──▶ expired: its whole bucket is taken out ──▶ closed, one session after another
+//!      ▲ touched, resumed          │ touched, resumed: no effect,
+//!      └───────────────────────────┘ but its transactions commit
 //! ```
 //!
-//! As `SessionTrackerImpl` does it, whatever expires at one instant is taken out of the table of expiries as a whole, and
-//! then closed one by one. Until its turn comes, a session looks alive in every respect.
+//! As in `SessionTrackerImpl`, all sessions that expire at one instant are taken out of the table together, and then
+//! closed one by one. Until its turn comes, a session looks alive in every respect.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,9 +16,9 @@ use crate::simulation::time::Instant;
 use zookeeper_embedded::SessionId;
 
 pub(super) struct SessionTracker {
-    /// Sessions expire at the end of a tick, unless they do at the earliest legal moment.
+    /// Sessions expire at the end of a tick. `None`: at the earliest legal instant.
     tick: Option<Duration>,
-    /// How long it takes at most to close a bucket.
+    /// The longest time to close a bucket.
     longest_closing: Duration,
     sessions: BTreeMap<i64, TrackedSession>,
     /// Until when the last bucket is being closed.
@@ -27,9 +27,9 @@ pub(super) struct SessionTracker {
 
 struct TrackedSession {
     expires: Instant,
-    /// The server that its client is connected to, since somebody has said so.
+    /// The server that its client is connected to, if known.
     owner: Option<usize>,
-    /// When it will be closed, whatever is heard of it.
+    /// When it will be closed, even if it is heard of.
     closes: Option<Instant>,
 }
 
@@ -44,7 +44,7 @@ impl SessionTracker {
         Self { tick, longest_closing, sessions: BTreeMap::new(), busy_until: Instant::ZERO }
     }
 
-    /// A session is new, or was taken over by a new leader server: it has its whole timeout.
+    /// A session is new, or a new leader server has taken it over. It has its whole timeout.
     pub(super) fn track(
         &mut self,
         session: SessionId,
@@ -56,7 +56,7 @@ impl SessionTracker {
         self.sessions.insert(session.raw(), TrackedSession { expires, owner, closes: None });
     }
 
-    /// A session was heard of over a connection with this timeout: whether it was longer or shorter before does not
+    /// A session was heard of over a connection with this timeout. Its timeout before, longer or shorter, does not
     /// matter.
     pub(super) fn touch(&mut self, session: SessionId, timeout: Duration, now: Instant) {
         let expires = self.expiry(timeout, now);
@@ -65,7 +65,7 @@ impl SessionTracker {
         }
     }
 
-    /// A client wants to go on with a session over another server; `false` if it has been closed.
+    /// A client resumes a session over another server. `false` if the session has been closed.
     pub(super) fn revalidate(
         &mut self,
         session: SessionId,
@@ -77,9 +77,9 @@ impl SessionTracker {
         self.sessions.get_mut(&session.raw()).map(|tracked| tracked.owner = Some(owner)).is_some()
     }
 
-    /// Whether requests of a session that come from this server are to be carried out: a session has moved on when its
-    /// client, or what was left of a connect that it has given up, has reached another. The first that a new leader
-    /// server hears of the session makes the owner.
+    /// Whether requests of a session that come from this server are executed. A session has moved when its client, or
+    /// an abandoned connect of the client, has reached another server. With a new leader server, the first server from
+    /// which it hears of the session becomes the owner.
     pub(super) fn is_owner(&mut self, session: SessionId, server: usize) -> bool {
         let tracked = self.sessions.get_mut(&session.raw());
         tracked.is_some_and(|tracked| *tracked.owner.get_or_insert(server) == server)
@@ -90,17 +90,17 @@ impl SessionTracker {
         self.sessions.remove(&session.raw());
     }
 
-    /// When a session would expire that is not heard of any more.
+    /// When a session expires if it is not heard of again.
     pub(super) fn expires(&self, session: SessionId) -> Option<Instant> {
         self.sessions.get(&session.raw()).map(|tracked| tracked.expires)
     }
 
-    /// The next instant at which there is something to do.
+    /// The next instant at which a session is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.sessions.values().map(|tracked| tracked.due(self.busy_until)).min()
     }
 
-    /// Takes out a session that is to be closed now.
+    /// Takes out a session that is due to be closed.
     pub(super) fn take_expired(&mut self, now: Instant, rng: &mut fastrand::Rng) -> Option<SessionId> {
         if self.busy_until <= now {
             self.take_bucket(now, rng);
@@ -111,12 +111,12 @@ impl SessionTracker {
         Some(SessionId::from_raw(id))
     }
 
-    /// Decides when each of those is closed whose time is over.
+    /// Decides when each session that has expired is closed.
     fn take_bucket(&mut self, now: Instant, rng: &mut fastrand::Rng) {
         let bucket = self.sessions.values_mut().filter(|it| it.closes.is_none() && it.expires <= now);
         let closing = self.longest_closing;
         for tracked in bucket {
-            // Most are among the first or among the last.
+            // Most are closed early or late.
             let part = if rng.bool() { rng.f64().powi(3) } else { 1.0 - rng.f64().powi(3) };
             let after = closing.mul_f64(part);
             tracked.closes = Some(now + after);
@@ -127,7 +127,7 @@ impl SessionTracker {
     fn expiry(&self, timeout: Duration, now: Instant) -> Instant {
         let expires = now + timeout;
         match self.tick {
-            // The next one, even if this is one.
+            // The next tick, even if `expires` is a tick.
             Some(tick) => {
                 let ticks = expires.as_nanos() / tick.as_nanos() + 1;
                 Duration::from_nanos(u64::try_from(ticks * tick.as_nanos()).unwrap_or(u64::MAX))

@@ -17,7 +17,7 @@ pub(super) fn session_of(transaction: &Transaction) -> SessionId {
     }
 }
 
-/// The znodes that a transaction deletes, if it can be carried out.
+/// The znodes that a transaction deletes, if it succeeds.
 pub(super) fn deletions(replica: &Replica, transaction: &Transaction) -> Vec<Deletion> {
     let writes = match transaction {
         Transaction::Write(_, write) => std::slice::from_ref(write),
@@ -36,7 +36,7 @@ pub(super) fn deletions(replica: &Replica, transaction: &Transaction) -> Vec<Del
     deleting.filter_map(deletion).collect()
 }
 
-/// A transaction and what came of it, in a few words.
+/// A transaction and its result, for the transcript.
 pub(super) fn describe(transaction: &Transaction, result: &TransactionResult) -> String {
     let what = match transaction {
         Transaction::Open(session, timeout) => return format!("session {session} opens with {timeout:?}"),
@@ -63,7 +63,7 @@ pub(super) fn describe(transaction: &Transaction, result: &TransactionResult) ->
     }
 }
 
-/// Whether a transaction was carried out.
+/// Whether a transaction has succeeded.
 pub(super) fn is_done(result: &TransactionResult) -> bool {
     match result {
         Ok(Body::Multi(parts)) => !parts.iter().any(|part| matches!(part, Outcome::Failed(_))),

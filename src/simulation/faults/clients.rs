@@ -28,7 +28,7 @@ impl Run {
         self.world.schedule(Duration::ZERO, WorldEvent::Arm { process, fault });
     }
 
-    /// Nothing passes between a process and servers, in one direction or in both.
+    /// No packets pass between a process and servers, in one direction or in both.
     pub(super) fn block(&mut self, process: usize, server: usize) {
         let directions = [&[UP][..], &[DOWN], &[UP, DOWN], &[UP, DOWN]][self.world.rng.usize(..4)];
         let until = self.until(self.world.now, 0.01, 2.5);
@@ -72,7 +72,7 @@ impl Run {
         self.recover_at(until, Recovery::ResumeProcess { process });
     }
 
-    /// A process dies; either its connection ends with it, or its machine dies as well and nobody hears of it.
+    /// A process dies. Either its connection ends with it, or its machine dies as well and no server is told.
     pub(super) fn kill_process(&mut self, process: usize) {
         if !self.processes[process].is_running() {
             return;

@@ -1,10 +1,10 @@
-//! Faults: which and for how long is drawn from the seed. Most are aimed at a process that leads.
+//! Faults. Their kinds and durations are drawn from the seed. Most are aimed at a process that leads.
 //!
-//! Faults are limited only by the assumptions of the lease. First, the pings of the leader server reach each follower at
-//! least every quarter of the session timeout, or never again: so a link stalls for at most `Settings::longest_stall`, and
-//! a longer fault cuts it. Second, closing the sessions that expire together takes at most an eighth of the session
-//! timeout (`Settings::longest_closing`). Third, directories are deleted only in runs in which no request is held at a
-//! server (`Settings::drops_directories`).
+//! Faults are limited only by the assumptions of the lease. First, the pings of the leader server reach each follower
+//! at least every quarter of the session timeout, or never again. So a link stalls for at most
+//! `Settings::longest_stall`, and a longer fault cuts it. Second, closing the sessions that expire together takes at
+//! most an eighth of the session timeout (`Settings::longest_closing`). Third, directories are deleted only in runs in
+//! which no request is held at a server (`Settings::drops_directories`).
 
 mod clients;
 mod operator;
@@ -20,7 +20,7 @@ use super::time::Instant;
 use super::world::trace;
 
 impl Run {
-    /// Something goes wrong.
+    /// Draws and injects a fault.
     pub(super) fn inject_fault(&mut self) {
         self.create_guarded();
         let process = self.target();
@@ -48,7 +48,7 @@ impl Run {
             13..17 => self.isolate_server(server, Duration::ZERO),
             17..18 => drop(self.stall(server)),
             18..20 => {
-                // A pause for breath, and then the end.
+                // A stall, and then a cut.
                 let stall = self.stall(server);
                 let after = stall + self.duration(0.0005, 0.1);
                 self.isolate_server(server, after);
@@ -73,7 +73,7 @@ impl Run {
         }
     }
 
-    /// What was wrong is well again.
+    /// A fault ends.
     pub(super) fn recover(&mut self, recovery: Recovery) {
         match recovery {
             Recovery::StartProcess { process } => self.processes[process].start(&mut self.world),
@@ -81,13 +81,13 @@ impl Run {
             Recovery::StartServer { server } => self.ensemble.start(&mut self.world, server),
             Recovery::ResumeServer { server, life } => self.ensemble.resume(&mut self.world, server, life),
             Recovery::MendLink { from, to } => {
-                trace!(self.world, "server {from} can talk to {to} again");
+                trace!(self.world, "the link from server {from} to {to} is mended");
                 self.ensemble.mend(&mut self.world, from, to);
             }
         }
     }
 
-    /// A process; more often than not one that leads.
+    /// A random process, mostly one that leads.
     fn target(&mut self) -> usize {
         let leads = |process: &usize| self.processes[*process].leads();
         let leaders: Vec<usize> = (0..self.processes.len()).filter(leads).collect();
@@ -97,7 +97,7 @@ impl Run {
         }
     }
 
-    /// A server, mostly the one that serves this process.
+    /// A random server, mostly the one that serves this process.
     fn server_near(&mut self, process: usize) -> usize {
         let near = self.processes[process].connection();
         let near = near.and_then(|connection| self.world.network.server(connection));
@@ -105,13 +105,13 @@ impl Run {
         near.filter(|_| self.world.rng.u8(..10) < 7).unwrap_or(any)
     }
 
-    /// For how long something is wrong: parts of the session timeout.
+    /// The duration of a fault, as parts of the session timeout.
     fn duration(&mut self, least: f64, most: f64) -> Duration {
         let timeout = self.world.settings.timeout;
         self.world.between(timeout.mul_f64(least), timeout.mul_f64(most))
     }
 
-    /// Until when something is wrong; at the latest, until all faults end.
+    /// The end of a fault, at the latest the end of all faults.
     fn until(&mut self, from: Instant, least: f64, most: f64) -> Instant {
         (from + self.duration(least, most)).min(self.world.settings.faults_until).max(from)
     }

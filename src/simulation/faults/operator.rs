@@ -8,7 +8,7 @@ use crate::types::Mode;
 use zookeeper_embedded::replica::{Action, CreateAnswer, Transaction, Write, anyone, create};
 
 impl Run {
-    /// Creates what leaders write to, if it is not there yet.
+    /// Creates the znodes of guarded writes, if they do not exist yet.
     pub(super) fn create_guarded(&mut self) {
         if self.ensemble.truth().stat(&guarded_path(0)).is_none() {
             let paths = (0..self.world.settings.elections.len()).map(guarded_path);
@@ -23,7 +23,7 @@ impl Run {
         }
     }
 
-    /// An operator deletes the znode of a contender, or everything that belongs to an election.
+    /// An operator deletes the znode of a contender, or all znodes of an election.
     pub(super) fn operate(&mut self, process: usize) {
         let election = self.world.rng.usize(..self.world.settings.elections.len());
         let mode = self.world.settings.elections[election];
@@ -47,7 +47,7 @@ impl Run {
             }
         };
         if !writes.is_empty() {
-            trace!(self.world, "FAULT: an operator changes election {election}");
+            trace!(self.world, "FAULT: an operator deletes znodes of election {election}");
             self.ensemble.operate(&mut self.world, Transaction::Multi(OPERATOR, writes));
         }
     }

@@ -18,7 +18,7 @@ impl Run {
         self.cut(server, at, until, (out, in_));
     }
 
-    /// Cuts what a server says, or what it hears, or both.
+    /// Cuts the links from a server, or the links to it, or both.
     pub(super) fn cut(&mut self, server: usize, at: Instant, until: Instant, (out, in_): (bool, bool)) {
         if at >= self.world.settings.faults_until {
             return;
@@ -33,7 +33,7 @@ impl Run {
         }
     }
 
-    /// What a server and the others tell each other stands still for a moment; returns for how long.
+    /// Stalls the links between a server and the others. Returns for how long.
     pub(super) fn stall(&mut self, server: usize) -> Duration {
         let longest = self.world.settings.longest_stall;
         if longest.is_zero() {
@@ -41,11 +41,11 @@ impl Run {
         }
         let stall = self.world.between(longest.mul_f64(0.05), longest);
         let until = self.world.now + stall;
-        trace!(self.world, "FAULT: the links of server {server} stand still until {until:?}");
+        trace!(self.world, "FAULT: the links of server {server} stall until {until:?}");
         let directions = self.world.rng.u8(1..4);
         for other in (0..SERVERS).filter(|other| *other != server) {
             for (bit, from, to) in [(1, server, other), (2, other, server)] {
-                // One stall after another would be a longer one.
+                // Two stalls in a row would be a longer stall.
                 if directions & bit > 0 && !self.ensemble.is_stalled(self.world.now, from, to) {
                     self.ensemble.stall(from, to, until);
                 }
@@ -59,7 +59,7 @@ impl Run {
         self.recover_at(until, Recovery::StartServer { server });
     }
 
-    /// A server stands still as a whole, unless it leads.
+    /// Pauses a server as a whole, unless it leads.
     pub(in crate::simulation) fn pause_server(&mut self, server: usize, duration: Duration) {
         let until = (self.world.now + duration).min(self.world.settings.faults_until);
         if until > self.world.now
@@ -69,7 +69,7 @@ impl Run {
         }
     }
 
-    /// The requests at a server are not passed on for a while.
+    /// Holds the requests at a server for a while.
     pub(super) fn hold_queue(&mut self, server: usize) {
         let until = self.until(self.world.now, 0.005, 0.5);
         self.ensemble.hold_queue(&mut self.world, server, until);

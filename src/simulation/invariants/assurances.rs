@@ -1,5 +1,5 @@
-//! What an application was told is true: after `Ok` from `resign` or `withdraw` the contender's znode is gone, and after `Ok`
-//! from `close` all znodes of the session are.
+//! What an application was told is true: after `Ok` from `resign` or `withdraw` the contender's znode is gone, and
+//! after `Ok` from `close` all znodes of the session are gone.
 
 use zookeeper_embedded::replica::Replica;
 
@@ -27,12 +27,12 @@ impl Assurances {
         Self { elections: elections.to_vec(), fresh: Vec::new(), twins }
     }
 
-    /// A contender's znode is said to be gone.
+    /// A contender was told that its znode is gone.
     pub(in crate::simulation) fn removed(&mut self, path: String, token: FencingToken) {
         self.fresh.push(Assurance::Removed(path, token));
     }
 
-    /// A contender is said to have no znode in an election, of any of these sessions.
+    /// A contender was told that it has no znode in an election, in any of these sessions.
     pub(in crate::simulation) fn no_znode(&mut self, election: usize, sessions: &[SessionId]) {
         // With two contenders, the other one may have a znode.
         if election > 0 || !self.twins {
@@ -40,29 +40,29 @@ impl Assurances {
         }
     }
 
-    /// A session is said to have left no znode of a contender.
+    /// A process was told that no znode of this session is left.
     pub(in crate::simulation) fn closed(&mut self, session: SessionId) {
         self.fresh.push(Assurance::Closed(session));
     }
 
-    /// Checks what was said since the last time.
+    /// Checks the assurances since the last time.
     pub(super) fn check(&mut self, truth: &Replica) -> Result<(), String> {
         for assurance in std::mem::take(&mut self.fresh) {
             match assurance {
                 Assurance::Removed(path, token) => {
                     if truth.stat(&path).is_some_and(|stat| stat.czxid == token.zxid()) {
-                        return Err(format!("{path} with {token} was said to be removed"));
+                        return Err(format!("{path} with {token} was reported as removed, but exists"));
                     }
                 }
                 Assurance::Closed(session) => {
                     if let Some(left) = (0..self.elections.len()).find_map(|it| self.left(truth, it, session))
                     {
-                        return Err(format!("session {session} was said to be closed, and {left} stands"));
+                        return Err(format!("session {session} was reported as closed, but {left} exists"));
                     }
                 }
                 Assurance::NoZnode(election, session) => {
                     if let Some(left) = self.left(truth, election, session) {
-                        return Err(format!("a contender was said to have no znode, and {left} stands"));
+                        return Err(format!("a contender was told that it has no znode, but {left} exists"));
                     }
                 }
             }
@@ -70,7 +70,7 @@ impl Assurances {
         Ok(())
     }
 
-    /// A contender's znode of this session.
+    /// A znode of this session in an election.
     fn left(&self, truth: &Replica, election: usize, session: SessionId) -> Option<String> {
         let path = path_of(election, self.elections[election]);
         let children = truth.children(&path).into_iter().map(|name| join(&path, &name));

@@ -1,7 +1,7 @@
-//! Guarded writes of a former leader are not carried out: once a contender has begun to lead, nothing is written with the
-//! token of an earlier leadership.
+//! Guarded writes of a former leader fail: once a contender has begun to lead, nothing is written with the token of an
+//! earlier leadership.
 //!
-//! Except by a leader whose znode an operator has deleted: in sequential mode, another znode may have its name.
+//! Exception: a leader whose znode an operator has deleted, because in sequential mode another znode may have its name.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use zookeeper_embedded::replica::{Action, Transaction};
 use crate::simulation::settings::guarded_path;
 use crate::types::FencingToken;
 
-/// What a transaction writes under the guard of a leadership: the election, and the token.
+/// The election and the token of a guarded write. `None` for other transactions.
 pub(in crate::simulation) fn written(
     transaction: &Transaction,
     elections: usize,
@@ -28,7 +28,7 @@ pub(in crate::simulation) fn written(
     })
 }
 
-/// Judges a guarded write that was carried out.
+/// Checks a guarded write that was executed.
 pub(super) fn check(
     election: usize,
     token: FencingToken,
@@ -37,7 +37,7 @@ pub(super) fn check(
 ) -> Result<(), String> {
     match leaders.get(&election) {
         Some(last) if *last > token && !deposed => Err(format!(
-            "election {election}: a write of {token} is carried out after {last} has begun to lead"
+            "election {election}: a guarded write of {token} is executed after {last} has begun to lead"
         )),
         _ => Ok(()),
     }

@@ -1,7 +1,7 @@
-//! What must hold in every run, whatever goes wrong. One file for each.
+//! The conditions that hold in every run, with any faults. One file for each.
 //!
-//! During the run: [`one_leader`], [`own_znodes`], [`tokens`], [`wakeups`], [`requests`], [`assurances`], [`guarded_writes`], [`work`].
-//! At its end, when all is well again: [`somebody_leads`], [`no_ghosts`].
+//! During the run: [`one_leader`], [`own_znodes`], [`tokens`], [`wakeups`], [`requests`], [`assurances`],
+//! [`guarded_writes`], [`work`]. At its end, after all faults: [`somebody_leads`], [`no_ghosts`].
 
 mod assurances;
 pub(super) mod guarded_writes;
@@ -29,7 +29,7 @@ use super::settings::{OPERATOR, Settings};
 use super::time::Instant;
 use crate::types::{FencingToken, SessionId};
 
-/// Watches over a run, and remembers the first violation.
+/// Checks a run, and keeps the first violation.
 #[derive(Debug)]
 pub(super) struct Checker {
     violation: Option<String>,
@@ -53,7 +53,7 @@ impl Checker {
             wakeups: Wakeups::new(settings.twins),
             requests: Requests::default(),
             assurances: Assurances::new(&settings.elections, settings.twins),
-            // Clocks run differently.
+            // Allows for clock drift.
             work: Work::new(settings.least_timeout().mul_f64(0.97)),
         }
     }
@@ -87,12 +87,12 @@ impl Checker {
         self.one_leader.shortened(id, end);
     }
 
-    /// An application knows that it does not lead any more, or is dead.
+    /// An application knows that it no longer leads, or is dead.
     pub(super) fn ended(&mut self, id: ContenderId) {
         self.one_leader.ended(id);
     }
 
-    /// A contender's process is dead.
+    /// A contender's process has died.
     pub(super) fn died(&mut self, id: ContenderId) {
         self.one_leader.ended(id);
         self.work.died(id);
@@ -114,7 +114,7 @@ impl Checker {
         if deletion.by.raw() == OPERATOR.raw() {
             self.wakeups.dropped(&deletion.path);
         }
-        match self.own_znodes.deleted(deletion, now) {
+        match self.own_znodes.deleted(deletion) {
             Ok(DeletedBy::Own) => {
                 let result = self.work.removed(deletion.token, now);
                 self.record(result);
@@ -131,7 +131,7 @@ impl Checker {
         self.record(result);
     }
 
-    /// Compares what was said since the last time with what is true.
+    /// Compares the reports since the last time with the znodes.
     pub(super) fn compare(&mut self, truth: &Replica) {
         let result = self.wakeups.count(truth);
         self.record(result);
@@ -139,17 +139,16 @@ impl Checker {
         self.record(result);
     }
 
-    /// How often a contender's removal has hit a successor's znode, because an operator had just deleted its own.
+    /// How often a contender's removal has deleted a successor's znode, because an operator had just deleted its own.
     pub(super) fn strays(&self) -> u32 {
         self.own_znodes.strays()
     }
 
-    /// How often an operator's deletion made two leaders, until the deposed one's lease was over.
+    /// How often an operator's deletion made two leaders, until the deposed leader's lease ended.
     pub(super) fn overlaps(&self) -> u32 {
         self.one_leader.overlaps()
     }
 
-    /// How many leaderships there were.
     pub(super) fn leaderships(&self) -> u32 {
         self.tokens.leaderships()
     }

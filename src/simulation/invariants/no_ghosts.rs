@@ -1,5 +1,5 @@
-//! At the end of a run, each znode in an election's place belongs to the session of a running contender that counts
-//! the znode as its own.
+//! At the end of a run, each znode of an election belongs to the session of a running contender that counts the znode
+//! as its own.
 
 use std::collections::BTreeSet;
 

@@ -1,12 +1,12 @@
-//! At no instant are two leaderships of one election valid.
+//! No two leaderships of one election are valid at the same instant.
 //!
-//! Valid is what `Leadership::is_valid` would return at this instant of the true time, also in a process that is paused: it
-//! may go on at any moment, and ask before it has heard of anything. A lease begins or is extended only when its process
-//! runs, so it is enough to check after that.
+//! A leadership is valid if `Leadership::is_valid` would say so at this instant of the true time, also in a paused
+//! process, because the process may be resumed at any moment and ask before it reads any packet. A lease begins or is
+//! extended only when its process runs, so a check after that is enough.
 //!
-//! One exception: an operator deletes the leader's znode, and its successor is told before the leader is. That leadership
-//! may go on until the end of the lease that it had, or is granted by a proof that was sent before: at most a session
-//! timeout after the deletion. Such cases are counted.
+//! One exception: an operator deletes the leader's znode, and the successor is told before the leader. The leadership
+//! may last until the end of its lease, or of a lease from a proof that was sent before: at most a session timeout
+//! after the deletion. Such cases are counted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::types::FencingToken;
 pub(super) struct OneLeader {
     claims: BTreeMap<ContenderId, LeaderClaim>,
     deleted: BTreeMap<FencingToken, Instant>,
-    /// The longest session timeout that a server grants.
+    /// The longest session timeout that a server grants, with clock drift.
     longest: Duration,
     overlaps: u32,
 }

@@ -1,5 +1,4 @@
-//! The number of requests is bounded, whatever goes wrong; and when nothing happens, nothing is sent but the heartbeats of
-//! the sessions.
+//! The number of requests is bounded, with any faults. When nothing happens, sessions send only their beats.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,14 +7,15 @@ use crate::lease::{DEFAULT_MARGIN, Terms};
 use crate::simulation::settings::Settings;
 use crate::simulation::time::Instant;
 
-/// How many requests a process may make in a second of virtual time, beside its beats. Failing at once, again and again, a
-/// contender comes to about ten steps; winning and losing an election takes about as many. A process has up to four.
+/// The most requests that a process may make in a second of virtual time, besides its beats. A contender whose requests
+/// fail at once, again and again, takes about ten steps. Winning and losing an election takes about as many. A process
+/// has up to four contenders.
 const MOST: u32 = 400;
 
 #[derive(Debug, Default)]
 pub(in crate::simulation) struct Requests {
     by_second: BTreeMap<usize, (u64, u32)>,
-    /// The requests that are no beats.
+    /// The number of requests that are not beats.
     asked: u32,
     sent: BTreeMap<usize, u32>,
 }
@@ -44,29 +44,29 @@ impl Requests {
         Ok(())
     }
 
-    /// Begins to count anew.
+    /// Resets the counts.
     pub(in crate::simulation) fn begin(&mut self) {
         self.asked = 0;
         self.sent.clear();
     }
 
-    /// Whether nothing but beats was sent since then.
+    /// Checks that only beats were sent since then.
     pub(in crate::simulation) fn silence(&self) -> Result<(), String> {
         if self.asked > 0 {
-            Err(format!("processes go on making requests, {} since the last look", self.asked))
+            Err(format!("processes still make requests, {} since the last check", self.asked))
         } else {
             Ok(())
         }
     }
 
-    /// Judges what sessions have sent since then, while nothing has happened.
+    /// Checks the number of requests since then, while nothing has happened.
     pub(in crate::simulation) fn check_heartbeats(
         &self,
         since: Duration,
         settings: &Settings,
     ) -> Result<(), String> {
         let beat = Terms::new(settings.least_timeout(), DEFAULT_MARGIN).beat();
-        // Fast clocks, and one at each end.
+        // Allows for fast clocks, and one beat at each end.
         let most = (since.as_secs_f64() * 1.02 / beat.as_secs_f64()) as u32 + 2;
         match self.sent.iter().find(|(_, sent)| **sent > most) {
             Some((process, sent)) => Err(format!(

@@ -1,7 +1,8 @@
 //! The fencing tokens of an election grow with every leadership.
 //!
-//! Except that somebody may begin to lead whose znode an operator has just deleted, before it hears of that: its successor
-//! may have begun before it. Whatever asks for tokens refuses the late one, which is the smaller one.
+//! Exception: a contender may begin to lead before it hears that an operator has just deleted its znode, and its
+//! successor may have begun earlier. A resource that checks tokens refuses the late leadership, because its token is
+//! smaller.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +31,7 @@ impl Tokens {
         }
     }
 
-    /// The newest leadership of each election.
+    /// The token of the newest leadership of each election.
     pub(super) fn last(&self) -> &BTreeMap<usize, FencingToken> {
         &self.last
     }

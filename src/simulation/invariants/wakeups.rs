@@ -1,8 +1,8 @@
-//! A departure wakes one contender: when a znode in the queue vanishes, no more than one session lists the directory because
-//! of that which has its own znode behind it.
+//! A departure wakes one contender: when a znode in the queue is deleted, at most one session with its own znode behind
+//! it lists the directory because of that.
 //!
-//! Sessions without a znode there do not count: an operator's deletion may leave two watching the same predecessor until
-//! they hear of it. Neither does an election with two contenders of one session.
+//! Sessions without a znode there do not count, because an operator's deletion may leave two of them watching the same
+//! predecessor until they hear of it. An election with two contenders of one session does not count either.
 
 use std::collections::BTreeMap;
 
@@ -30,12 +30,12 @@ impl Wakeups {
         self.fresh.push((path.to_owned(), session));
     }
 
-    /// An operator has deleted this: if it is a directory, its numbers begin anew.
+    /// An operator has deleted this znode. If it is a directory, its numbers restart.
     pub(super) fn dropped(&mut self, path: &str) {
         self.by_departure.retain(|departed, _| split(departed).0 != path);
     }
 
-    /// Counts what has happened since the last time.
+    /// Counts the wakeups since the last time.
     pub(super) fn count(&mut self, truth: &Replica) -> Result<(), String> {
         for (path, session) in self.fresh.drain(..) {
             let (dir, name) = split(&path);

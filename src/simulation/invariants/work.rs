@@ -1,5 +1,5 @@
-//! A leader's work has ended before its znode is removed and before its session is closed, unless it goes on for longer than
-//! the grace period.
+//! A leader's work ends before its znode is removed and before its session is closed, unless it lasts longer than the
+//! grace period.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(in crate::simulation) struct Work {
 struct WorkUnderWay {
     token: FencingToken,
     session: SessionId,
-    /// When the leadership has ended.
+    /// When the leadership ended.
     ended: Option<Instant>,
 }
 
@@ -27,7 +27,7 @@ impl Work {
         Self { under_way: BTreeMap::new(), grace }
     }
 
-    /// What a contender works under at present, and whether it leads.
+    /// The leadership under which a contender works, and whether it still leads.
     pub(in crate::simulation) fn report(
         &mut self,
         id: ContenderId,

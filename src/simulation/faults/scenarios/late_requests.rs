@@ -11,9 +11,9 @@ use crate::simulation::world::trace;
 use zookeeper_embedded::replica::ConnectionId;
 
 impl Run {
-    /// The leader server is cut off in the instant in which the others restart, and goes on taking itself for the leader.
-    /// The process is left on its side; or it creates or removes something on the other side, perhaps does not hear of that,
-    /// and reaches only the old one from then on. Shown there how its znode stands, it stands still, and goes on elsewhere.
+    /// The leader server is cut off when the others restart, and still considers itself the leader. The process reaches
+    /// only this old leader server, at once or after a create, removal or guarded write on the other side, perhaps
+    /// without the reply. When it is shown its znode there, it is paused, and then moves to another server.
     pub(super) fn old_leader(&mut self, process: usize) {
         let Some(old) = self.ensemble.leader() else { return };
         let now = self.world.now;
@@ -39,7 +39,7 @@ impl Run {
         self.resign_repeatedly(process);
     }
 
-    /// A process reaches one server only, and is not to read what that shows it.
+    /// A process reaches one server only, and is paused before it reads the state of its znode there.
     pub(in crate::simulation) fn confine_and_stop(&mut self, process: usize, confinement: Confinement) {
         self.break_connection(process);
         self.confine(process, confinement.server, confinement.until);
@@ -47,17 +47,17 @@ impl Run {
         self.arm_after(Duration::ZERO, process, TriggeredFault::PauseAndMoveOnStat(paused));
     }
 
-    /// The process stands still with what it was shown unread, its connection ends, and the next one is to another server.
+    /// The process is paused with a reply unread, its connection ends, and the next one is to another server.
     pub(in crate::simulation) fn pause_and_move(&mut self, connection: ConnectionId, duration: Duration) {
         let Some(process) = self.world.network.process(connection) else { return };
         let Some(server) = self.world.network.server(connection) else { return };
-        trace!(self.world, "FAULT: process {process} is stopped, and connection {connection} ends");
+        trace!(self.world, "FAULT: process {process} is paused, and connection {connection} ends");
         self.pause(process, duration);
         let until = self.until(self.world.now, 0.1, 0.5);
         for other in 0..SERVERS {
             for direction in [UP, DOWN] {
                 if other == server {
-                    // What was said arrives.
+                    // The replies that were sent arrive.
                     self.world.network.block(process, other, UP, until);
                 } else {
                     self.world.network.refuse(process, other, self.world.now);
@@ -67,8 +67,9 @@ impl Run {
         }
     }
 
-    /// A create or a removal stays unread at a follower that stands still. The client goes elsewhere, mostly after having tried
-    /// the same server again. When that goes on, it takes the session up and carries out what it was asked for.
+    /// A create, removal or guarded write stays unread at a paused follower. The client moves to another server, mostly
+    /// after another attempt at the same server. After the pause, the follower resumes the session and executes the
+    /// request.
     pub(super) fn late_request(&mut self, process: usize) {
         let kind = self.request_kind();
         let still = self.duration(0.2, 1.8);
@@ -76,7 +77,7 @@ impl Run {
         self.resign_repeatedly(process);
     }
 
-    /// A server has stopped with a request unread.
+    /// Pauses a server with a request unread.
     pub(in crate::simulation) fn pause_server_of(&mut self, connection: ConnectionId, duration: Duration) {
         let Some(process) = self.world.network.process(connection) else { return };
         let Some(server) = self.world.network.server(connection) else { return };

@@ -27,13 +27,13 @@ impl Run {
         self.world.schedule(after, WorldEvent::Arm { process, fault });
     }
 
-    /// A request that leaves a znode, or removes one, or is for the leader only.
+    /// A request that creates a znode, removes one, or that only a leader makes.
     fn request_kind(&mut self) -> RequestKind {
         let kinds = [RequestKind::Create, RequestKind::Removal, RequestKind::GuardedWrite];
         kinds[[0, 0, 1, 1, 2][self.world.rng.usize(..5)]]
     }
 
-    /// Applications resign and withdraw, now and again.
+    /// Applications resign or withdraw, several times.
     fn resign_repeatedly(&mut self, process: usize) {
         for _ in 0..3 {
             let after = self.duration(0.05, 1.0);
@@ -41,8 +41,9 @@ impl Run {
         }
     }
 
-    /// A process is paused, sends a request as soon as it goes on, and may be paused again. Its server is cut off right after
-    /// a reply. So the ensemble has not heard of the session for long, although the process has had replies.
+    /// A process is paused, sends a request as soon as it is resumed, and may be paused again. Its server is cut off
+    /// right after a reply. So the ensemble has not heard of the session for long, although the process has had
+    /// replies.
     fn stale_evidence(&mut self, process: usize) {
         let (first, second) = (self.duration(0.1, 0.9), self.duration(0.1, 0.9));
         self.arm_after(Duration::ZERO, process, TriggeredFault::PauseOnRequest(first));

@@ -9,8 +9,8 @@ use crate::simulation::world::trace;
 use zookeeper_embedded::replica::ConnectionId;
 
 impl Run {
-    /// A session moves, and perhaps to a new client; after its next proof the leader server dies, and the session has the
-    /// timeout of its creation again. Or the session reaches the server with the least timeout, and then none.
+    /// A session moves, perhaps to a new client. After its next proof the leader server dies, and the session has the
+    /// timeout of its creation again. Or its process reaches the server with the least timeout, and then no server.
     pub(super) fn shorten(&mut self, process: usize) {
         if self.world.rng.bool() {
             return self.cut_short(process);
@@ -34,7 +34,7 @@ impl Run {
         self.world.schedule(after, WorldEvent::BlockServer { process, server });
     }
 
-    /// The leader server dies, and the process at this connection reaches nobody.
+    /// The leader server dies, and the process of this connection reaches no server.
     pub(in crate::simulation) fn lose_leader_server(&mut self, connection: ConnectionId) {
         let Some(process) = self.world.network.process(connection) else { return };
         if let Some(leader) = self.ensemble.leader() {
@@ -42,7 +42,7 @@ impl Run {
             self.kill_server(leader, false, back);
         }
         let until = self.until(self.world.now, 0.5, 2.0);
-        trace!(self.world, "FAULT: process {process} reaches nobody until {until:?}");
+        trace!(self.world, "FAULT: process {process} reaches no server until {until:?}");
         for server in 0..SERVERS {
             self.world.network.block(process, server, UP, until);
         }
