@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use zookeeper_client as zk;
 
 use super::connect::ConnectError;
-use super::transaction::Write;
+use super::write::Write;
 use crate::timestamp::Timestamp;
 use crate::types::SessionId;
 

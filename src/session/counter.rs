@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use zookeeper_client as zk;
 
 use super::client::{Client, classify};
-use super::transaction::{TransactionError, Write};
+use super::transaction::TransactionError;
+use super::write::Write;
 use crate::error::Failure;
 use crate::znode::Node;
 

@@ -27,6 +27,7 @@ mod session_task;
 mod shared;
 mod transaction;
 mod watching;
+mod write;
 mod znodes;
 mod zookeeper;
 
@@ -50,8 +51,9 @@ pub(crate) use self::heartbeat::{Heartbeat, Proof, ProofSubscription};
 pub(crate) use self::pinned_session::PinnedSession;
 use self::session_task::{Abandoned, SessionTask};
 pub(crate) use self::shared::Shared;
-pub(crate) use self::transaction::{TransactionError, Write};
+pub(crate) use self::transaction::TransactionError;
 pub(crate) use self::watching::{Peek, Watch};
+pub(crate) use self::write::Write;
 pub(crate) use self::znodes::{Creation, NotCreated, Prefetched};
 use self::zookeeper::ClientConnection;
 use crate::error::Error;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::client::Client;
 use super::connection_state::ConnectionState;
 use super::shared::Shared;
-use super::transaction::{Write, request_bytes};
+use super::write::{Write, request_bytes};
 use crate::types::SessionId;
 
 /// One ZooKeeper session, over any of its connections.

@@ -23,8 +23,9 @@ use zookeeper_client as zk;
 
 use super::client::{Client, classify};
 use super::counter::Counter;
-use super::transaction::{TransactionError, Write};
+use super::transaction::TransactionError;
 use super::watching::Peek;
+use super::write::Write;
 use crate::error::{Error, Failure};
 use crate::lease::Lease;
 use crate::mistakes::mistake;

@@ -18,7 +18,7 @@ use super::connect::{Connect, ConnectError, Resume};
 use super::connection::{
     AttachTimes, Attached, Connection, Connector, Credentials, Fired, ResumeRequest, States, WatchEvent,
 };
-use super::transaction::Write;
+use super::write::Write;
 use crate::error::panic_message;
 use crate::runtime;
 use crate::types::SessionId;

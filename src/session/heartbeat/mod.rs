@@ -21,7 +21,8 @@ use tokio::sync::{Notify, watch};
 use self::beats::{Beat, Beats};
 use super::client::{Client, classify};
 use super::connection_state::ConnectionState;
-use super::transaction::{TransactionError, Write};
+use super::transaction::TransactionError;
+use super::write::Write;
 use crate::error::Failure;
 use crate::lease::Lease;
 use crate::runtime;
@@ -112,7 +113,7 @@ impl Heartbeat {
             telemetry::proof_failed(&failure.reason());
         }
         let proof = answer.and_then(Result::ok);
-        if self.beats().answered(proof.as_ref()) {
+        if self.beats().answered(proof.as_ref().map(|proof| proof.sent)) {
             self.newest.send_replace(proof);
         }
     }
