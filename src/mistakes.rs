@@ -62,7 +62,7 @@ mod made {
         NoRelay,
         /// A lease is counted from the answer, and not from the request.
         CountedFromTheAnswer,
-        /// A proof is good for half of the session timeout, whatever was heard of the session before.
+        /// A proof is good for half of the session timeout, without any evidence of an earlier request.
         NoEvidence,
         /// A leadership lasts until something speaks against it.
         EndlessLease,
@@ -88,7 +88,7 @@ mod made {
         NotShortened,
 
         // The own znode.
-        /// After a lost answer, whatever znode has the right name and data is taken for the own one.
+        /// After a lost answer, a znode with the right name and data is claimed without a check of its owner.
         NoOwnerCheck,
         /// After a lost answer, a look tells what became of the create, though it may yet be carried out.
         NoTombstone,
@@ -155,7 +155,7 @@ mod made {
         ClosingWithoutClient,
         /// On the application's own session, removals end with the closing.
         RemovalsEndWithClosing,
-        /// Whoever closes again is told that all is well.
+        /// Closing a second time returns `Ok`.
         SecondCloseIsOk,
     }
 }

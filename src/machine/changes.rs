@@ -113,10 +113,11 @@ impl Machine {
         } else if reopening && unsure {
             self.place = Place::Unsure;
         }
-        if !reopening && (unsure | !std::mem::take(&mut self.removals).is_empty()) {
-            self.actions.push_back(Action::Left(Error::RemovalUnconfirmed));
-        }
         if !reopening {
+            let removing = !std::mem::take(&mut self.removals).is_empty();
+            if unsure || removing {
+                self.actions.push_back(Action::Left(Error::RemovalUnconfirmed));
+            }
             self.give_up(Error::SessionLost);
         }
     }

@@ -28,9 +28,11 @@ pub(crate) fn judge(prefix: &str, children: &[String], own: &str) -> QueuePositi
     if !naming::contenders(prefix, children).all(|(sequence, _)| sequence.is_given_out_once()) {
         return QueuePosition::Exhausted;
     }
-    let predecessor = naming::predecessor(prefix, children, sequence);
-    let first = predecessor.and_then(|_| naming::lowest(prefix, children));
-    match if mistake!(WatchesTheFirst) { first } else { predecessor } {
+    let mut ahead = naming::predecessor(prefix, children, sequence);
+    if mistake!(WatchesTheFirst) {
+        ahead = ahead.and_then(|_| naming::lowest(prefix, children));
+    }
+    match ahead {
         Some(name) => {
             let next_in_line = naming::lowest(prefix, children) == Some(name);
             QueuePosition::Behind { name: name.to_owned(), next_in_line }

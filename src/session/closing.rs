@@ -42,7 +42,7 @@ impl SessionTask {
                 let former = self.former_znodes.is_any() && !mistake!(FormerZnodesAtClose);
                 client.close();
                 let closed = until_closed(states, deadline).await;
-                // Whatever has not ended by now.
+                // Aborts the client's tasks that have not ended.
                 drop(client.abandon());
                 // If the client sends a request after the one to close, it reports that the session expired, and `closed`
                 // is an error. Without a znode left, that does not matter.
